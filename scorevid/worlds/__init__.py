@@ -1,0 +1,1 @@
+"""Where video comes from. A world has ``size``, ``memory`` and ``draw(batch, generator) -> (c, x)``."""
