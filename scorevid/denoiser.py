@@ -1,0 +1,110 @@
+r"""The bias-free conditional U-Net.
+
+Past frames and noisy frame are concatenated on the channel axis; three spatial scales of two convolutions each; no
+additive constant anywhere; a normalisation that only scales before each ReLU; the network outputs the frame itself,
+not a correction of its input. In evaluation mode f is then homogeneous of degree one, jointly in both arguments,
+
+.. math:: f(a y, a c) = a f(y, c), \quad a > 0,
+
+and by Euler's theorem exactly locally linear: :math:`f(y, c) = J_y\, y + J_c\, c`. In training mode the statistics of
+the batch scale along and neither holds.
+
+What the paper's summary gives is the U-Net, its three scales, the concatenation, the missing biases, the
+normalisation and "without skip connections"; we read the last as no skip from the noisy input to the output. Widths,
+kernels, pooling and up-sampling are our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Scaling(nn.Module):
+    """Bias-free batch normalisation: divides each channel by its standard deviation, with a learned gain.
+
+    The mean enters the deviation but is not subtracted from x, and no shift is learned (Mohan et al. 2020). In
+    training the deviation is that of the batch over (B, H, W), in evaluation a running average of its square.
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            variance = x.to(self.variance.dtype).var((0, 2, 3), correction=0)
+            with torch.no_grad():
+                self.variance.lerp_(variance, self.momentum)
+        else:
+            variance = self.variance
+        scale = self.gain * (variance + self.eps).rsqrt()
+        return x * scale.to(x.dtype)[:, None, None]
+
+
+class Block(nn.Sequential):
+    """Twice: 3 × 3 convolution, scaling, ReLU."""
+
+    def __init__(self, channels_in: int, channels: int):
+        layers = []
+        for width in (channels_in, channels):
+            layers += [nn.Conv2d(width, channels, 3, padding=1, bias=False), Scaling(channels), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+
+
+class Denoiser(nn.Module):
+    """f(y, c): the estimate of the clean next frame x from its noisy observation y and the past c. Blind to σ.
+
+    memory: number M of past frames. widths: channels at each scale, finest first. lateral: whether the encoder's
+    features are handed to the decoder at each scale.
+
+    Frames may be of any height and width divisible by ``2 ** (len(widths) - 1)``.
+    """
+
+    def __init__(self, memory: int = 2, widths: Sequence[int] = (32, 64, 128), lateral: bool = True):
+        super().__init__()
+        if memory < 0 or not widths or min(widths) < 1:
+            raise ValueError(f"memory must be >= 0 and widths positive, got memory={memory}, widths={tuple(widths)}")
+        self.memory, self.widths, self.lateral = memory, tuple(widths), lateral
+        finer, coarser = self.widths[:-1], self.widths[1:]
+        self.encoder = nn.ModuleList(map(Block, (memory + 1, *finer), self.widths))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in zip(finer, coarser, strict=True))
+        self.decoder = nn.ModuleList(Block(2 * a if lateral else a, a) for a in finer)
+        self.out = nn.Conv2d(self.widths[0], 1, 3, padding=1, bias=False)
+
+    @property
+    def config(self) -> dict:
+        """Arguments that build this network again."""
+        return {"memory": self.memory, "widths": list(self.widths), "lateral": self.lateral}
+
+    def forward(self, y: Tensor, c: Tensor) -> Tensor:
+        """y (B, 1, H, W) and c (B, M, H, W) in grey levels; returns (B, 1, H, W)."""
+        self._check(y, c)
+        x = torch.cat([c, y], 1)
+        kept = []
+        for level, block in enumerate(self.encoder):
+            if level:
+                x = F.avg_pool2d(x, 2)
+            x = block(x)
+            kept.append(x)
+        for level in reversed(range(len(self.decoder))):
+            x = F.interpolate(self.up[level](x), scale_factor=2, mode="bilinear", align_corners=False)
+            x = self.decoder[level](torch.cat([kept[level], x], 1) if self.lateral else x)
+        return self.out(x)
+
+    def _check(self, y: Tensor, c: Tensor) -> None:
+        step = 2 ** (len(self.widths) - 1)
+        if y.ndim != 4 or y.shape[1] != 1:
+            raise ValueError(f"y must be (B, 1, H, W), got {tuple(y.shape)}")
+        if c.shape != (y.shape[0], self.memory, *y.shape[2:]):
+            due = (y.shape[0], self.memory, *y.shape[2:])
+            raise ValueError(f"this network has a memory of {self.memory}: c must be {due}, got {tuple(c.shape)}")
+        if y.shape[2] % step or y.shape[3] % step:
+            raise ValueError(f"height and width must be multiples of {step}, got {tuple(y.shape[2:])}")
+        if not (y.is_floating_point() and c.is_floating_point()):
+            raise ValueError(f"grey levels in [0, 1] are due, got {y.dtype} and {c.dtype}")

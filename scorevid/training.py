@@ -1,0 +1,304 @@
+r"""Training a blind denoiser by squared error.
+
+.. math:: \min_\theta\; \mathbb{E}\, \big\| x - f_\theta(x + \sigma z,\, c) \big\|^2, \qquad
+          (c, x) \sim \text{world},\; \sigma \sim \text{noise prior},\; z \sim \mathcal N(0, I).
+
+One network for all σ, which it is not told. The data are drawn anew for each step from a generator seeded with
+(seed, step), so that a run stopped anywhere and resumed sees what an unbroken one sees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from scorevid.checkpoints import load_checkpoint, save_checkpoint
+from scorevid.denoiser import Denoiser, Scaling
+from scorevid.noise import NoisePrior
+from scorevid.optimisers import make_optimiser
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. What is not in the paper's summary is our choice.
+
+    steps: updates of the whole run, over which the learning rate falls; None plans as many as fit into the minutes.
+    batch: images in an update. lr, warmup: peak learning rate, reached in so many updates, then a cosine to zero.
+    optimiser: "adam", or "muon" for the kernels with Adam for the gains. lr_muon: peak learning rate of Muon.
+    averaging: decay of the exponential average of the weights, which is what gets evaluated and published.
+    noise: the prior of σ. seed: of initial weights and data.
+    precision: "bf16", "fp32", or "auto" for bf16 where the machine computes in it. compile: use torch.compile.
+    """
+
+    steps: int | None = None
+    batch: int = 48
+    lr: float = 2e-3
+    warmup: int = 500
+    optimiser: Literal["adam", "muon"] = "muon"
+    lr_muon: float = 0.02
+    averaging: float = 0.999
+    noise: NoisePrior = field(default_factory=NoisePrior)
+    seed: int = 0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compile: bool = True
+
+    def __post_init__(self):
+        for name in ("batch", "warmup"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if not (self.lr > 0 and self.lr_muon > 0 and 0 <= self.averaging < 1):
+            raise ValueError("learning rates must be positive and averaging in [0, 1)")
+
+
+def noisy_batch(world, noise: NoisePrior, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """One batch of training data: y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W)."""
+    c, x = world.draw(batch, generator)
+    sigma = noise.draw(batch, generator)
+    y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return y, c, x
+
+
+def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The generator of all randomness of one step; streams of different (seed, step) are independent."""
+    state = np.random.SeedSequence([seed, step]).generate_state(1)[0]
+    return torch.Generator(device).manual_seed(int(state))
+
+
+def learning_rate(step: int, steps: int | None, warmup: int) -> float:
+    """Factor on the peak rate: a linear rise, then half a cosine down to zero at the last step."""
+    rise = min(1.0, (step + 1) / warmup)
+    if steps is None or step < warmup:
+        return rise
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+class Trainer:
+    """A run of training: network, averaged network, optimiser, log; steps, saves, resumes.
+
+    world: has ``memory``, ``size`` and ``draw(batch, generator) -> (c, x)``. out: folder of ``checkpoint.pt`` and
+    ``log.jsonl``; an existing checkpoint is continued when ``resume`` is set and refused otherwise.
+    """
+
+    def __init__(self, network: Denoiser, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
+        if network.memory != world.memory:
+            raise ValueError(f"the network has a memory of {network.memory}, the world gives {world.memory} past frames")
+        self.world, self.settings, self.device = world, settings, torch.device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last).train()
+        self.average = [p.detach().clone() for p in network.parameters()]
+        self.optimisers = make_optimiser(network, settings.optimiser, settings.lr, settings.lr_muon)
+        self.step, self.steps, self.seconds = 0, settings.steps, 0.0
+        self.running = torch.zeros(2, dtype=torch.float64)  # summed loss and count since the last line of the log
+        self.checkpoint, self.log = Path(out) / "checkpoint.pt", Path(out) / "log.jsonl"
+        if self.checkpoint.exists() and not resume:
+            raise FileExistsError(f"{self.checkpoint} exists: resume it, or choose another folder")
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(self.device))
+        self._loss = self._eager_loss
+        if settings.compile:
+            self._loss = torch.compile(self._eager_loss)
+        if self.checkpoint.exists():
+            self._restore()
+        elif self.log.exists():
+            self.log.unlink()
+
+    def run(self, minutes: float | None = None, *, log_every: int = 50, save_every: float = 60.0, progress=True) -> bool:
+        """Train until the planned steps are done or the minutes are over; True when all steps are done.
+
+        SIGINT and SIGTERM end the run after the current step; in every case a checkpoint is left. A checkpoint is
+        also written every ``save_every`` seconds, so that a killed run loses no more than that.
+        """
+        if self.steps is None and minutes is None:
+            raise ValueError("say how long to train: steps, minutes, or both")
+        start, first = time.monotonic(), self.step
+        saved, before = start, self.seconds
+        bar = tqdm(total=self.steps, initial=self.step, disable=not progress, unit="step", smoothing=0.05)
+        with _stop_signals() as stopped:
+            while self.steps is None or self.step < self.steps:
+                self._update()
+                now = time.monotonic()
+                self.seconds = before + now - start
+                if self.step % log_every == 0:
+                    self._write_log(bar)
+                if self.steps is None and self.step - first == PLAN_AFTER:
+                    began = now
+                elif self.steps is None and self.step - first == 3 * PLAN_AFTER:
+                    left = minutes * 60 - (now - start)
+                    self.steps = self.step + max(1, int(left * 2 * PLAN_AFTER / (now - began)))
+                    bar.total = self.steps
+                bar.update()
+                if stopped or (minutes is not None and now - start >= 60 * minutes):
+                    break
+                if now - saved >= save_every:
+                    self.save()
+                    saved = now
+        bar.close()
+        self.save()
+        return self.steps is not None and self.step >= self.steps
+
+    def denoiser(self, batches: int = 40) -> Denoiser:
+        """The averaged network in evaluation mode, its normalisation statistics estimated anew.
+
+        The running variances belong to the raw weights; with the averaged ones they are wrong, up to several times the
+        error at small σ, so they are replaced by the mean over fresh batches.
+        """
+        network = Denoiser(**self.network.config).to(self.device)
+        for p, averaged in zip(network.parameters(), self.average, strict=True):
+            p.data.copy_(averaged)
+        data = (
+            noisy_batch(self.world, self.settings.noise, self.settings.batch, generator_for(2**31 + self.step, k, self.device))
+            for k in range(batches)
+        )
+        return estimate_statistics(network, data)
+
+    def save(self) -> None:
+        """Write the checkpoint atomically."""
+        save_checkpoint(
+            self.checkpoint,
+            {
+                "step": self.step,
+                "steps": self.steps,
+                "seconds": self.seconds,
+                "running": self.running,
+                "network": self.network.state_dict(),
+                "config": self.network.config,
+                "average": self.average,
+                "optimisers": [o.state_dict() for o in self.optimisers],
+                "settings": asdict(self.settings),
+                "world": {"name": type(self.world).__name__, **asdict(self.world)},
+            },
+        )
+
+    def _restore(self) -> None:
+        kept = load_checkpoint(self.checkpoint, self.device)
+        if kept["config"] != self.network.config:
+            raise ValueError(f"{self.checkpoint} holds a network {kept['config']}, not {self.network.config}")
+        self.network.load_state_dict(kept["network"])
+        for mine, theirs in zip(self.average, kept["average"], strict=True):
+            mine.copy_(theirs)
+        for optimiser, state in zip(self.optimisers, kept["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.step, self.seconds, self.running = kept["step"], kept["seconds"], kept["running"].cpu()
+        self.steps = self.settings.steps or kept["steps"]
+        if self.log.exists():  # lines written after the checkpoint will be written again
+            lines = [line for line in self.log.read_text().splitlines() if _step_of(line) <= self.step]
+            self.log.write_text("".join(line + "\n" for line in lines))
+
+    def _update(self) -> None:
+        s, generator = self.settings, generator_for(self.settings.seed, self.step, self.device)
+        y, c, x = noisy_batch(self.world, s.noise, s.batch, generator)
+        try:
+            loss = self._loss(y, c, x)
+            loss.backward()
+        except Exception as problem:
+            if self._loss == self._eager_loss:
+                raise
+            warnings.warn(f"torch.compile does not work here, training goes on without it: {problem}", stacklevel=2)
+            self._loss = self._eager_loss
+            loss = self._loss(y, c, x)
+            loss.backward()
+        rate = learning_rate(self.step, self.steps, s.warmup)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["peak"]
+            optimiser.step()
+            optimiser.zero_grad()
+        decay = min(s.averaging, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - decay)
+        self.running += torch.tensor([loss.item(), 1.0], dtype=torch.float64)
+        self.step += 1
+
+    def _eager_loss(self, y: Tensor, c: Tensor, x: Tensor) -> Tensor:
+        with torch.autocast(y.device.type, torch.bfloat16, enabled=self.bf16):
+            estimate = self.network(y, c)
+        return (estimate.float() - x).square().mean()
+
+    def _write_log(self, bar: tqdm) -> None:
+        loss = (self.running[0] / self.running[1]).item()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {self.step}; the last checkpoint is kept")
+        self.running.zero_()
+        images = self.step * self.settings.batch
+        rate = images / max(self.seconds, 1e-9)
+        line = {"step": self.step, "images": images, "loss": loss, "seconds": round(self.seconds, 3)}
+        line |= {"images_per_second": round(rate, 1), "lr": self.optimisers[0].param_groups[0]["lr"]}
+        with self.log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        bar.set_postfix_str(f"loss {loss:.5f}, {rate:.0f} images/s", refresh=False)
+
+
+PLAN_AFTER = 20  # updates that warm up before the speed is measured, over twice as many, to plan the steps
+
+
+def estimate_statistics(network: Denoiser, batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Denoiser:
+    """Replace the running variances by their mean over the batches (y, c, x); returns the network in evaluation mode."""
+    scalings = [m for m in network.modules() if isinstance(m, Scaling)]
+    momenta = [m.momentum for m in scalings]
+    network.train()
+    with torch.no_grad():
+        for k, (y, c, _) in enumerate(batches):
+            for m in scalings:
+                m.momentum = 1 / (k + 1)
+            network(y, c)
+    for m, momentum in zip(scalings, momenta, strict=True):
+        m.momentum = momentum
+    return network.eval()
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16 products; elsewhere they are emulated, and slow."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        checks = (getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("avx512_bf16", "amx_tile"))
+        return any(check() for check in checks)
+    return False
+
+
+def read_log(path: Path | str) -> list[dict]:
+    """The log as a list of records: step, images, loss, seconds, images_per_second, lr."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:  # a line that a crash cut short
+        return math.inf
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying of them; a second one is obeyed at once."""
+    received: list[int] = []
+    previous: dict[int, Callable] = {}
+
+    def note(number, _frame):
+        received.append(number)
+        signal.signal(number, previous[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, note)
+    except ValueError:  # not in the main thread: signals are somebody else's
+        pass
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
