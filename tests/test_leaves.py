@@ -1,0 +1,195 @@
+"""Moving leaves: what is drawn, in which order, and with which probability the next frame follows."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from scorevid.worlds.leaves import Leaves, Scene, futures, render
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def scene(position, radius, grey, depth, velocity=None, **more):
+    position = torch.tensor([position], dtype=torch.float64)
+    velocity = torch.zeros_like(position) if velocity is None else torch.tensor([velocity], dtype=torch.float64)
+    radius, grey = (torch.tensor([v], dtype=torch.float64) for v in (radius, grey))
+    return Scene(position, velocity, radius, grey, torch.tensor([depth]), **more)
+
+
+@pytest.mark.parametrize("radius", [2.0, 4.5, 9.0])
+def test_a_disk_covers_its_area(radius):
+    """The anti-aliased edge keeps the area closely, wherever the centre falls, and closer the larger the disk."""
+    for at in ([15.0, 15.0], [15.3, 14.8], [15.5, 15.5]):
+        frame = scene([at], [radius], [1.0], [0], ground=0.0).next()
+        assert frame.sum().item() == pytest.approx(math.pi * radius**2, rel=0.08 / radius)
+
+
+def test_the_nearest_disk_is_seen():
+    overlapping = dict(position=[[14.0, 16.0], [18.0, 16.0]], radius=[4.0, 4.0], grey=[0.1, 0.9])
+    assert scene(**overlapping, depth=[0, 1]).next()[0, 0, 16, 16].item() == pytest.approx(0.1)
+    assert scene(**overlapping, depth=[1, 0]).next()[0, 0, 16, 16].item() == pytest.approx(0.9)
+
+
+def test_disks_move_with_their_velocity():
+    moving = scene([[16.0, 10.0]], [3.0], [1.0], [0], velocity=[[2.0, -1.0]])
+    past, ahead = moving.past(), moving.next()
+    assert past.shape == (1, 2, 32, 32)
+    torch.testing.assert_close(past[:, 1, 1:, :-2], ahead[:, 0, :-1, 2:])
+
+
+def test_rendering_is_the_same_alone_and_in_a_batch():
+    scenes = Leaves().scenes(8, generator())
+    torch.testing.assert_close(scenes.video()[3:4], scenes[3].video())
+    torch.testing.assert_close(scenes.video()[:, :2], scenes.past())
+    torch.testing.assert_close(render(scenes, torch.tensor([-1.0]))[:, 0], scenes.past()[:, 1])
+
+
+def test_the_same_seed_draws_the_same_scenes_and_no_global_state_is_touched():
+    state = torch.random.get_rng_state()
+    a, b = Leaves().draw(4, generator(3)), Leaves().draw(4, generator(3))
+    assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_larger_disks_are_nearer_as_often_as_they_should_be():
+    world = Leaves(n_disks=2)
+    drawn = world.meetings(20_000, generator(), odds=torch.full((20_000,), 0.8))
+    nearer = (drawn.depth[:, 0] == 0).float().mean().item()
+    assert nearer == pytest.approx(0.8, abs=0.012)
+    ratio = drawn.radius[:, 0] / drawn.radius[:, 1]
+    torch.testing.assert_close(1 / (1 + ratio**-world.kappa), torch.full((20_000,), 0.8))
+
+
+def test_a_coin_for_kappa_zero():
+    drawn = Leaves(n_disks=2, kappa=0.0).scenes(20_000, generator())
+    assert (drawn.depth[:, 0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.012)
+
+
+def test_disks_meet_first_in_the_next_frame():
+    world = Leaves(n_disks=2)
+    meeting = world.meetings(500, generator())
+    reach = meeting.radius.sum(1)
+    distance = [(meeting.position - t * meeting.velocity).diff(dim=1).norm(dim=2)[:, 0] for t in range(world.memory + 1)]
+    assert (distance[0] < reach - 1).all()
+    assert all((d > reach + 1).all() for d in distance[1:])
+    assert (meeting.velocity.norm(dim=2) <= world.speed[1] + 0.1).all()
+
+
+def test_a_meeting_has_two_futures_with_the_odds_asked_for():
+    world = Leaves(n_disks=2)
+    odds = torch.linspace(0.05, 0.95, 64)
+    meeting = world.meetings(64, generator(), odds)
+    ahead = futures(meeting)
+    both = ahead.count() == 2
+    assert both.float().mean() > 0.95  # in the others the overlap lies outside of the frame
+    front = torch.stack([_with_front(meeting, k) for k in (0, 1)], 1)
+    for i in both.nonzero()[:, 0].tolist():
+        first = (ahead.frames[i] - front[i, 0]).abs().amax((1, 2)).argmin()
+        assert ahead.probabilities[i, first].item() == pytest.approx(odds[i].item(), abs=1e-5)
+
+
+def _with_front(meeting, k):
+    return meeting.replace(depth=torch.tensor([k, 1 - k]).expand_as(meeting.depth)).next()[:, 0]
+
+
+def test_the_true_future_is_among_the_futures():
+    scenes = Leaves(n_disks=4).scenes(100, generator(1))
+    ahead = futures(scenes)
+    distance = (ahead.frames - scenes.next()).abs().amax((2, 3))
+    distance[ahead.probabilities == 0] = 1
+    assert distance.amin(1).max() < 1e-4
+    torch.testing.assert_close(ahead.probabilities.sum(1), torch.ones(100))
+
+
+def test_probabilities_agree_with_drawing_orders_and_keeping_the_consistent_ones():
+    """Brute force: redraw the depth order, keep what gives the same past, count the next frames (chi-square)."""
+    draws, p_values = 1000, []
+    for n in (2, 3, 4, 5):
+        world = Leaves(n_disks=n, meeting=1.0)
+        scenes = world.scenes(40, generator(n))
+        ahead = futures(scenes)
+        for i in (ahead.count() > 1).nonzero()[:12, 0].tolist():
+            one = scenes[i]
+            many = one.replace(**{k: getattr(one, k).repeat_interleave(draws, 0) for k in _FIELDS})
+            many = world._nearer(many, generator(100 * n + i))
+            kept = (many.past() - one.past()).abs().amax((1, 2, 3)) <= 1e-4
+            nearest = (many.next()[kept] - ahead.frames[i][None]).abs().amax((2, 3))
+            possible = ahead.probabilities[i] > 0
+            assert nearest[:, possible].amin(1).max() < 1e-4  # no future is missing
+            counts = torch.bincount(nearest[:, possible].argmin(1), minlength=int(possible.sum())).double()
+            expected = ahead.probabilities[i, possible].double()
+            p_values.append(chisquare(counts, expected / expected.sum() * counts.sum()).pvalue)
+    assert len(p_values) >= 40
+    assert min(p_values) > 0.05 / len(p_values) / 2  # Bonferroni
+    assert 0.3 < sum(p_values) / len(p_values) < 0.7
+
+
+_FIELDS = ("position", "velocity", "radius", "grey", "depth")
+
+
+def test_an_overlap_seen_in_the_past_settles_the_order():
+    settled = scene([[14.0, 16.0], [18.0, 16.0]], [4.0, 4.0], [0.1, 0.9], [1, 0], velocity=[[1.0, 0.0], [0.0, 0.0]])
+    ahead = futures(settled)
+    assert ahead.count().item() == 1
+    torch.testing.assert_close(ahead.frames, settled.next())
+
+
+def test_listing_futures_is_limited_to_six_disks():
+    with pytest.raises(ValueError, match="up to 6"):
+        futures(Leaves(n_disks=7).scenes(1, generator()))
+
+
+def test_odds_out_of_reach_are_refused():
+    with pytest.raises(ValueError, match="at most"):
+        Leaves(n_disks=2).meetings(1, generator(), torch.tensor([0.999]))
+    with pytest.raises(ValueError, match="odds"):
+        Leaves(n_disks=2).meetings(1, generator(), torch.tensor([1.0]))
+    with pytest.raises(ValueError, match="two disks"):
+        Leaves(n_disks=1).meetings(1, generator())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"size": 0},
+        {"n_disks": 2.5},
+        {"memory": 0},
+        {"radius": (5.0, 3.0)},
+        {"grey": (0.0, 2.0)},
+        {"ground": -0.1},
+        {"contrast": 0.6},
+        {"kappa": float("nan")},
+        {"meeting": 1.5},
+        {"speed": (0.0, 0.5)},
+    ],
+)
+def test_a_world_that_cannot_be_is_refused(bad):
+    with pytest.raises(ValueError):
+        Leaves(**bad)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.integers(8, 40),
+    n=st.integers(1, 5),
+    memory=st.integers(1, 4),
+    batch=st.integers(1, 5),
+    seed=st.integers(0, 2**31),
+)
+def test_frames_have_their_shape_and_stay_grey(size, n, memory, batch, seed):
+    c, x = Leaves(size=size, n_disks=n, memory=memory).draw(batch, generator(seed))
+    assert c.shape == (batch, memory, size, size) and x.shape == (batch, 1, size, size)
+    for frames in (c, x):
+        assert frames.min() >= 0 and frames.max() <= 1
+
+
+def test_visible_disks_keep_their_contrast():
+    grey = Leaves(contrast=0.2).scenes(2000, generator()).grey
+    assert (grey - 0.5).abs().min() >= 0.2 and grey.min() >= 0 and grey.max() <= 1
+    assert (grey < 0.5).float().mean().item() == pytest.approx(0.5, abs=0.03)

@@ -1,0 +1,168 @@
+"""Training: data that can be replayed, a loop that can be killed, averaged weights that evaluate well."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from scorevid.denoiser import Denoiser, Scaling
+from scorevid.noise import NoisePrior
+from scorevid.runs import open_run
+from scorevid.training import Settings, Trainer, estimate_statistics, generator_for, learning_rate, noisy_batch, read_log
+from scorevid.worlds.leaves import Leaves
+
+SMALL = Leaves(size=16, n_disks=2, memory=1, radius=(2.0, 3.0))
+
+
+def trainer(folder, steps=40, **settings):
+    torch.manual_seed(0)
+    settings = {"batch": 8, "warmup": 5, "compile": False, "optimiser": "muon", **settings}
+    return Trainer(Denoiser(1, (4, 8)), SMALL, Settings(steps=steps, **settings), folder)
+
+
+def losses(folder):
+    return [(line["step"], line["loss"]) for line in read_log(folder / "log.jsonl")]
+
+
+def test_noise_prior_stays_in_its_range_and_follows_its_law():
+    generator = torch.Generator().manual_seed(0)
+    sigma = NoisePrior(0.1, 10.0).draw(20_000, generator)
+    assert sigma.shape == (20_000, 1, 1, 1) and sigma.min() >= 0.1 and sigma.max() <= 10
+    assert sigma.median().item() == pytest.approx(1.0, rel=0.1)  # log-uniform: half of it below the geometric mean
+    sigma = NoisePrior(0.1, 10.0, "uniform").draw(20_000, generator)
+    assert sigma.median().item() == pytest.approx(5.05, rel=0.05)
+
+
+@pytest.mark.parametrize("bad", [{"sigma_min": 0}, {"sigma_min": 5.0}, {"sigma_max": float("nan")}, {"law": "normal"}])
+def test_noise_prior_refuses_what_is_no_law(bad):
+    with pytest.raises(ValueError):
+        NoisePrior(**bad)
+
+
+def test_batches_depend_on_seed_and_step_only():
+    def batch(seed, step):
+        return noisy_batch(SMALL, NoisePrior(), 4, generator_for(seed, step))[0]
+
+    assert torch.equal(batch(1, 2), batch(1, 2))
+    assert not torch.equal(batch(1, 2), batch(2, 1))
+    assert not torch.equal(batch(1, 2), batch(1, 3))
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    rates = [learning_rate(k, 100, 10) for k in range(100)]
+    assert rates[:3] == [0.1, 0.2, 0.3] and rates[9] == 1
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False)) and rates[-1] < 0.001
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_the_loss_falls(tmp_path, optimiser):
+    run = trainer(tmp_path, steps=200, optimiser=optimiser, batch=16)
+    assert run.run(log_every=20, progress=False)
+    log = losses(tmp_path)
+    assert log[-1][1] < 0.35 * log[0][1]
+
+
+def test_a_stopped_run_resumes_to_the_same_losses(tmp_path):
+    trainer(tmp_path / "whole").run(log_every=10, progress=False)
+    first = trainer(tmp_path / "parts")
+    for _ in range(17):
+        first._update()
+        if first.step % 10 == 0:
+            first._write_log(_NoBar())
+    first.save()
+    with (tmp_path / "parts" / "log.jsonl").open("a") as file:  # a line of a crashed future, and half a line
+        file.write(json.dumps({"step": 20, "loss": 1.0}) + '\n{"step": 3')
+    second = open_run(tmp_path / "parts")
+    assert second.step == 17
+    second.run(log_every=10, progress=False)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+class _NoBar:
+    def set_postfix_str(self, *_, **__):
+        pass
+
+
+COMMAND = [
+    *(sys.executable, "-m", "scorevid", "train", "--steps", "120", "--batch", "8", "--warmup", "5", "--no-compile"),
+    *("--world.size", "16", "--world.memory", "1", "--network.widths", "4", "8", "--threads", "1", "--save-every", "0.05"),
+    *("--log-every", "10", "--device", "cpu", "--optimiser", "muon"),
+]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_command_resumes_to_the_same_losses(tmp_path, number):
+    subprocess.run([*COMMAND, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    broken, log = [*COMMAND, "--out", str(tmp_path / "broken")], tmp_path / "broken" / "log.jsonl"
+    process = subprocess.Popen(broken, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
+        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be interrupted"
+        time.sleep(0.005)
+    os.kill(process.pid, number)
+    process.wait(timeout=60)
+    assert len(log.read_text().splitlines()) < 12, "the run was over before the signal"
+    subprocess.run([*broken, "--resume"], check=True, capture_output=True)
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path):
+    run = trainer(tmp_path)
+    run.save()
+    with pytest.raises(FileExistsError, match="resume"):
+        trainer(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    trainer(tmp_path).save()
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        open_run(tmp_path)
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(ValueError, match="no run to continue"):
+        open_run(tmp_path)
+
+
+def test_minutes_plan_the_steps_and_stop_the_run(tmp_path):
+    run = trainer(tmp_path, steps=None)
+    started = time.monotonic()
+    run.run(minutes=0.05, progress=False)
+    assert time.monotonic() - started < 10
+    assert run.steps and 0.5 * run.steps <= run.step <= run.steps
+
+
+def test_statistics_of_the_averaged_network_are_those_of_the_data():
+    torch.manual_seed(0)
+    network = Denoiser(1, (4, 8))
+    data = [noisy_batch(SMALL, NoisePrior(), 64, generator_for(0, k)) for k in range(30)]
+    estimate_statistics(network, iter(data))
+    assert not network.training
+    first = next(m for m in network.modules() if isinstance(m, Scaling))
+    convolution = network.encoder[0][0]
+    with torch.no_grad():
+        variances = torch.stack([convolution(torch.cat([c, y], 1)).var((0, 2, 3), correction=0) for y, c, _ in data])
+    torch.testing.assert_close(first.variance, variances.mean(0))
+
+
+def test_training_and_evaluation_agree_on_a_mixed_batch(tmp_path):
+    run = trainer(tmp_path, steps=200, batch=32)
+    run.run(progress=False)
+    network = run.denoiser()
+    y, c, x = noisy_batch(SMALL, NoisePrior(), 512, generator_for(5, 5))
+    with torch.no_grad():
+        evaluated = (network(y, c) - x).square().mean()
+        trained = (network.train()(y, c) - x).square().mean()
+    assert evaluated < 1.2 * trained
+
+
+def test_a_world_of_another_memory_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="memory"):
+        Trainer(Denoiser(2, (4, 8)), SMALL, Settings(steps=1), tmp_path)
