@@ -1,4 +1,4 @@
-"""The command line: ``scorevid train``, ``scorevid evaluate``, ``scorevid publish``, each made from a typed function."""
+"""The command line: ``scorevid train``, ``scorevid evaluate``, ``scorevid publish``, each a dataclass."""
 
 from __future__ import annotations
 
@@ -12,37 +12,32 @@ import tyro
 
 from scorevid.denoiser import Denoiser
 from scorevid.evaluation import report
-from scorevid.runs import open_run
+from scorevid.publishing import publish
+from scorevid.runs import make_world, open_run
 from scorevid.training import Settings, Trainer
-from scorevid.weights import FOLDER
+from scorevid.weights import FOLDER, load_denoiser
 from scorevid.worlds.leaves import Leaves
 
 
 @dataclass(frozen=True)
 class Network:
-    """The bias-free U-Net: channels at each scale, finest first; whether the encoder's features reach the decoder."""
+    """The bias-free U-Net."""
 
-    widths: tuple[int, ...] = (32, 64, 128)
-    lateral: bool = True
+    widths: tuple[int, ...] = (32, 64, 128)  # channels at each scale, finest first
+    lateral: bool = True  # hand the encoder's features to the decoder at each scale
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a blind denoiser on moving leaves; interrupt it whenever you like, and --resume.
+    """Train a blind denoiser on moving leaves; interrupt it whenever you like, and --resume."""
 
-    minutes: stop after so many minutes, leaving a checkpoint. resume: continue the checkpoint in --out; world and
-    network are then its own, and so are the settings but --steps. device: cpu, cuda, or auto for the best there is.
-    out: folder of checkpoint.pt and log.jsonl. threads: CPU threads, 0 for PyTorch's default. log_every: steps between
-    lines of the log. save_every: seconds between checkpoints.
-    """
-
-    minutes: float | None = None
-    resume: bool = False
-    device: str = "auto"
-    out: Path = Path("runs/leaves")
-    threads: int = 0
-    log_every: int = 50
-    save_every: float = 60.0
+    minutes: float | None = None  # stop after so many minutes, leaving a checkpoint to resume
+    resume: bool = False  # continue the run in --out, whose world, network and settings it keeps; --steps may be longer
+    device: str = "auto"  # cpu, cuda, or auto for the best there is
+    out: Path = Path("runs/leaves")  # folder of checkpoint.pt and log.jsonl
+    threads: int = 0  # CPU threads, 0 for PyTorch's default
+    log_every: int = 50  # steps between lines of the log
+    save_every: float = 60.0  # seconds between checkpoints
     settings: Annotated[Settings, tyro.conf.arg(name="")] = field(default_factory=Settings)
     world: Leaves = field(default_factory=Leaves)
     network: Network = field(default_factory=Network)
@@ -67,36 +62,33 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Print what a denoiser scores: squared error over σ, and excess error where the futures differ.
+    """Print what a denoiser scores: squared error over σ, and excess error where the futures differ."""
 
-    name: published weights, or the folder of a run. scenes: test scenes of each kind. seed: of the test scenes.
-    """
-
-    name: Annotated[str, tyro.conf.Positional]
-    scenes: int = 1000
-    seed: int = 1_000_003
+    name: Annotated[str, tyro.conf.Positional]  # published weights, or the folder of a run
+    scenes: int = 1000  # test scenes of each kind
+    seed: int = 1_000_003  # of the test scenes
 
     def __call__(self) -> None:
-        network, world = _network_and_world(self.name)
+        if (Path(self.name) / "checkpoint.pt").is_file():
+            trainer = open_run(self.name, compile=False)
+            network, world = trainer.denoiser(), trainer.world
+        else:
+            network = load_denoiser(self.name)
+            world = make_world(network.card["world"])
         print(json.dumps(report(network, world, self.scenes, self.seed), indent=2))
 
 
 @dataclass(frozen=True)
 class Publish:
-    """Evaluate a run's averaged weights and write them with their card.
+    """Evaluate a run's averaged weights and write them with their card."""
 
-    run: folder of the run. name: name of the weights. folder: where to; the package's own by default.
-    """
-
-    run: Annotated[Path, tyro.conf.Positional]
-    name: Annotated[str, tyro.conf.Positional]
-    folder: Path = FOLDER
-    scenes: int = 1000
-    seed: int = 1_000_003
+    run: Annotated[Path, tyro.conf.Positional]  # folder of the run
+    name: Annotated[str, tyro.conf.Positional]  # name of the weights
+    folder: Path = FOLDER  # where to write them; the package's own folder unless told
+    scenes: int = 1000  # test scenes of each kind
+    seed: int = 1_000_003  # of the test scenes
 
     def __call__(self) -> None:
-        from scorevid.publishing import publish
-
         path = publish(self.run, self.name, self.folder, self.scenes, self.seed)
         print(f"wrote {path} and its card")
 

@@ -3,7 +3,8 @@ r"""How good a denoiser is: squared error over σ, and the excess error where th
 The error over the whole frame hides what matters: nearly all pixels are certain. Where a meeting is undecided the
 optimal denoiser is known (:mod:`scorevid.oracles`), and
 
-.. math:: \text{excess} = \frac{\sum \| f(y, c) - \mathrm E[x \mid y, c] \|^2_D}{\sum \sum_k w_k \| x_k - \mathrm E[x \mid c] \|^2_D}
+.. math:: \text{excess} = \frac{\sum \| f(y, c) - \mathrm E[x \mid y, c] \|^2_D}
+                               {\sum \sum_k w_k \| x_k - \mathrm E[x \mid c] \|^2_D}
 
 sums, over scenes and over the pixels D in which the futures of a scene differ, the squared distance from the optimum,
 relative to the ambiguity there: 0 is optimal, 1 is as bad as not knowing which future it will be.
@@ -41,7 +42,13 @@ def squared_errors(
 
 @torch.no_grad()
 def excess_and_ambiguity(
-    f: AnyDenoiser, optimal: AnyDenoiser, c: Tensor, futures: Futures, sigma: float, generator: torch.Generator, batch: int = 256
+    f: AnyDenoiser,
+    optimal: AnyDenoiser,
+    c: Tensor,
+    futures: Futures,
+    sigma: float,
+    generator: torch.Generator,
+    batch: int = 256,
 ) -> tuple[Tensor, Tensor]:
     """Per scene, (B,) each: squared distance from the optimal denoiser where futures differ, and ambiguity there.
 

@@ -22,9 +22,9 @@ class NoisePrior:
     The paper trains "over a range of σ"; the range and the law are our choice.
     """
 
-    sigma_min: float = 0.02
-    sigma_max: float = 5.0
-    law: Literal["log-uniform", "uniform"] = "log-uniform"
+    sigma_min: float = 0.02  # least noise level
+    sigma_max: float = 5.0  # greatest noise level
+    law: Literal["log-uniform", "uniform"] = "log-uniform"  # which of log σ and σ is uniform
 
     def __post_init__(self):
         if not 0 < self.sigma_min < self.sigma_max < math.inf:

@@ -19,17 +19,23 @@ WORLDS = {"Leaves": Leaves}
 def open_run(folder: Path | str, device: torch.device | str = "cpu", *, steps: int | None = None, **changes) -> Trainer:
     """The trainer of a run as its checkpoint left it: world, network and settings are the run's own.
 
-    steps: a new length of the whole run, over which the learning rate then falls. changes: other fields of
-    :class:`~scorevid.training.Settings` to replace, such as ``compile``. Raises ValueError where there is no checkpoint.
+    steps: a new length of the whole run, over which the learning rate then falls. changes: other
+    fields of :class:`~scorevid.training.Settings` to replace, such as ``compile``. Raises ValueError where there is no
+    checkpoint.
     """
     path = Path(folder) / "checkpoint.pt"
     if not path.is_file():
         raise ValueError(f"there is no run to continue in {folder}: {path} does not exist")
     kept = load_checkpoint(path, device)
-    world = dict(kept["world"])
-    kind = world.pop("name")
-    if kind not in WORLDS:
-        raise ValueError(f"{path} was trained on the world {kind!r}; known are {', '.join(WORLDS)}")
     settings = Settings(**{**kept["settings"], "noise": NoisePrior(**kept["settings"]["noise"])})
     settings = replace(settings, steps=steps or settings.steps, **changes)
-    return Trainer(Denoiser(**kept["config"]), WORLDS[kind](**world), settings, folder, device=device, resume=True)
+    return Trainer(Denoiser(**kept["config"]), make_world(kept["world"]), settings, folder, device=device, resume=True)
+
+
+def make_world(description: dict):
+    """A world from its description in a checkpoint or on a card: its name and its parameters."""
+    parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in description.items()}
+    name = parameters.pop("name")
+    if name not in WORLDS:
+        raise ValueError(f"there is no world named {name!r}; known are {', '.join(WORLDS)}")
+    return WORLDS[name](**parameters)

@@ -33,27 +33,19 @@ from scorevid.optimisers import make_optimiser
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. What is not in the paper's summary is our choice.
+    """How to train. What is not in the paper's summary is our choice."""
 
-    steps: updates of the whole run, over which the learning rate falls; None plans as many as fit into the minutes.
-    batch: images in an update. lr, warmup: peak learning rate, reached in so many updates, then a cosine to zero.
-    optimiser: "adam", or "muon" for the kernels with Adam for the gains. lr_muon: peak learning rate of Muon.
-    averaging: decay of the exponential average of the weights, which is what gets evaluated and published.
-    noise: the prior of σ. seed: of initial weights and data.
-    precision: "bf16", "fp32", or "auto" for bf16 where the machine computes in it. compile: use torch.compile.
-    """
-
-    steps: int | None = None
-    batch: int = 48
-    lr: float = 2e-3
-    warmup: int = 500
-    optimiser: Literal["adam", "muon"] = "muon"
-    lr_muon: float = 0.02
-    averaging: float = 0.999
+    steps: int | None = None  # updates of the whole run, over which the rate falls; None: as many as fit the minutes
+    batch: int = 48  # images in an update
+    lr: float = 2e-3  # peak learning rate of Adam; after the warm-up it falls to zero as a cosine
+    warmup: int = 500  # updates over which the learning rate rises
+    optimiser: Literal["adam", "muon"] = "muon"  # muon: for the kernels, with Adam for the gains
+    lr_muon: float = 0.02  # peak learning rate of Muon
+    averaging: float = 0.999  # decay of the running average of the weights, which is what gets published
     noise: NoisePrior = field(default_factory=NoisePrior)
-    seed: int = 0
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    compile: bool = True
+    seed: int = 0  # of the initial weights and of the data
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the machine computes in it
+    compile: bool = True  # use torch.compile
 
     def __post_init__(self):
         for name in ("batch", "warmup"):

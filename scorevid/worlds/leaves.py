@@ -102,26 +102,23 @@ def render(scene: Scene, times: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Leaves:
-    """The world of moving leaves.
+    """The world of moving leaves: disks that move over a uniform ground and occlude one another.
 
-    size: frames are size × size pixels. n_disks: disks in a scene. memory: M, past frames.
-    kappa: depth exponent; 4 makes a disk of twice the radius nearer 16 times out of 17, 0 is a coin.
-    radius: (least, most) in pixels, log-uniform, so that the log odds of who is nearer have no favourite size.
-    grey: (least, most), uniform but for the levels closer than ``contrast`` to the ground. ground: its grey level.
-    speed: (least, most) in pixels a frame.
-    meeting: share of scenes in which disks 0 and 1 touch for the first time in the next frame.
+    Two disks "meet" when they touch for the first time in the next frame, so that the past cannot tell which is nearer.
+    Radii are log-uniform, so that the log odds of who is nearer have no favourite size. Raises ValueError for values
+    that describe no world.
     """
 
-    size: int = 32
-    n_disks: int = 3
-    memory: int = 2
-    kappa: float = 4.0
-    radius: tuple[float, float] = (3.0, 7.0)
-    grey: tuple[float, float] = (0.0, 1.0)
-    ground: float = 0.5
-    contrast: float = 0.15
-    speed: tuple[float, float] = (0.0, 2.5)
-    meeting: float = 0.6
+    size: int = 32  # frames are size x size pixels
+    n_disks: int = 3  # disks in a scene
+    memory: int = 2  # M, past frames
+    kappa: float = 4.0  # depth exponent: 4 makes a disk of twice the radius nearer 16 times out of 17, 0 is a coin
+    radius: tuple[float, float] = (3.0, 7.0)  # least and most, in pixels
+    grey: tuple[float, float] = (0.0, 1.0)  # least and most grey level of a disk, uniform
+    ground: float = 0.5  # grey level of the ground
+    contrast: float = 0.15  # least difference of a disk's grey from the ground's
+    speed: tuple[float, float] = (0.0, 2.5)  # least and most, in pixels a frame
+    meeting: float = 0.6  # share of scenes in which disks 0 and 1 meet in the next frame
 
     def __post_init__(self):
         for name in ("size", "n_disks", "memory"):
