@@ -1,0 +1,75 @@
+"""Residual and score, Jacobian and covariance, on a denoiser for which both are known."""
+
+import math
+
+import pytest
+import torch
+
+from scorevid import oracles
+from scorevid.score import (
+    cosine,
+    covariance_product,
+    jvp,
+    relative_error,
+    residual,
+    residual_to_score,
+    score_to_residual,
+    vjp,
+)
+from scorevid.worlds.leaves import Leaves, futures
+
+
+def problem(sigma, batch=5):
+    generator = torch.Generator().manual_seed(0)
+    scene = Leaves(size=16, n_disks=2, radius=(2.0, 4.0)).meetings(batch, generator)
+    y = scene.next() + sigma * torch.randn(scene.next().shape, generator=generator)
+    return y.double(), scene.past().double(), futures(scene).to(torch.float64)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)])
+def test_the_residual_is_the_score(sigma):
+    y, c, ahead = problem(0.5)
+    d = residual(oracles.posterior_mean(ahead, sigma), y, c)
+    score = oracles.score(y, ahead, sigma)
+    torch.testing.assert_close(residual_to_score(d, sigma), score, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(score_to_residual(score, sigma), d, rtol=1e-9, atol=1e-9)
+
+
+def test_errors_of_a_residual():
+    d = torch.randn(3, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(relative_error(1.5 * d, d), torch.full((3,), 0.25, dtype=torch.float64))
+    torch.testing.assert_close(cosine(-2 * d, d), -torch.ones(3, dtype=torch.float64))
+    other = torch.randn(3, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = [torch.dot(a.flatten(), b.flatten()) / (a.norm() * b.norm()) for a, b in zip(d, other, strict=True)]
+    torch.testing.assert_close(cosine(d, other), torch.stack(expected))
+    torch.testing.assert_close(cosine(1e-12 * d, other), torch.stack(expected))
+
+
+def test_the_jacobian_is_the_covariance():
+    """σ² J_y v = Cov[x | y, c] v, and J_y is symmetric."""
+    sigma = torch.tensor([0.1, 0.3, 0.5, 1.0, 3.0], dtype=torch.float64)
+    y, c, ahead = problem(0.5)
+    f = oracles.posterior_mean(ahead, sigma)
+    v = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
+    cov = oracles.posterior_covariance(y, ahead, sigma)
+    torch.testing.assert_close(covariance_product(f, y, c, v, sigma), cov.product(v), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(jvp(f, y, c, v), vjp(f, y, c, v), rtol=1e-6, atol=1e-9)
+
+
+def test_jvp_and_vjp_are_told_apart():
+    matrix = torch.randn(9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    v, y = torch.randn(2, 4, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def f(y, c):
+        return (y.flatten(1) @ matrix.T).reshape(y.shape) + c.sum()
+
+    torch.testing.assert_close(jvp(f, y, y, v).flatten(1), v.flatten(1) @ matrix.T)
+    torch.testing.assert_close(vjp(f, y, y, v).flatten(1), v.flatten(1) @ matrix)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf, torch.ones(2)])
+def test_a_noise_level_that_is_none_is_refused(sigma):
+    d = torch.rand(3, 1, 4, 4)
+    for convert in (residual_to_score, score_to_residual):
+        with pytest.raises(ValueError, match="sigma"):
+            convert(d, sigma)
