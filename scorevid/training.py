@@ -88,7 +88,7 @@ class Trainer:
 
     def __init__(self, network: Denoiser, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
         if network.memory != world.memory:
-            raise ValueError(f"the network has a memory of {network.memory}, the world gives {world.memory} past frames")
+            raise ValueError(f"the network has a memory of {network.memory}, the world one of {world.memory}")
         self.world, self.settings, self.device = world, settings, torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).train()
         self.average = [p.detach().clone() for p in network.parameters()]
@@ -108,7 +108,7 @@ class Trainer:
         elif self.log.exists():
             self.log.unlink()
 
-    def run(self, minutes: float | None = None, *, log_every: int = 50, save_every: float = 60.0, progress=True) -> bool:
+    def run(self, minutes: float | None = None, *, log_every=50, save_every=60.0, progress=True) -> bool:
         """Train until the planned steps are done or the minutes are over; True when all steps are done.
 
         SIGINT and SIGTERM end the run after the current step; in every case a checkpoint is left. A checkpoint is
@@ -151,10 +151,8 @@ class Trainer:
         network = Denoiser(**self.network.config).to(self.device)
         for p, averaged in zip(network.parameters(), self.average, strict=True):
             p.data.copy_(averaged)
-        data = (
-            noisy_batch(self.world, self.settings.noise, self.settings.batch, generator_for(2**31 + self.step, k, self.device))
-            for k in range(batches)
-        )
+        streams = (generator_for(2**31 + self.step, k, self.device) for k in range(batches))
+        data = (noisy_batch(self.world, self.settings.noise, self.settings.batch, stream) for stream in streams)
         return estimate_statistics(network, data)
 
     def save(self) -> None:
@@ -238,7 +236,7 @@ PLAN_AFTER = 20  # updates that warm up before the speed is measured, over twice
 
 
 def estimate_statistics(network: Denoiser, batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Denoiser:
-    """Replace the running variances by their mean over the batches (y, c, x); returns the network in evaluation mode."""
+    """Replace the running variances by their mean over the batches (y, c, x); leaves the network in evaluation mode."""
     scalings = [m for m in network.modules() if isinstance(m, Scaling)]
     momenta = [m.momentum for m in scalings]
     network.train()

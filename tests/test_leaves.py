@@ -75,7 +75,8 @@ def test_disks_meet_first_in_the_next_frame():
     world = Leaves(n_disks=2)
     meeting = world.meetings(500, generator())
     reach = meeting.radius.sum(1)
-    distance = [(meeting.position - t * meeting.velocity).diff(dim=1).norm(dim=2)[:, 0] for t in range(world.memory + 1)]
+    earlier = [meeting.position - t * meeting.velocity for t in range(world.memory + 1)]
+    distance = [p.diff(dim=1).norm(dim=2)[:, 0] for p in earlier]
     assert (distance[0] < reach - 1).all()
     assert all((d > reach + 1).all() for d in distance[1:])
     assert (meeting.velocity.norm(dim=2) <= world.speed[1] + 0.1).all()
