@@ -12,17 +12,17 @@ relative to the ambiguity there: 0 is optimal, 1 is as bad as not knowing which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from scorevid.oracles import posterior_mean
+from scorevid.score import AnyDenoiser
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves import Leaves, futures
 
-AnyDenoiser = Callable[[Tensor, Tensor], Tensor]
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0)
 LEAST_AMBIGUITY = 0.05  # squared grey; meetings below it are undecided on paper only
 

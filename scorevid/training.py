@@ -124,7 +124,7 @@ class Trainer:
                 self._update()
                 now = time.monotonic()
                 self.seconds = before + now - start
-                if self.step % log_every == 0:
+                if self.step % log_every == 0 or self.step == self.steps:
                     self._write_log(bar)
                 if self.steps is None and self.step - first == PLAN_AFTER:
                     began = now
