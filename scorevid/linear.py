@@ -1,0 +1,117 @@
+r"""Local linear weights: how an output pixel is put together from the noisy frame and from each past frame.
+
+A bias-free network is homogeneous of degree one in (y, c) jointly, so by Euler's theorem
+
+.. math:: f(y, c) = J_y\, y + J_c\, c, \qquad J_y = \partial f / \partial y, \quad J_c = \partial f / \partial c ,
+
+exactly, at every input. Row i of the Jacobian is a set of adaptive filters, one for y and one for each past frame,
+whose weighted sum is the output at pixel i (Mohan et al. 2020 for still images). Rows come from reverse-mode
+differentiation, one backward pass for one pixel of every frame in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+AnyDenoiser = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Rows:
+    """Rows of the Jacobian for P output pixels of each of B examples; weights are dimensionless.
+
+    on_y: (B, P, H, W) weights on the noisy frame. on_c: (B, P, M, H, W) weights on the past frames, oldest first.
+    """
+
+    on_y: Tensor
+    on_c: Tensor
+
+    def sums(self) -> Tensor:
+        """Sum of the weights on each past frame, oldest first, and on y, last: (B, P, M + 1).
+
+        They add up to about 1 where f keeps the mean grey level; single weights may be negative or above 1.
+        """
+        return torch.cat([self.on_c.sum((3, 4)), self.on_y.sum((2, 3))[..., None]], 2)
+
+
+def rows(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Sequence[tuple[int, int]] | Tensor) -> Rows:
+    """The rows of the Jacobian of f at (y, c) that belong to the given output pixels.
+
+    f: a denoiser that can be differentiated; a network must be in evaluation mode. y (B, 1, H, W), c (B, M, H, W).
+    pixels: (row, column) pairs for all examples, or integers (B, P, 2) for each its own; counted from the top left,
+    negative from the bottom right. One forward pass and P backward passes of the batch.
+
+    Raises ValueError for shapes that do not fit, pixels outside of the frame, f in training mode (its examples would
+    mix), or f without gradient.
+    """
+    pixels = _pixels(f, y, c, pixels)
+    batch = torch.arange(len(y), device=y.device)
+    on_y, on_c = [], []
+    with torch.enable_grad():
+        y, c = y.detach().requires_grad_(), c.detach().requires_grad_()
+        x_hat = f(y, c)
+        if x_hat.shape != y.shape or not x_hat.requires_grad:
+            raise ValueError(
+                f"f must return {tuple(y.shape)} and carry its gradient, got {tuple(x_hat.shape)}, "
+                f"requires_grad={x_hat.requires_grad}"
+            )
+        for pixel in pixels.unbind(1):
+            # examples do not mix, so the sum over the batch has the gradient of each
+            total = x_hat[batch, 0, pixel[:, 0], pixel[:, 1]].sum()
+            weights = torch.autograd.grad(total, (y, c), retain_graph=True, allow_unused=True, materialize_grads=True)
+            on_y.append(weights[0][:, 0])
+            on_c.append(weights[1])
+    return Rows(torch.stack(on_y, 1), torch.stack(on_c, 1))
+
+
+def jacobian(f: AnyDenoiser, y: Tensor, c: Tensor, batch_limit: int = 256) -> tuple[Tensor, Tensor]:
+    """J_y (N, N) and J_c (N, M, N) in full for one small frame of N = HW pixels, in row-major order.
+
+    y (1, 1, H, W), c (1, M, H, W). The frame is repeated up to ``batch_limit`` times to take as many rows at once.
+    Raises ValueError as :func:`rows` does, and for more than one frame.
+    """
+    if len(y) != 1 or len(c) != 1:
+        raise ValueError(f"one frame at a time, got {len(y)} and {len(c)}")
+    height, width = y.shape[2:]
+    places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).reshape(-1, 1, 2).to(y.device)
+    parts = [
+        rows(f, y.expand(len(p), *y.shape[1:]), c.expand(len(p), *c.shape[1:]), p) for p in places.split(batch_limit)
+    ]
+    on_y, on_c = torch.cat([p.on_y for p in parts]), torch.cat([p.on_c for p in parts])
+    return on_y.flatten(1), on_c[:, 0].flatten(2)
+
+
+def reconstruct(weights: Rows, y: Tensor, c: Tensor) -> Tensor:
+    """J_y y + J_c c at the pixels of the rows, (B, P): what f gives there if it is homogeneous of degree one."""
+    return (weights.on_y * y).sum((2, 3)) + (weights.on_c * c[:, None]).sum((2, 3, 4))
+
+
+def _pixels(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Sequence[tuple[int, int]] | Tensor) -> Tensor:
+    """Pixels as (B, P, 2) integers within the frame."""
+    if isinstance(f, nn.Module) and f.training:
+        raise ValueError("the denoiser is in training mode, where examples of a batch mix: call its eval() first")
+    if y.ndim != 4 or y.shape[1] != 1 or c.ndim != 4 or len(c) != len(y) or c.shape[2:] != y.shape[2:]:
+        raise ValueError(f"y must be (B, 1, H, W) and c (B, M, H, W), got {tuple(y.shape)} and {tuple(c.shape)}")
+    pixels = torch.as_tensor(pixels, device=y.device)
+    if pixels.ndim == 2:
+        pixels = pixels.expand(len(y), *pixels.shape)
+    if (
+        pixels.is_floating_point()
+        or pixels.ndim != 3
+        or len(pixels) != len(y)
+        or pixels.shape[2] != 2
+        or not pixels.numel()
+    ):
+        raise ValueError(
+            f"pixels must be integers (P, 2) or ({len(y)}, P, 2), got {tuple(pixels.shape)} {pixels.dtype}"
+        )
+    size = torch.tensor(y.shape[2:], device=y.device)
+    if ((pixels < -size) | (pixels >= size)).any():
+        raise ValueError(
+            f"pixels must lie within the frame of {tuple(y.shape[2:])}, got {pixels.flatten(0, 1).tolist()}"
+        )
+    return pixels
