@@ -13,7 +13,6 @@ relative to the ambiguity there: 0 is optimal, 1 is as bad as not knowing which 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -21,10 +20,10 @@ from torch import Tensor
 from scorevid.oracles import posterior_mean
 from scorevid.score import AnyDenoiser
 from scorevid.worlds.futures import Futures
-from scorevid.worlds.leaves import Leaves, futures
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.meetings import undecided_meetings
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0)
-LEAST_AMBIGUITY = 0.05  # squared grey; meetings below it are undecided on paper only
 
 
 @torch.no_grad()
@@ -78,10 +77,8 @@ def report(f: AnyDenoiser, world: Leaves, scenes: int = 1000, seed: int = 1_000_
     c, x = world.draw(scenes, generator)
     errors = squared_errors(f, c, x, SIGMAS, generator).mean(1)
     copying = (c[:, -1:] - x).square().mean().item()
-    meetings = replace(world, n_disks=2).meetings(scenes, generator)
-    ahead = futures(meetings)
-    undecided = ahead.ambiguity() > LEAST_AMBIGUITY
-    c, ahead = meetings.past()[undecided], ahead[undecided]
+    meetings, ahead = undecided_meetings(world, scenes, generator)
+    c = meetings.past()
     excess = {}
     for sigma in SIGMAS:
         above, ambiguity = excess_and_ambiguity(f, posterior_mean(ahead, sigma), c, ahead, sigma, generator)
@@ -91,6 +88,5 @@ def report(f: AnyDenoiser, world: Leaves, scenes: int = 1000, seed: int = 1_000_
         "scenes": scenes,
         "squared_error": {str(s): round(e.item(), 7) for s, e in zip(SIGMAS, errors, strict=True)},
         "squared_error_copy": round(copying, 7),
-        "meetings": len(c),
         "excess_error": excess,
     }

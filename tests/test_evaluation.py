@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from scorevid.denoiser import Denoiser
-from scorevid.evaluation import LEAST_AMBIGUITY, SIGMAS, apply, excess_and_ambiguity, report, squared_errors
+from scorevid.evaluation import SIGMAS, apply, excess_and_ambiguity, report, squared_errors
 from scorevid.oracles import posterior_mean
-from scorevid.worlds.leaves import Leaves, futures
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.meetings import undecided_meetings
 
 WORLD = Leaves(size=16, n_disks=2, radius=(2.0, 4.0))
 
@@ -17,10 +18,8 @@ def generator(seed=0):
 
 @pytest.fixture(scope="module")
 def undecided():
-    scenes = WORLD.meetings(300, generator())
-    ahead = futures(scenes)
-    kept = ahead.ambiguity() > LEAST_AMBIGUITY
-    return scenes[kept].past(), ahead[kept]
+    scenes, ahead = undecided_meetings(WORLD, 100, generator())
+    return scenes.past(), ahead
 
 
 def test_the_observation_itself_has_the_error_of_its_noise():
@@ -47,7 +46,7 @@ def test_always_answering_the_mean_is_optimal_at_large_and_worthless_at_small_no
         return (above.sum() / ambiguity.sum()).item()
 
     assert excess(100.0) < 0.01
-    assert excess(0.01) == pytest.approx(1, abs=0.15)  # the mean squared distance of the future drawn from their mean
+    assert excess(0.01) == pytest.approx(1, abs=0.25)  # the mean squared distance of the future drawn from their mean
 
 
 def test_errors_where_the_futures_agree_do_not_count(undecided):
@@ -73,4 +72,4 @@ def test_a_report_is_reproducible_and_complete():
     one, two = report(f, WORLD, scenes=30, seed=5), report(f, WORLD, scenes=30, seed=5)
     assert one == two
     assert list(one["excess_error"]) == list(one["squared_error"]) == [str(s) for s in SIGMAS]
-    assert 0 < one["squared_error_copy"] < 0.1 and 0 < one["meetings"] <= 30
+    assert 0 < one["squared_error_copy"] < 0.1

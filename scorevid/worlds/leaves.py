@@ -17,6 +17,7 @@ detail; sizes, speeds, κ and the share of meetings are our choice.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -83,9 +84,21 @@ def render(scene: Scene, times: Tensor) -> Tensor:
 
     times: (T,). Returns (B, T, H, W) grey levels.
     """
-    times = times.to(scene.position)
     order = scene.depth.argsort(1, descending=True)
-    radius, grey = scene.radius.gather(1, order), scene.grey.gather(1, order)
+    grey = scene.grey.gather(1, order)
+    frames = scene.position.new_full((len(scene), len(times), scene.size, scene.size), scene.ground)
+    for k, cover in enumerate(covers(scene, times, order)):
+        frames.addcmul_(cover, grey[:, k, None, None, None] - frames)
+    return frames
+
+
+def covers(scene: Scene, times: Tensor, order: Tensor) -> Iterator[Tensor]:
+    """How much of each pixel each disk would cover were it alone, disk by disk in the given order: (B, T, H, W) each.
+
+    times: (T,) as in :func:`render`. order: (B, n) indices of disks.
+    """
+    times = times.to(scene.position)
+    radius = scene.radius.gather(1, order)
     at = scene.position[:, None] + times[None, :, None, None] * scene.velocity[:, None]  # (B, T, n, 2)
     at = at.gather(2, order[:, None, :, None].expand_as(at))
     pixel = torch.arange(scene.size, device=at.device, dtype=at.dtype)
@@ -93,11 +106,19 @@ def render(scene: Scene, times: Tensor) -> Tensor:
     # coverage = (r² - dx² - dy²) / 2r + 1/2 separates into a column term and a row term
     along_x = -(pixel - at[..., 0, None]).square() * scale  # (B, T, n, W)
     along_y = (radius / 2 + 0.5)[:, None, :, None] - (pixel - at[..., 1, None]).square() * scale
-    frames = at.new_full((*at.shape[:2], scene.size, scene.size), scene.ground)
     for k in range(radius.shape[1]):
-        cover = (along_y[:, :, k, :, None] + along_x[:, :, k, None, :]).clamp_(0, 1)
-        frames.addcmul_(cover, grey[:, k, None, None, None] - frames)
-    return frames
+        yield (along_y[:, :, k, :, None] + along_x[:, :, k, None, :]).clamp_(0, 1)
+
+
+def visible(scene: Scene, times: Tensor) -> Tensor:
+    """Share of each disk's area that is seen at the given times, within the frame and not covered: (B, T, n)."""
+    order = scene.depth.argsort(1)
+    free, seen = 1.0, []
+    for cover in covers(scene, times, order):
+        seen.append((cover * free).sum((2, 3)))
+        free = free * (1 - cover)
+    areas = math.pi * scene.radius.square()
+    return torch.stack(seen, 2).gather(2, scene.depth[:, None].expand(-1, len(times), -1)) / areas[:, None]
 
 
 @dataclass(frozen=True)
@@ -245,8 +266,8 @@ def futures(scene: Scene, tolerance: float = 1e-4) -> Futures:
     equal. Scenes of up to six disks. Returns :class:`Futures` with K the largest number found in the batch, in the
     lexical order of the depth orders: of two undecided disks, the first future has disk 0 in front.
 
-    The probabilities are p(x | c) where the past determines radii, greys, places and velocities; :func:`determined`
-    tells for which scenes it does.
+    The probabilities are p(x | c) where the past determines radii, greys, places and velocities;
+    :func:`~scorevid.worlds.meetings.determined` tells for which scenes it does.
     """
     n = scene.radius.shape[1]
     if n > 6:
