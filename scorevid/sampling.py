@@ -8,10 +8,13 @@ The algorithm of Kadkhodaie and Simoncelli (2021, arXiv 2007.13640), which the p
     y &\leftarrow y + h_t d_t + \gamma_t z, \qquad
     \gamma_t^2 = \big[(1 - \beta h_t)^2 - (1 - h_t)^2\big] \sigma_t^2 ,
 
-until :math:`\sigma_t \le \sigma_L`; then the sample is y + d_t = f(y, c), y denoised once more.
+until :math:`\sigma_t \le \sigma_L`; then the sample is y + d_t = f(y, c), y denoised once more. (The earlier public code
+takes the step at which it finds :math:`\sigma_t \le \sigma_L` as well: one more evaluation at the lowest level.)
 
 In words: denoise to (1 − h)σ, then add noise up to (1 − βh)σ. With β = 1 no noise is added and the step is Euler's
-for the probability-flow equation in log σ; smaller β forgets more of the past trajectory and takes more steps.
+for the probability-flow equation in log σ; smaller β forgets more of the past trajectory and takes more steps. How
+often a future is chosen is wrong by the order of h at the levels where the choice is made, whatever β, and by the
+start where σ_0 is not large (derived in ``book/theory.md``).
 Steps and noise estimates are each sample's own; a finished sample leaves the batch.
 """
 

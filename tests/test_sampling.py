@@ -1,13 +1,16 @@
 """The stochastic ascent: the algorithm to the letter, and the frequencies it gives with an exact denoiser."""
 
 import math
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from scorevid.denoiser import Denoiser
 from scorevid.oracles import blind_posterior_mean, posterior_mean
@@ -249,6 +252,36 @@ def test_progress(capsys):
     assert capsys.readouterr().err == ""
     ascend(towards_half, torch.zeros(1, 1, 4, 4), beta=0.5, generator=generator(), progress=True)
     assert "step" in capsys.readouterr().err
+
+
+THEORY = (Path(__file__).parent.parent / "book" / "theory.md").read_text()
+
+
+def table(first_cell):
+    """Rows of numbers of the table of the theory page whose first row of numbers begins so."""
+    lines = THEORY[THEORY.index(f"\n| {first_cell} |") + 1 :].split("\n\n")[0].splitlines()
+    return [[float(x) for x in re.findall(r"(?<![\w.])\d*\.?\d+", line.replace("sigma_0", ""))] for line in lines]
+
+
+def test_lengths_on_the_theory_page():
+    for sigma_0, *steps in table(r"$\sigma_0 = 1$"):
+        assert [schedule_length(sigma_0, beta=beta) for beta in (1, 0.5, 0.1, 0.01)] == steps
+
+
+def test_frequencies_on_the_theory_page():
+    """The same ascent in the one coordinate that matters, with σ known; 20,000 samples for each entry."""
+    expected = np.array(table(".05"))
+    odds, random = expected[:, 0], np.random.default_rng(0)
+    for column, beta in enumerate((1.0, 0.5, 0.01), 1):
+        y, sigma = 8 * random.standard_normal((4, 20_000)), 8.0
+        for t in range(1, schedule_length(8.0, beta=beta) + 1):
+            h = step_size(t)
+            mean = np.tanh((special.logit(odds)[:, None] + 2 * y / sigma**2) / 2)  # futures at ±1
+            gamma = sigma * math.sqrt(max((1 - beta * h) ** 2 - (1 - h) ** 2, 0))
+            y += h * (mean - y) + (gamma * random.standard_normal(y.shape) if beta < 1 else 0)
+            sigma *= 1 - beta * h
+        error = np.sqrt(odds * (1 - odds) / y.shape[1])
+        assert (np.abs((y > 0).mean(1) - expected[:, column]) < 4 * error).all()
 
 
 def must_not_run(y, c):
