@@ -1,0 +1,191 @@
+r"""Claims that can fail: a measured value against a bound that was fixed before measuring.
+
+A notebook measures, :func:`check` decides and records. Three verdicts: a claim *holds* if its value meets the bound, it
+*fails* if its whole confidence interval lies outside, and it is *undecided* between: the data were too few to tell. A
+claim that fails stops the notebook in every runner, unless its failure is known and explained; then it stops the
+notebook once the explanation has become untrue.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy import stats
+
+FOLDER_VARIABLE = "SCOREVID_CLAIMS"  # where records go, one JSON file a claim; nowhere if it is not set
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_BOUND = re.compile(rf"\s*(?:(<=|>=|<|>)\s*({_NUMBER})|in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\])\s*")
+
+
+class ClaimError(AssertionError):
+    """A claim did not come out as stated."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What decides a claim: "<= 0.1", "< 1", ">= 2", "> 0", or "in [0.9, 1.1]" with both ends allowed."""
+
+    text: str
+    low: float
+    high: float
+    open: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Bound:
+        """Read a bound. Raises ValueError for text of another form, and for an empty range."""
+        match = _BOUND.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(f'a bound reads "<= 0.1", "< 1", ">= 2", "> 0" or "in [0.9, 1.1]", got {text!r}')
+        sign, limit, low, high = match.groups()
+        if sign is None:
+            low, high = float(low), float(high)
+            if low > high:
+                raise ValueError(f"the range of the bound {text!r} is empty")
+            return cls(text.strip(), low, high)
+        below = sign.startswith("<")
+        ends = (-math.inf, float(limit)) if below else (float(limit), math.inf)
+        return cls(text.strip(), *ends, open=len(sign) == 1)
+
+    def __contains__(self, value: float) -> bool:
+        if self.open:
+            return self.low < value < self.high
+        return self.low <= value <= self.high
+
+    def verdict(self, value: float, interval: tuple[float, float]) -> Literal["holds", "fails", "undecided"]:
+        """holds: the value is within; fails: the whole interval is outside; undecided: only the value is."""
+        if value in self:
+            return "holds"
+        low, high = interval
+        reaches = low in self or high in self or (low < self.low and high > self.high)
+        return "undecided" if reaches else "fails"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured for a claim, and what follows. ``repr`` shows only what does not change from run to run."""
+
+    id: str
+    value: float
+    low: float
+    high: float
+    n: int
+    bound: str
+    verdict: Literal["holds", "fails", "undecided"]
+    why: str | None = None
+    context: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{self.verdict}: {self.id} {self.bound}"
+
+    @property
+    def text(self) -> str:
+        """Value and interval, rounded, for prose."""
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}], n = {self.n:,}"
+
+
+def check(
+    id: str,
+    value: float,
+    *,
+    interval: Sequence[float],
+    n: int,
+    bound: str,
+    fails: str | None = None,
+    context: dict | None = None,
+) -> Record:
+    """Decide a claim, record it, and raise where it does not come out as stated.
+
+    id: of the claim in ``book/claims.yml``. value: the measured figure, with its 95 % interval (low, high) from n
+    independent cases. bound: as in the claim, see :class:`Bound`. fails: why the claim is known to fail; it is then
+    recorded as failed without raising, and raises once the whole interval meets the bound. context: what else to
+    record (seed, weights and their sha256).
+
+    Raises :class:`ClaimError` for a claim that fails unexpectedly, or holds unexpectedly, after recording it; ValueError
+    for NaN, an interval that is reversed or without the value, n < 1, or a malformed bound.
+    """
+    limits = Bound.parse(bound)
+    value, (low, high) = float(value), map(float, interval)
+    if not all(map(math.isfinite, (value, low, high))):
+        raise ValueError(f"{id}: value and interval must be finite, got {value}, [{low}, {high}]")
+    if not low <= value <= high:
+        raise ValueError(f"{id}: the interval [{low}, {high}] must contain the value {value}")
+    if n < 1:
+        raise ValueError(f"{id}: n must be at least 1, got {n}")
+    verdict = limits.verdict(value, (low, high))
+    record = Record(id, value, low, high, int(n), limits.text, verdict, fails, context or {}, _versions())
+    _write(record)
+    if verdict == "fails" and fails is None:
+        raise ClaimError(f"the claim {id} fails: measured {record.text}, the bound is {limits.text}")
+    if fails is not None and low in limits and high in limits:
+        raise ClaimError(f"the claim {id} is said to fail ({fails}), but holds: measured {record.text}, {limits.text}")
+    return record
+
+
+def read_records(folder: Path | str) -> list[dict]:
+    """All records in a folder, by id."""
+    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+
+
+def mean_interval(values, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean of independent values with its confidence interval by Student's t: (mean, low, high).
+
+    One value alone has no spread to tell from, and raises ValueError, as does NaN.
+    """
+    values = _finite(values)
+    mean, error = values.mean(), stats.sem(values)
+    margin = error * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+    return float(mean), float(mean - margin), float(mean + margin)
+
+
+def ratio_interval(
+    numerator, denominator, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Ratio of the sums of paired values with a percentile bootstrap interval over the pairs: (ratio, low, high)."""
+    a, b = _finite(numerator), _finite(denominator)
+    if a.shape != b.shape or b.sum() <= 0:
+        raise ValueError(f"as many positive denominators are due as numerators, got {a.shape} and {b.shape}")
+    drawn = np.random.default_rng(seed).integers(len(a), size=(replicates, len(a)))
+    ratios = a[drawn].sum(1) / b[drawn].sum(1)
+    tail = 50 * (1 - confidence)
+    ratio, (low, high) = a.sum() / b.sum(), np.percentile(ratios, [tail, 100 - tail])
+    return float(ratio), float(min(low, ratio)), float(max(high, ratio))
+
+
+def _finite(values) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"at least two finite values in one row are due, got shape {values.shape}")
+    return values
+
+
+def _versions() -> dict[str, str]:
+    import scorevid
+
+    return {
+        "scorevid": scorevid.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _write(record: Record) -> None:
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder:
+        return
+    path = Path(folder) / f"{record.id}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(asdict(record), indent=2) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,160 @@
+"""What the chapters draw more than once. Every function returns a matplotlib Figure.
+
+Figures have a white ground of their own, so that they read as cards on a dark page; colours are those of Okabe and Ito,
+which the colour-blind can tell apart, and every curve has its own marker besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+PANEL = 1.15  # inches a frame
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the book: sizes, colours, white ground, PNG only."""
+    plt.rcParams.update(
+        {
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlesize": "medium",
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 120,
+            "figure.facecolor": "white",
+            "figure.figsize": (6.4, 3.6),
+            "font.size": 9,
+            "image.interpolation": "nearest",
+            "legend.frameon": False,
+            "lines.linewidth": 1.5,
+            "lines.markersize": 5,
+            "savefig.facecolor": "white",
+        }
+    )
+
+
+def frames_row(frames, titles: Sequence[str] | None = None, *, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
+    """Frames side by side in grey levels. frames: (n, H, W), clipped to [vmin, vmax] for display."""
+    frames = _array(frames, 3)
+    return grid(frames[None], column_titles=titles, vmin=vmin, vmax=vmax)
+
+
+def grid(
+    images,
+    row_titles: Sequence[str] | None = None,
+    column_titles: Sequence[str] | None = None,
+    *,
+    vmin: float = 0.0,
+    vmax: float = 1.0,
+) -> Figure:
+    """Frames in rows and columns, in grey levels clipped to [vmin, vmax]. images: (R, C, H, W)."""
+    figure, axes = _panels(images, row_titles, column_titles)
+    for row, line in zip(axes, _array(images, 4), strict=True):
+        for ax, image in zip(row, line, strict=True):
+            ax.imshow(image, cmap="gray", vmin=vmin, vmax=vmax)
+    return figure
+
+
+def signed_grid(
+    images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None
+) -> Figure:
+    """Signed maps in rows and columns, blue above zero and red below, white at zero. images: (R, C, H, W).
+
+    Each row has one scale, symmetric about zero, given by its colour bar.
+    """
+    images = _array(images, 4)
+    figure, axes = _panels(images, row_titles, column_titles, extra=0.45)
+    for row, line in zip(axes, images, strict=True):
+        limit = float(np.abs(line).max()) or 1.0
+        for ax, image in zip(row, line, strict=True):
+            drawn = ax.imshow(image, cmap="RdBu", vmin=-limit, vmax=limit)
+        figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
+    return figure
+
+
+def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True) -> Figure:
+    """Curves over the noise level with error bars. sigmas: (S,). curves: label -> (3, S) of value, low and high.
+
+    Points whose lower end is not positive get a bar down to the bottom of a logarithmic axis.
+    """
+    sigmas = np.asarray(sigmas, dtype=float)
+    figure, ax = plt.subplots()
+    for k, (label, curve) in enumerate(curves.items()):
+        value, low, high = _curve(label, curve, len(sigmas))
+        if logy:
+            low = np.maximum(low, value * 1e-3)
+        bars = np.maximum([value - low, high - value], 0)
+        ax.errorbar(sigmas, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+    ax.set_xscale("log")
+    if logy:
+        ax.set_yscale("log")
+    ax.set_xlabel("noise level σ (grey units)")
+    ax.set_xticks(sigmas, [f"{s:g}" for s in sigmas])
+    ax.minorticks_off()
+    if len(curves) > 1:
+        ax.legend()
+    return figure
+
+
+def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
+    """Loss against images seen, both logarithmic. log: records with ``images`` and ``loss``."""
+    if len(log) < 2:
+        raise ValueError(f"a curve takes at least two records, the log has {len(log)}")
+    figure, ax = plt.subplots()
+    ax.plot([line["images"] for line in log], [line["loss"] for line in log])
+    ax.set(xscale="log", yscale="log", xlabel="training images", ylabel="squared error a pixel")
+    return figure
+
+
+def calibration(probabilities, curves: Mapping[str, tuple]) -> Figure:
+    """Frequency against probability, with the diagonal. curves: label -> (3, P) of frequency, low and high."""
+    p = np.asarray(probabilities, dtype=float)
+    figure, ax = plt.subplots(figsize=(4.4, 4.0))
+    ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", zorder=0, label="as often as it should")
+    for k, (label, curve) in enumerate(curves.items()):
+        value, low, high = _curve(label, curve, len(p))
+        bars = np.maximum([value - low, high - value], 0)
+        shift = 0.008 * (k - (len(curves) - 1) / 2)  # so that error bars do not hide one another
+        ax.errorbar(p + shift, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+    ax.set(xlabel="probability", ylabel="frequency", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.legend()
+    return figure
+
+
+def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figure, np.ndarray]:
+    rows, columns, height, width = _array(images, 4).shape
+    for name, titles, due in (("row", row_titles, rows), ("column", column_titles, columns)):
+        if titles is not None and len(titles) != due:
+            raise ValueError(f"{due} {name} titles are due, got {len(titles)}")
+    size = (PANEL * columns + extra + 0.3 * bool(row_titles), PANEL * height / width * rows + 0.2 * bool(column_titles))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    for ax, title in zip(axes[0], column_titles or [], strict=False):
+        ax.set_title(title, fontsize="small")
+    for ax, title in zip(axes[:, 0], row_titles or [], strict=False):
+        ax.set_ylabel(title, fontsize="small")
+    return figure, axes
+
+
+def _array(images, ndim: int) -> np.ndarray:
+    images = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else np.asarray(images)
+    if images.ndim != ndim or 0 in images.shape:
+        due = "(n, H, W)" if ndim == 3 else "(R, C, H, W)"
+        raise ValueError(f"frames must be {due}, got {images.shape}")
+    return images
+
+
+def _curve(label: str, curve, points: int) -> np.ndarray:
+    curve = np.asarray(curve, dtype=float)
+    if curve.shape != (3, points):
+        raise ValueError(f"the curve {label!r} must be (3, {points}): value, low and high; got {curve.shape}")
+    return curve

@@ -1,0 +1,64 @@
+"""Parameters of a notebook, checked before any work is done.
+
+Papermill writes what it is given into a cell of its own after the one tagged ``parameters``, and only warns about a name
+that no one asked for. So the next cell of every chapter names what it takes, and anything else is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from types import ModuleType
+
+_OF_IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
+
+
+def check_parameters(namespace: Mapping[str, object], **specs: tuple) -> None:
+    """Raise ValueError, naming what came and what was due, unless the notebook's parameters are as specified.
+
+    namespace: ``globals()`` of the notebook, called in the cell after its parameters. specs: for each parameter
+
+    - ``(int, least, most)`` or ``(float, least, most)``: a number in that range; an int serves as a float;
+    - ``(list, least, most)``: a list of at least one number, each in that range;
+    - ``(str, "one", "other")``: one of these words;
+    - ``(bool,)``.
+
+    Every public name in the namespace that is no module, class or function must be one of the specs.
+    """
+    own = {k for k, v in namespace.items() if not k.startswith("_") and k not in _OF_IPYTHON and _is_data(v)}
+    for name in sorted(own - specs.keys()):
+        near = difflib.get_close_matches(name, specs, n=1)
+        hint = f", did you mean {near[0]}?" if near else "."
+        raise ValueError(f"unknown parameter {name}{hint} This notebook takes {', '.join(specs)}")
+    for name, (kind, *limits) in specs.items():
+        if name not in namespace:
+            raise ValueError(f"the parameter {name} is missing")
+        _check(name, namespace[name], kind, limits)
+
+
+def _check(name: str, value: object, kind: type, limits: list) -> None:
+    if kind is list:
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError(f"{name} must be a list of numbers, got {value!r}")
+        for entry in value:
+            _check(f"each entry of {name}", entry, float, limits)
+    elif kind is str:
+        if value not in limits:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, limits))}, got {value!r}")
+    elif kind is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
+    elif kind in (int, float):
+        least, most = limits
+        allowed = (int,) if kind is int else (int, float)
+        if isinstance(value, bool) or not isinstance(value, allowed):
+            raise ValueError(f"{name} must be {'an integer' if kind is int else 'a number'}, got {value!r}")
+        if not (math.isfinite(value) and least <= value <= most):
+            raise ValueError(f"{name} must lie in [{least}, {most}], got {value}")
+    else:
+        raise TypeError(f"no parameter can be of kind {kind!r}")
+
+
+def _is_data(value: object) -> bool:
+    return not isinstance(value, ModuleType | type | Callable)

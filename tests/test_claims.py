@@ -1,0 +1,144 @@
+"""Claims: what a bound is, when a claim holds, and that it can fail."""
+
+import json
+import math
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorevid.claims import Bound, ClaimError, check, mean_interval, ratio_interval, read_records
+
+ROOT = Path(__file__).parent.parent
+finite = st.floats(-1e6, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("<= 0.1", [0.1, -5], [0.11]),
+        ("< 1", [0.99], [1.0]),
+        (">= 2", [2, 3], [1.99]),
+        ("> 0", [1e-9], [0]),
+        ("in [0.9, 1.1]", [0.9, 1, 1.1], [0.89, 1.11]),
+        ("<= 1e-5", [1e-5], [1.1e-5]),
+    ],
+)
+def test_bounds_read_as_written(text, inside, outside):
+    bound = Bound.parse(text)
+    assert all(v in bound for v in inside) and not any(v in bound for v in outside)
+
+
+@pytest.mark.parametrize("text", ["0.1", "=< 1", "<= x", "in [2, 1]", "in 1, 2", "", "<= 1 or so", None, 3])
+def test_malformed_bounds_are_refused(text):
+    with pytest.raises(ValueError):
+        Bound.parse(text)
+
+
+@given(value=finite, below=st.floats(0, 1e3), above=st.floats(0, 1e3), limit=finite)
+def test_a_verdict_is_one_of_three_and_means_what_it_says(value, below, above, limit):
+    low, high = value - below, value + above
+    verdict = Bound.parse(f"<= {limit!r}").verdict(value, (low, high))
+    assert verdict == ("holds" if value <= limit else "undecided" if low <= limit else "fails")
+
+
+def test_a_claim_that_holds_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path / "records"))
+    record = check("some.claim", 0.05, interval=(0.04, 0.06), n=100, bound="<= 0.1", context={"seed": 3})
+    assert repr(record) == "holds: some.claim <= 0.1"  # nothing in it changes from run to run
+    assert record.text == "0.05 [0.04, 0.06], n = 100"
+    (kept,) = read_records(tmp_path / "records")
+    assert kept["verdict"] == "holds" and kept["context"] == {"seed": 3} and kept["versions"]["torch"]
+    assert [p.name for p in (tmp_path / "records").iterdir()] == ["some.claim.json"]
+
+
+def test_a_claim_that_fails_raises_and_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
+    with pytest.raises(ClaimError, match=r"some.claim fails: measured 0.2 \[0.15, 0.25\].*<= 0.1"):
+        check("some.claim", 0.2, interval=(0.15, 0.25), n=100, bound="<= 0.1")
+    assert json.loads((tmp_path / "some.claim.json").read_text())["verdict"] == "fails"
+
+
+def test_too_few_data_leave_a_claim_undecided():
+    assert check("some.claim", 0.2, interval=(0.05, 0.35), n=3, bound="<= 0.1").verdict == "undecided"
+    assert check("some.claim", 2.0, interval=(0.5, 3.5), n=3, bound="in [0.9, 1.1]").verdict == "undecided"
+
+
+def test_a_known_failure_is_recorded_with_its_reason():
+    record = check("some.claim", 0.2, interval=(0.15, 0.25), n=9, bound="<= 0.1", fails="too little training")
+    assert record.verdict == "fails" and record.why == "too little training"
+
+
+def test_a_known_failure_that_holds_is_an_error():
+    with pytest.raises(ClaimError, match="said to fail"):
+        check("some.claim", 0.05, interval=(0.04, 0.06), n=9, bound="<= 0.1", fails="too little training")
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("SCOREVID_CLAIMS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    check("some.claim", 1, interval=(1, 1), n=1, bound=">= 1")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "n", "bound"),
+    [
+        (math.nan, (0, 1), 5, "<= 1"),
+        (0.5, (0.6, 0.7), 5, "<= 1"),
+        (0.5, (0.7, 0.3), 5, "<= 1"),
+        (0.5, (0.0, math.inf), 5, "<= 1"),
+        (0.5, (0.4, 0.6), 0, "<= 1"),
+        (0.5, (0.4, 0.6), 5, "around 1"),
+    ],
+)
+def test_figures_that_are_none_are_refused(value, interval, n, bound):
+    with pytest.raises(ValueError):
+        check("some.claim", value, interval=interval, n=n, bound=bound)
+
+
+def test_intervals_cover_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    values = rng.exponential(size=(1000, 60))
+    covered = [low <= 1 <= high for _, low, high in map(mean_interval, values)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
+    weights = rng.uniform(0.5, 2, size=(300, 60))
+    covered = []
+    for v, w in zip(values, weights, strict=False):
+        _, low, high = ratio_interval(0.3 * w * v, w, replicates=400)
+        covered.append(low <= 0.3 <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.05)
+
+
+@pytest.mark.parametrize("bad", [[1.0], [1.0, math.nan], np.ones((2, 2))])
+def test_intervals_take_at_least_two_finite_values(bad):
+    with pytest.raises(ValueError):
+        mean_interval(bad)
+
+
+def test_every_claim_of_a_notebook_is_in_the_ledger_with_its_bound_and_the_other_way_round():
+    ledger = {claim["id"]: claim for claim in yaml.safe_load((ROOT / "book" / "claims.yml").read_text())}
+    assert all(Bound.parse(c["bound"]) for c in ledger.values())
+    checked = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "code" and "claims.check(" in cell.source:
+                for claim, bound in _checks(cell.source):
+                    checked[claim] = (bound, path.stem)
+    assert checked.keys() == ledger.keys()
+    for claim, (bound, chapter) in checked.items():
+        assert (bound, chapter) == (ledger[claim]["bound"], ledger[claim]["chapter"]), claim
+
+
+def _checks(source):
+    """(id, bound) of every call of claims.check in a cell."""
+    import ast
+
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "claims.check":
+            (bound,) = (k.value.value for k in node.keywords if k.arg == "bound")
+            yield node.args[0].value, bound

@@ -1,0 +1,75 @@
+"""Figures: drawn from arrays of the right shape, refused from others, leaving nothing behind."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from scorevid import figures
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    with plt.rc_context():
+        figures.use_style()
+        yield
+    plt.close("all")
+
+
+def images(figure):
+    return [image for ax in figure.axes for image in ax.images]
+
+
+def test_frames_in_a_row_keep_their_grey_levels():
+    frames = torch.rand(3, 8, 8)
+    figure = figures.frames_row(frames, titles=["a", "b", "c"])
+    assert isinstance(figure, Figure) and [ax.get_title() for ax in figure.axes] == ["a", "b", "c"]
+    for frame, image in zip(frames, images(figure), strict=True):
+        np.testing.assert_array_equal(image.get_array(), frame.numpy())
+        assert image.get_clim() == (0, 1)
+
+
+def test_signed_maps_are_symmetric_about_white():
+    figure = figures.signed_grid(torch.randn(2, 3, 8, 8) * torch.tensor([1.0, 5.0])[:, None, None, None])
+    limits = [image.get_clim() for image in images(figure)[:6]]
+    assert all(low == -high for low, high in limits)
+    assert len(set(limits[:3])) == 1 and len(set(limits)) == 2  # one scale a row
+    assert matplotlib.colormaps["RdBu"](0.5)[:3] == pytest.approx((1, 1, 1), abs=0.05)
+
+
+def test_a_map_of_zeros_can_be_drawn():
+    figures.signed_grid(torch.zeros(1, 1, 4, 4)).canvas.draw()
+
+
+def test_error_curves_have_a_marker_each_and_bars():
+    curves = {k: np.array([[1.0, 0.1], [0.5, -0.1], [2.0, 0.2]]) for k in "abc"}
+    figure = figures.error_curves([0.1, 1.0], curves)
+    lines = [container.lines[0] for container in figure.axes[0].containers]
+    assert len({line.get_marker() for line in lines}) == len({line.get_color() for line in lines}) == 3
+    figure.canvas.draw()
+
+
+def test_calibration_shows_the_diagonal():
+    figure = figures.calibration([0.1, 0.9], {"f": ([0.2, 0.8], [0.1, 0.7], [0.3, 0.9])})
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[0, 0], [1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: figures.frames_row(torch.rand(8, 8)), "n, H, W"),
+        (lambda: figures.grid(torch.rand(2, 8, 8)), "R, C, H, W"),
+        (lambda: figures.grid(torch.rand(2, 2, 8, 8), row_titles=["a"]), "row titles"),
+        (lambda: figures.frames_row(torch.rand(2, 8, 8), titles=["a"]), "column titles"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.ones((3, 3))}), "value, low and high"),
+        (lambda: figures.learning_curve([{"images": 1, "loss": 1.0}]), "at least two"),
+    ],
+)
+def test_arrays_of_other_shapes_are_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
