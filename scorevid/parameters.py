@@ -24,9 +24,9 @@ def check_parameters(namespace: Mapping[str, object], **specs: tuple) -> None:
     - ``(str, "one", "other")``: one of these words;
     - ``(bool,)``.
 
-    Every public name in the namespace that is no module, class or function must be one of the specs.
+    Every public name in the namespace must be one of the specs, but for modules, classes, functions and CONSTANTS.
     """
-    own = {k for k, v in namespace.items() if not k.startswith("_") and k not in _OF_IPYTHON and _is_data(v)}
+    own = {k for k, v in namespace.items() if not (k.startswith("_") or k.isupper() or k in _OF_IPYTHON) and _is_data(v)}
     for name in sorted(own - specs.keys()):
         near = difflib.get_close_matches(name, specs, n=1)
         hint = f", did you mean {near[0]}?" if near else "."

@@ -28,7 +28,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 Callback = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from scorevid.checkpoints import load_checkpoint, save_checkpoint
 from scorevid.denoiser import Denoiser, Scaling
