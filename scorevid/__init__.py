@@ -5,4 +5,4 @@ __version__ = "0.1.0"
 from scorevid.denoiser import Denoiser
 from scorevid.weights import load_denoiser
 
-__all__ = ["Denoiser", "load_denoiser", "__version__"]
+__all__ = ["Denoiser", "__version__", "load_denoiser"]

@@ -62,9 +62,7 @@ def grid(
     return figure
 
 
-def signed_grid(
-    images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None
-) -> Figure:
+def signed_grid(images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None) -> Figure:
     """Signed maps in rows and columns, blue above zero and red below, white at zero. images: (R, C, H, W).
 
     Each row has one scale, symmetric about zero, given by its colour bar.

@@ -243,7 +243,7 @@ def _levels(sigma: float | Tensor, batch: int) -> Tensor:
     """σ as a tensor (1,) or (B,); raises ValueError for another shape or a value that is not positive and finite."""
     sigma = sigma if isinstance(sigma, Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
     sigma = sigma.reshape(-1) if sigma.ndim in (0, 4) else sigma
-    if sigma.ndim != 1 or len(sigma) not in (1, batch) and batch != 1:
+    if sigma.ndim != 1 or (len(sigma) not in (1, batch) and batch != 1):
         raise ValueError(f"sigma must be a number or ({batch},), got shape {tuple(sigma.shape)}")
     if not ((sigma > 0) & sigma.isfinite()).all():
         raise ValueError(f"sigma must be positive and finite, got {sigma.tolist()}")

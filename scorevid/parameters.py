@@ -26,7 +26,9 @@ def check_parameters(namespace: Mapping[str, object], **specs: tuple) -> None:
 
     Every public name in the namespace must be one of the specs, but for modules, classes, functions and CONSTANTS.
     """
-    own = {k for k, v in namespace.items() if not (k.startswith("_") or k.isupper() or k in _OF_IPYTHON) and _is_data(v)}
+    own = {
+        k for k, v in namespace.items() if not (k.startswith("_") or k.isupper() or k in _OF_IPYTHON) and _is_data(v)
+    }
     for name in sorted(own - specs.keys()):
         near = difflib.get_close_matches(name, specs, n=1)
         hint = f", did you mean {near[0]}?" if near else "."

@@ -31,7 +31,7 @@ def test_a_disk_covers_its_area(radius):
 
 
 def test_the_nearest_disk_is_seen():
-    overlapping = dict(position=[[14.0, 16.0], [18.0, 16.0]], radius=[4.0, 4.0], grey=[0.1, 0.9])
+    overlapping = {"position": [[14.0, 16.0], [18.0, 16.0]], "radius": [4.0, 4.0], "grey": [0.1, 0.9]}
     assert scene(**overlapping, depth=[0, 1]).next()[0, 0, 16, 16].item() == pytest.approx(0.1)
     assert scene(**overlapping, depth=[1, 0]).next()[0, 0, 16, 16].item() == pytest.approx(0.9)
 

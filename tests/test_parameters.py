@@ -18,7 +18,16 @@ GOOD = {"n_scenes": 8, "sigma_0": 4.0, "odds": [0.1, 0.9], "weights": "leaves-32
 
 
 def test_good_parameters_pass_in_silence_beside_imports_and_ipython():
-    more = {"np": math, "PLACES": {}, "f": lambda: 0, "Path": types.SimpleNamespace, "_": 3, "In": [], "Out": {}, "open": open}
+    more = {
+        "np": math,
+        "PLACES": {},
+        "f": lambda: 0,
+        "Path": types.SimpleNamespace,
+        "_": 3,
+        "In": [],
+        "Out": {},
+        "open": open,
+    }
     assert check_parameters(GOOD | more, **SPECS) is None
     check_parameters(GOOD | {"sigma_0": 4}, **SPECS)  # a whole number is a number
 

@@ -64,7 +64,11 @@ def undecided_meetings(
         missing = torch.tensor([k for k in range(n) if k not in found], device=generator.device, dtype=torch.long)
         if not len(missing):
             scenes = [found[k] for k in range(n)]
-            tensors = {k: torch.cat([getattr(s, k) for s in scenes]) for k, v in vars(scene).items() if torch.is_tensor(v)}
+            tensors = {
+                k: torch.cat([getattr(s, k) for s in scenes]) for k, v in vars(scene).items() if torch.is_tensor(v)
+            }
             scene = scenes[0].replace(**tensors)
             return scene, futures(scene)
-    raise ValueError(f"{len(missing)} of {n} scenes were not found: futures {least_distance} apart are too rare in {world}")
+    raise ValueError(
+        f"{len(missing)} of {n} scenes were not found: futures {least_distance} apart are too rare in {world}"
+    )

@@ -1,0 +1,56 @@
+# make book   sets up .venv, runs every notebook, builds the book into _build/html
+# make test   sets up .venv, unit tests, nbval on every notebook, tests of the built book
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp
+# the kernel called python3 is that of .venv, whatever kernels the user has
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+export SCOREVID_CLAIMS := $(CURDIR)/_build/claims
+
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
+           _config.yml _toc.yml
+
+.PHONY: book test unit nbval notebooks bench lint clean
+
+book: $(STAMP)
+	rm -rf _build
+	$(BIN)/jupyter-book build -n -W --keep-going --builder html .
+	@echo "The book is at _build/html/index.html"
+
+# the tests of the book need one; it is not built again while nothing has changed
+_build/html/index.html: $(STAMP) $(SOURCES)
+	$(MAKE) book
+
+test: $(STAMP) _build/html/index.html
+	$(BIN)/pytest
+	$(BIN)/pytest --nbval notebooks
+
+unit: $(STAMP)
+	$(BIN)/pytest --ignore tests/test_book.py
+
+nbval: $(STAMP)
+	$(BIN)/pytest --nbval notebooks
+
+# run the notebooks in place and keep their outputs, which nbval compares to
+notebooks: $(STAMP)
+	for notebook in $(NOTEBOOKS); do $(BIN)/python -m nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.timeout=1200 $$notebook || exit; done
+
+bench: $(STAMP)
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf _build dist
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
+	touch $@
