@@ -13,7 +13,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
            _config.yml _toc.yml
 
-.PHONY: book test unit nbval notebooks bench lint clean
+.PHONY: book test unit nbval notebooks picture bench lint clean
 
 book: $(STAMP)
 	rm -rf _build
@@ -38,6 +38,10 @@ nbval: $(STAMP)
 notebooks: $(STAMP)
 	for notebook in $(NOTEBOOKS); do $(BIN)/python -m nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.timeout=1200 $$notebook || exit; done
+
+# the picture of the front page and the README
+picture: $(STAMP)
+	$(BIN)/python book/result.py
 
 bench: $(STAMP)
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
