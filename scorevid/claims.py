@@ -15,6 +15,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ from scipy import stats
 
 FOLDER_VARIABLE = "SCOREVID_CLAIMS"  # where records go, one JSON file a claim; nowhere if it is not set
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # it names the record's file
 _BOUND = re.compile(rf"\s*(?:(<=|>=|<|>)\s*({_NUMBER})|in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\])\s*")
 
 
@@ -112,21 +114,30 @@ def check(
     record (seed, weights and their sha256).
 
     Raises :class:`ClaimError` for a claim that fails unexpectedly, or holds unexpectedly, after recording it; ValueError
-    for NaN, an interval that is reversed or without the value, n < 1, or a malformed bound.
+    for NaN, an interval that is reversed or without the value, n that is no positive integer, a malformed id or bound,
+    a failure without reason, or a context that JSON cannot hold.
     """
+    if not (isinstance(id, str) and _ID.fullmatch(id)):
+        raise ValueError(f"an id is lower-case letters, digits, dots and hyphens, got {id!r}")
     limits = Bound.parse(bound)
     value, (low, high) = float(value), map(float, interval)
     if not all(map(math.isfinite, (value, low, high))):
         raise ValueError(f"{id}: value and interval must be finite, got {value}, [{low}, {high}]")
     if not low <= value <= high:
         raise ValueError(f"{id}: the interval [{low}, {high}] must contain the value {value}")
-    if n < 1:
-        raise ValueError(f"{id}: n must be at least 1, got {n}")
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"{id}: n must be an integer of at least 1, got {n!r}")
+    if fails is not None and not fails.strip():
+        raise ValueError(f"{id}: say why the claim is known to fail")
+    try:  # here and not in writing, which happens only where a folder is set
+        context = json.loads(json.dumps(context or {}, default=_plain))
+    except TypeError as problem:
+        raise ValueError(f"{id}: the context must be plain data: {problem}") from None
     verdict = limits.verdict(value, (low, high))
-    record = Record(id, value, low, high, int(n), limits.text, verdict, fails, context or {}, _versions())
+    record = Record(id, value, low, high, int(n), limits.text, verdict, fails, context, _versions())
     _write(record)
     if verdict == "fails" and fails is None:
-        raise ClaimError(f"the claim {id} fails: measured {record.text}, the bound is {limits.text}")
+        raise ClaimError(f"the claim {id} fails: measured {record.text} ({value!r}), the bound is {limits.text}")
     if fails is not None and low in limits and high in limits:
         raise ClaimError(f"the claim {id} is said to fail ({fails}), but holds: measured {record.text}, {limits.text}")
     return record
@@ -142,6 +153,7 @@ def mean_interval(values, confidence: float = 0.95) -> tuple[float, float, float
 
     One value alone has no spread to tell from, and raises ValueError, as does NaN.
     """
+    _check_confidence(confidence)
     values = _finite(values)
     mean, error = values.mean(), stats.sem(values)
     margin = error * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
@@ -152,10 +164,13 @@ def ratio_interval(
     numerator, denominator, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Ratio of the sums of paired values with a percentile bootstrap interval over the pairs: (ratio, low, high)."""
+    _check_confidence(confidence)
     a, b = _finite(numerator), _finite(denominator)
-    if a.shape != b.shape or b.sum() <= 0:
-        raise ValueError(f"as many positive denominators are due as numerators, got {a.shape} and {b.shape}")
+    if a.shape != b.shape or (b < 0).any():
+        raise ValueError(f"as many denominators of at least 0 are due as numerators, got {a.shape} and {b.shape}")
     drawn = np.random.default_rng(seed).integers(len(a), size=(replicates, len(a)))
+    if not b.any() or not b[drawn].any(1).all():
+        raise ValueError(f"too few of the {len(b)} denominators are positive for an interval: {np.count_nonzero(b)}")
     ratios = a[drawn].sum(1) / b[drawn].sum(1)
     tail = 50 * (1 - confidence)
     ratio, (low, high) = a.sum() / b.sum(), np.percentile(ratios, [tail, 100 - tail])
@@ -167,6 +182,18 @@ def _finite(values) -> np.ndarray:
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(f"at least two finite values in one row are due, got shape {values.shape}")
     return values
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+
+
+def _plain(value):
+    """NumPy scalars, arrays and tensors as numbers and lists; anything else is not for a record."""
+    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} {value!r}")
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +100,46 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
 def test_figures_that_are_none_are_refused(value, interval, n, bound):
     with pytest.raises(ValueError):
         check("some.claim", value, interval=interval, n=n, bound=bound)
+
+
+@pytest.mark.parametrize("change", [{"n": 2.5}, {"n": True}, {"n": math.nan}, {"fails": " "}, {"context": {"f": open}}])
+def test_records_of_other_kinds_are_refused_whether_written_or_not(change, monkeypatch):
+    monkeypatch.delenv("SCOREVID_CLAIMS", raising=False)
+    with pytest.raises(ValueError, match="some.claim"):
+        check("some.claim", 0.5, **({"interval": (0.4, 0.6), "n": 5, "bound": "<= 1"} | change))
+
+
+@pytest.mark.parametrize("id", ["../outside", "a/b", "", ".hidden", "Upper", None])
+def test_an_id_cannot_lead_out_of_the_folder(id, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path / "records"))
+    with pytest.raises(ValueError, match="an id is"):
+        check(id, 0.5, interval=(0.4, 0.6), n=5, bound="<= 1")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_numbers_of_numpy_and_torch_are_recorded_as_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
+    context = {"seed": np.int64(3), "sigmas": torch.tensor([0.5, 1.0])}
+    check("some.claim", 0.5, interval=(0.4, 0.6), n=np.int64(5), bound="<= 1", context=context)
+    (kept,) = read_records(tmp_path)
+    assert kept["context"] == {"seed": 3, "sigmas": [0.5, 1.0]} and kept["n"] == 5
+
+
+def test_a_narrow_miss_is_told_with_all_its_digits():
+    with pytest.raises(ClaimError, match="0.10004"):
+        check("some.claim", 0.10004, interval=(0.10003, 0.10005), n=1, bound="<= 0.1")
+
+
+def test_confidence_is_no_percentage_and_no_denominator_negative():
+    with pytest.raises(ValueError, match="confidence"):
+        mean_interval([1.0, 2.0], 95)
+    with pytest.raises(ValueError, match="confidence"):
+        ratio_interval([1.0, 2.0], [1.0, 1.0], 95)
+    with pytest.raises(ValueError, match="denominators of at least 0"):
+        ratio_interval([1.0, 1.0], [-0.5, 1.0])
+    with pytest.raises(ValueError, match="too few"):  # some replicates would divide by zero
+        ratio_interval([1.0, 1.0, 1.0], [0.0, 0.0, 1.0])
+    assert ratio_interval(np.ones(50), [0.0] + [1.0] * 49)[0] == pytest.approx(50 / 49)  # a scene that stands still
 
 
 def test_intervals_cover_as_often_as_they_say():
