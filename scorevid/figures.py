@@ -73,6 +73,7 @@ def signed_grid(images, row_titles: Sequence[str] | None = None, column_titles: 
         limit = float(np.abs(line).max()) or 1.0
         for ax, image in zip(row, line, strict=True):
             drawn = ax.imshow(image, cmap="RdBu", vmin=-limit, vmax=limit)
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as the card is
         figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
     return figure
 
@@ -83,6 +84,8 @@ def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True)
     Points whose lower end is not positive get a bar down to the bottom of a logarithmic axis.
     """
     sigmas = np.asarray(sigmas, dtype=float)
+    if sigmas.ndim != 1 or not (np.isfinite(sigmas) & (sigmas > 0)).all():
+        raise ValueError(f"noise levels must be positive numbers in one row, got {sigmas.tolist()}")
     figure, ax = plt.subplots()
     for k, (label, curve) in enumerate(curves.items()):
         value, low, high = _curve(label, curve, len(sigmas))
@@ -114,6 +117,8 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
 def calibration(probabilities, curves: Mapping[str, tuple]) -> Figure:
     """Frequency against probability, with the diagonal. curves: label -> (3, P) of frequency, low and high."""
     p = np.asarray(probabilities, dtype=float)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"probabilities must lie in [0, 1], got {p.tolist()}")
     figure, ax = plt.subplots(figsize=(4.4, 4.0))
     ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", zorder=0, label="as often as it should")
     for k, (label, curve) in enumerate(curves.items()):
@@ -144,10 +149,15 @@ def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figu
 
 
 def _array(images, ndim: int) -> np.ndarray:
-    images = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else np.asarray(images)
+    if isinstance(images, torch.Tensor):
+        images = images.detach().cpu()
+        images = images.float() if images.dtype == torch.bfloat16 else images  # which NumPy does not know
+    images = np.asarray(images)
     if images.ndim != ndim or 0 in images.shape:
         due = "(n, H, W)" if ndim == 3 else "(R, C, H, W)"
         raise ValueError(f"frames must be {due}, got {images.shape}")
+    if not np.issubdtype(images.dtype, np.floating) or not np.isfinite(images).all():
+        raise ValueError(f"frames must be finite floating-point numbers, got {images.dtype}")
     return images
 
 
@@ -155,4 +165,8 @@ def _curve(label: str, curve, points: int) -> np.ndarray:
     curve = np.asarray(curve, dtype=float)
     if curve.shape != (3, points):
         raise ValueError(f"the curve {label!r} must be (3, {points}): value, low and high; got {curve.shape}")
+    value, low, high = curve
+    slack = 1e-9 * (1 + np.abs(value))
+    if not ((low <= value + slack) & (value <= high + slack)).all():  # false for NaN too
+        raise ValueError(f"the curve {label!r} must have low <= value <= high everywhere, and no NaN")
     return curve

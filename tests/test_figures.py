@@ -42,6 +42,15 @@ def test_signed_maps_are_symmetric_about_white():
     assert matplotlib.colormaps["RdBu"](0.5)[:3] == pytest.approx((1, 1, 1), abs=0.05)
 
 
+def test_maps_that_are_white_at_their_border_keep_an_outline():
+    figure = figures.signed_grid(torch.zeros(1, 2, 4, 4))
+    assert all(spine.get_visible() for ax in figure.axes[:2] for spine in ax.spines.values())
+
+
+def test_frames_in_half_precision_can_be_drawn():
+    figures.frames_row(torch.rand(1, 4, 4).bfloat16()).canvas.draw()
+
+
 def test_a_map_of_zeros_can_be_drawn():
     figures.signed_grid(torch.zeros(1, 1, 4, 4)).canvas.draw()
 
@@ -67,6 +76,13 @@ def test_calibration_shows_the_diagonal():
         (lambda: figures.grid(torch.rand(2, 2, 8, 8), row_titles=["a"]), "row titles"),
         (lambda: figures.frames_row(torch.rand(2, 8, 8), titles=["a"]), "column titles"),
         (lambda: figures.error_curves([0.1, 1.0], {"a": np.ones((3, 3))}), "value, low and high"),
+        (lambda: figures.error_curves([0.0, 1.0], {"a": np.ones((3, 2))}), "must be positive"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.full((3, 2), np.nan)}), "low <= value <= high"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.array([[1, 1], [2, 2], [0, 0]])}), "low <= value <= high"),
+        (lambda: figures.calibration([0.1, 1.5], {"a": np.ones((3, 2))}), r"in \[0, 1\]"),
+        (lambda: figures.frames_row(np.full((2, 8, 8), 200, np.uint8)), "floating-point"),
+        (lambda: figures.frames_row(torch.full((2, 8, 8), 200, dtype=torch.uint8)), "floating-point"),
+        (lambda: figures.signed_grid(torch.full((1, 1, 8, 8), np.nan)), "finite"),
         (lambda: figures.learning_curve([{"images": 1, "loss": 1.0}]), "at least two"),
     ],
 )
