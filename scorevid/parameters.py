@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from types import ModuleType
 
+_CHECKED = "_parameters_are_checked"  # left in the namespace: results found there later are no parameters
 _OF_IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
 
-def check_parameters(namespace: Mapping[str, object], **specs: tuple) -> None:
+def check_parameters(namespace: MutableMapping[str, object], /, **specs: tuple) -> None:
     """Raise ValueError, naming what came and what was due, unless the notebook's parameters are as specified.
 
     namespace: ``globals()`` of the notebook, called in the cell after its parameters. specs: for each parameter
@@ -25,24 +26,27 @@ def check_parameters(namespace: Mapping[str, object], **specs: tuple) -> None:
     - ``(bool,)``.
 
     Every public name in the namespace must be one of the specs, but for modules, classes, functions and CONSTANTS.
+    Only the first check that passes asks for this, so that the cell may be run again after results have been named.
     """
-    own = {
-        k for k, v in namespace.items() if not (k.startswith("_") or k.isupper() or k in _OF_IPYTHON) and _is_data(v)
-    }
-    for name in sorted(own - specs.keys()):
-        near = difflib.get_close_matches(name, specs, n=1)
+    own = {k for k, v in namespace.items() if not (k.startswith("_") or k in _OF_IPYTHON) and _is_data(v)}
+    constants = {k for k in own if k.isupper() and k.lower() not in specs}
+    unknown = set() if _CHECKED in namespace else own - constants - specs.keys()
+    for name in sorted(unknown):
+        near = difflib.get_close_matches(name.lower(), specs, n=1)
         hint = f", did you mean {near[0]}?" if near else "."
         raise ValueError(f"unknown parameter {name}{hint} This notebook takes {', '.join(specs)}")
     for name, (kind, *limits) in specs.items():
         if name not in namespace:
             raise ValueError(f"the parameter {name} is missing")
         _check(name, namespace[name], kind, limits)
+    namespace[_CHECKED] = True
 
 
 def _check(name: str, value: object, kind: type, limits: list) -> None:
     if kind is list:
         if not isinstance(value, list | tuple) or not value:
-            raise ValueError(f"{name} must be a list of numbers, got {value!r}")
+            hint = "; papermill takes lists by -y, as in -y '{...: [1, 2]}'" if isinstance(value, str) else ""
+            raise ValueError(f"{name} must be a list of numbers, got {value!r}{hint}")
         for entry in value:
             _check(f"each entry of {name}", entry, float, limits)
     elif kind is str:
@@ -56,7 +60,7 @@ def _check(name: str, value: object, kind: type, limits: list) -> None:
         allowed = (int,) if kind is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
             raise ValueError(f"{name} must be {'an integer' if kind is int else 'a number'}, got {value!r}")
-        if not (math.isfinite(value) and least <= value <= most):
+        if not (least <= value <= most and abs(value) < math.inf):
             raise ValueError(f"{name} must lie in [{least}, {most}], got {value}")
     else:
         raise TypeError(f"no parameter can be of kind {kind!r}")
