@@ -7,7 +7,6 @@ STAMP := .venv/.stamp
 # the kernel called python3 is that of .venv, whatever kernels the user has
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
-export SCOREVID_CLAIMS := $(CURDIR)/_build/claims
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
@@ -15,6 +14,8 @@ SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache_
 
 .PHONY: book test unit nbval notebooks picture bench lint clean
 
+# what the claims of this build measured, which the tables and numbers of the book are made from
+book: export SCOREVID_CLAIMS := $(CURDIR)/_build/claims
 book: $(STAMP)
 	rm -rf _build
 	$(BIN)/jupyter-book build -n -W --keep-going --builder html .

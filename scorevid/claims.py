@@ -134,6 +134,8 @@ def check(
     except TypeError as problem:
         raise ValueError(f"{id}: the context must be plain data: {problem}") from None
     verdict = limits.verdict(value, (low, high))
+    if fails is not None and verdict == "holds":
+        verdict = "undecided"
     record = Record(id, value, low, high, int(n), limits.text, verdict, fails, context, _versions())
     _write(record)
     if verdict == "fails" and fails is None:

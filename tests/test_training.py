@@ -65,7 +65,7 @@ def test_batches_depend_on_seed_and_step_only():
 def test_learning_rate_rises_then_falls_to_zero():
     rates = [learning_rate(k, 100, 10) for k in range(100)]
     assert rates[:3] == [0.1, 0.2, 0.3] and rates[9] == 1
-    assert all(a >= b for a, b in itertools.pairwise(rates)) and rates[-1] < 0.001
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:])) and rates[-1] < 0.001
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "muon"])
