@@ -94,7 +94,9 @@ class Trainer:
         self.average = [p.detach().clone() for p in network.parameters()]
         self.optimisers = make_optimiser(network, settings.optimiser, settings.lr, settings.lr_muon)
         self.step, self.steps, self.seconds = 0, settings.steps, 0.0
-        self.running = torch.zeros(2, dtype=torch.float64)  # summed loss and count since the last line of the log
+        self.running = torch.zeros(
+            2, dtype=torch.float64, device=self.device
+        )  # summed loss and count since the last line of the log
         self.checkpoint, self.log = Path(out) / "checkpoint.pt", Path(out) / "log.jsonl"
         if self.checkpoint.exists() and not resume:
             raise FileExistsError(f"{self.checkpoint} exists: resume it, or choose another folder")
@@ -182,7 +184,7 @@ class Trainer:
             mine.copy_(theirs)
         for optimiser, state in zip(self.optimisers, kept["optimisers"], strict=True):
             optimiser.load_state_dict(state)
-        self.step, self.seconds, self.running = kept["step"], kept["seconds"], kept["running"].cpu()
+        self.step, self.seconds, self.running = kept["step"], kept["seconds"], kept["running"]
         self.steps = self.settings.steps or kept["steps"]
         if self.log.exists():  # lines written after the checkpoint will be written again
             lines = [line for line in self.log.read_text().splitlines() if _step_of(line) <= self.step]
@@ -199,6 +201,7 @@ class Trainer:
                 raise
             warnings.warn(f"torch.compile does not work here, training goes on without it: {problem}", stacklevel=2)
             self._loss = self._eager_loss
+            self.network.zero_grad()
             loss = self._loss(y, c, x)
             loss.backward()
         rate = learning_rate(self.step, self.steps, s.warmup)
@@ -210,7 +213,8 @@ class Trainer:
         decay = min(s.averaging, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - decay)
-        self.running += torch.tensor([loss.item(), 1.0], dtype=torch.float64)
+        self.running[0] += loss.detach()
+        self.running[1] += 1
         self.step += 1
 
     def _eager_loss(self, y: Tensor, c: Tensor, x: Tensor) -> Tensor:

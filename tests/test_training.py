@@ -178,6 +178,28 @@ def test_training_and_evaluation_agree_on_a_mixed_batch(tmp_path):
     assert evaluated < 1.2 * trained
 
 
+def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):
+    def compile_nothing(function):
+        def fail(*_):
+            raise RuntimeError("no C++ compiler found")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    run = trainer(tmp_path / "compiled", steps=20, compile=True)
+    with pytest.warns(UserWarning, match=r"goes on without it: no C\+\+ compiler found"):
+        run.run(log_every=10, progress=False)
+    trainer(tmp_path / "plain", steps=20).run(log_every=10, progress=False)
+    assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    run = trainer(tmp_path)
+    next(run.network.parameters()).data.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="loss is nan"):
+        run.run(log_every=10, progress=False)
+
+
 def test_a_world_of_another_memory_is_refused(tmp_path):
     with pytest.raises(ValueError, match="memory"):
         Trainer(Denoiser(2, (4, 8)), SMALL, Settings(steps=1), tmp_path)
