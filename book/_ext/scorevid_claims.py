@@ -57,14 +57,14 @@ class ClaimRole(SphinxRole):
 
 
 def measured(record: dict) -> str:
-    """Value and interval, "0.12 [0.10, 0.14]": two digits of the interval's half-width, no interval where it has none."""
+    """Value and interval, "0.12 [0.08, 0.16]": one or two digits of the half-width; the value alone where it has none."""
     value, low, high = (float(record[key]) for key in ("value", "low", "high"))
     if not high > low:
         return number(value)
-    decimals = 1 - math.floor(math.log10((high - low) / 2))
+    decimals = -math.floor(math.log10((high - low) / 6))
     if decimals > 5:
         return f"{number(value)} [{number(low)}, {number(high)}]"
-    value, low, high = (f"{round(v, decimals) + 0.0:.{max(decimals, 0)}f}" for v in (value, low, high))
+    value, low, high = (f"{round(v, decimals) + 0.0:,.{max(decimals, 0)}f}" for v in (value, low, high))
     return f"{value} [{low}, {high}]".replace("-", "−")
 
 
@@ -75,7 +75,9 @@ def number(value: float) -> str:
     exponent = math.floor(math.log10(abs(float(f"{value:.1e}"))))
     if exponent < -3 or exponent > 5:
         mantissa = value / 10.0**exponent
-        return f"{mantissa:.1f} × 10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}".replace("-", "−")
+        return f"{mantissa:.1f} × 10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}".replace(
+            "-", "−"
+        )
     return f"{round(value, 1 - exponent):,.{max(1 - exponent, 0)}f}".replace("-", "−")
 
 
@@ -153,17 +155,21 @@ def table(app: Sphinx, docname: str, ledger: dict, records: dict) -> nodes.table
 
 
 def row(app: Sphinx, docname: str, claim: dict, record: dict | None) -> nodes.row:
-    sentence = nodes.entry("", nodes.paragraph("", "", link(app, docname, claim)), classes=["claim-sentence"])
-    sentence += nodes.paragraph("", claim["claim"])
-    details = [claim["measured"], claim.get("caveat"), f"Source: {claim['source']}." if claim.get("source") else None]
-    sentence += nodes.paragraph("", " ".join(d for d in details if d), classes=["claim-details"])
+    sentence = nodes.entry("", nodes.paragraph("", claim["claim"]), classes=["claim-sentence"])
+    details = " ".join(claim[key] for key in ("measured", "caveat") if claim.get(key))
+    sentence += nodes.paragraph("", details, classes=["claim-details"])
+    source = nodes.Text(f" · {claim['source']}" if claim.get("source") else "")
+    sentence += nodes.paragraph("", "", link(app, docname, claim), source, classes=["claim-details"])
     bound = nodes.entry("", nodes.paragraph("", readable(claim["bound"])), classes=["claim-bound"])
     if record is None:
         return nodes.row("", sentence, bound, *(nodes.entry("", nodes.paragraph("", t)) for t in (UNMEASURED, "")))
-    figure = nodes.entry("", nodes.paragraph("", f"{measured(record)}, n = {record['n']:,}"))
+    figure = nodes.entry("", nodes.paragraph("", measured(record)), classes=["claim-measured"])
+    figure += nodes.paragraph("", f"n = {record['n']:,}", classes=["claim-details"])
     verdict = nodes.inline("", record["verdict"], classes=["claim-verdict", f"claim-{record['verdict']}"])
-    reason = f": {record['why']}" if record.get("why") else ""
-    return nodes.row("", sentence, bound, figure, nodes.entry("", nodes.paragraph("", "", verdict, nodes.Text(reason))))
+    outcome = nodes.entry("", nodes.paragraph("", "", verdict))
+    if record.get("why"):
+        outcome += nodes.paragraph("", record["why"], classes=["claim-details"])
+    return nodes.row("", sentence, bound, figure, outcome)
 
 
 def link(app: Sphinx, docname: str, claim: dict) -> nodes.Node:

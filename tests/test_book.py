@@ -1,0 +1,301 @@
+"""The built book, as a reader meets it: in a browser, light and dark, on a telephone and on a desk, without a network."""
+
+import functools
+import re
+import shutil
+import threading
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+HTML = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+PAGES = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+UNFINISHED = {  # what a page must not say outside of code
+    "a traceback": re.compile(r"Traceback \(most recent call last\)|\b\w*Error: "),
+    "a role or directive as text": re.compile(r"\{[a-z:-]+\}`|```|:::|\{\{"),
+    "a link as text": re.compile(r"\]\([^)\s]+\)|\[\[|\]\["),
+    "emphasis as text": re.compile(r"\*\*\w"),
+    "mathematics as text": re.compile(r"\$\$|\\\(|\\\)|\\\[|\\begin\{|\\mathbb|\\sigma"),
+    "a claim that was not measured": re.compile(r"not measured in this build"),
+    "an object's repr": re.compile(r"<(Figure size|matplotlib\.|Axes:|torch\.)|np\.float64\("),
+    "an unresolved reference": re.compile(r"\?\?|\[\?\]"),
+}
+
+
+class Page(HTMLParser):
+    """What a page loads, links to, shows and says."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.links, self.images, self.ids, self.text = [], [], [], set(), []
+        self.hidden = 0
+        self.math = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        a = dict(attributes)
+        self.ids.add(a.get("id"))
+        self.math |= "math" in (a.get("class") or "").split()
+        self.hidden += tag in ("script", "style")
+        if tag == "a" and a.get("href"):
+            self.links.append(a["href"])
+        if tag == "img":
+            self.images.append(a)
+        if tag == "link" and set(a.get("rel", "").split()) & {
+            "stylesheet",
+            "icon",
+            "preload",
+            "modulepreload",
+            "manifest",
+        }:
+            self.loads.append(a["href"])
+        if tag in ("script", "img", "iframe", "source", "video", "audio", "embed") and a.get("src"):
+            self.loads.append(a["src"])
+
+    def handle_endtag(self, tag):
+        self.hidden -= tag in ("script", "style")
+
+    def handle_data(self, data):
+        if not self.hidden:
+            self.text.append(data)
+
+
+@functools.cache
+def read(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def html_pages():
+    return [path for path in sorted(HTML.rglob("*.html")) if "_static" not in path.parts]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built():
+    if not (HTML / "index.html").is_file():
+        pytest.fail("there is no book in _build/html: `make book` builds it", pytrace=False)
+
+
+# ---- the files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_of_the_contents_is_there(page):
+    assert (HTML / f"{page}.html").is_file()
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    loaded = {(path.relative_to(HTML), url) for path in html_pages() for url in read(path).loads}
+    assert loaded
+    assert not sorted(str(p) + ": " + url for p, url in loaded if urlsplit(url).netloc)
+    external = re.compile(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//")
+    assert not [str(path) for path in HTML.rglob("*.css") if external.search(path.read_text(encoding="utf-8"))]
+
+
+def test_every_internal_link_leads_somewhere():
+    dead = []
+    for path in html_pages():
+        for url in read(path).links + read(path).loads:
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc or url == "#":
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.exists():
+                dead.append(f"{path.relative_to(HTML)}: {url}")
+            elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in read(target).ids:
+                dead.append(f"{path.relative_to(HTML)}: {url} (no such place on the page)")
+    assert not dead
+
+
+def test_every_image_has_alternative_text():
+    bad = []
+    for path in html_pages():
+        for image in read(path).images:
+            alt = (image.get("alt") or "").strip()
+            if len(alt) < 4 or re.search(r"\.(png|svg|jpe?g|gif)$", alt) or "/" in alt.split(" ")[0]:
+                bad.append(f"{path.relative_to(HTML)}: {image.get('src')} has {alt!r}")
+    assert not bad
+
+
+def test_chapters_show_figures_with_captions():
+    for page in PAGES:
+        if page.startswith("notebooks/"):
+            text = (HTML / f"{page}.html").read_text(encoding="utf-8")
+            assert text.count("<img") == text.count("<figcaption") > 0, page
+
+
+def test_every_claim_of_the_ledger_is_on_the_front_page():
+    text = " ".join(read(HTML / f"{TOC['root']}.html").text)
+    for claim in yaml.safe_load((ROOT / "book" / "claims.yml").read_text()):
+        assert claim["id"] in text
+
+
+# ---- in a browser --------------------------------------------------------------------------------------------------
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(_built):
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HTML))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"THE BOOK WAS NOT LOOKED AT: no browser on PATH, any of {', '.join(BROWSERS)} would do")
+    playwright = pytest.importorskip("playwright.sync_api", reason="THE BOOK WAS NOT LOOKED AT: playwright is missing")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(theme, width) for theme in ("light", "dark") for width in (390, 1280)],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
+def reader(request, browser):
+    """A browser window of one width whose owner prefers light or dark; keeps a list of all that went wrong."""
+    theme, width = request.param
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme)
+    context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+    page = context.new_page()
+    page.theme, page.wrong = theme, []
+    page.on("console", lambda m: m.type in ("error", "warning") and page.wrong.append(f"console {m.type}: {m.text}"))
+    page.on("pageerror", lambda e: page.wrong.append(f"script error: {e}"))
+    page.on("requestfailed", lambda r: page.wrong.append(f"failed: {r.url} {r.failure}"))
+    page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"status {r.status}: {r.url}"))
+    yield page
+    context.close()
+
+
+def visit(reader, address, page):
+    """Open a page, wait until it has settled, and return what went wrong on the way."""
+    reader.wrong.clear()
+
+    def local_only(route):
+        if route.request.url.startswith((address, "data:", "blob:")):
+            return route.continue_()
+        reader.wrong.append(f"asked for {route.request.url}")
+        return route.abort()
+
+    reader.unroute_all()
+    reader.route("**/*", local_only)
+    reader.goto(urljoin(address, page), wait_until="load")
+    reader.wait_for_load_state("networkidle")
+    reader.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
+    return list(reader.wrong)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_in_a_browser(reader, address, page):
+    assert visit(reader, address, f"{page}.html") == []
+    assert reader.evaluate("document.documentElement.dataset.theme") == reader.theme
+
+    width = reader.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert width[0] <= width[1], f"the page is {width[0]} px wide in a window of {width[1]} px"
+    spilt = reader.evaluate(SPILT)
+    assert not spilt, "what is wider than the window must scroll by itself"
+
+    broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).map(i => i.src)"
+    assert reader.evaluate(broken) == []
+
+    math = reader.evaluate(MATH)
+    assert math["typeset"] == math["due"]
+    assert math["errors"] == []
+    if read(HTML / f"{page}.html").math:
+        assert math["due"] > 0
+
+    prose, output = reader.evaluate(PROSE), reader.evaluate(OUTPUT)
+    for what, pattern in UNFINISHED.items():
+        assert not (found := pattern.search(prose)), f"{what}: …{context_of(found)}…"
+    for what in ("a traceback", "an object's repr"):
+        assert not (found := UNFINISHED[what].search(output)), f"{what} in an output: …{context_of(found)}…"
+
+
+def test_front_door_leads_to_the_book(reader, address):
+    assert visit(reader, address, "") == []
+    reader.wait_for_url(f"**/{TOC['root']}.html")
+
+
+def test_search_finds_a_page(reader, address):
+    assert visit(reader, address, "search.html?q=occlusion") == []
+    reader.wait_for_selector("#search-results li a")
+    assert reader.locator("#search-results li a").count() > 0
+
+
+@pytest.mark.parametrize("page", ["book/theory"])
+def test_text_can_be_read_in_either_mode(reader, address, page):
+    """Contrast of prose on its page by the WCAG's formula; 4.5 is its bound for normal text."""
+    visit(reader, address, f"{page}.html")
+    assert reader.evaluate(CONTRAST) >= 4.5
+
+
+def context_of(match):
+    return match.string[max(0, match.start() - 40) : match.end() + 40] if match else ""
+
+
+# Elements that stick out of the window without a scrolling ancestor.
+SPILT = """() => {
+  const scrolls = e => { for (let p = e; p; p = p.parentElement)
+    if (/(auto|scroll|hidden|clip)/.test(getComputedStyle(p).overflowX) && p !== document.body) return true; };
+  const content = document.querySelector('article') || document.body;
+  return [...content.querySelectorAll('*')]
+    .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !scrolls(e))
+    .filter(e => getComputedStyle(e).visibility !== 'hidden' && e.getBoundingClientRect().width > 1)
+    .slice(0, 5).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 60));
+}"""
+
+MATH = """() => {
+  const due = [...document.querySelectorAll('article .math')];
+  return { due: due.length, typeset: due.filter(e => e.querySelector('mjx-container')).length,
+           errors: [...document.querySelectorAll('mjx-merror, merror')].map(e => e.textContent) };
+}"""
+
+PROSE = """() => {
+  const copy = document.querySelector('article').cloneNode(true);
+  copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(e => e.remove());
+  return copy.textContent;
+}"""
+
+OUTPUT = """() => [...document.querySelectorAll('.cell_output pre')].map(e => e.textContent).join('\\n')"""
+
+CONTRAST = """() => {
+  const parse = s => s.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const text = document.querySelector('article p');
+  let ground = text;
+  while (ground && (parse(getComputedStyle(ground).backgroundColor)[3] === 0)) ground = ground.parentElement;
+  const a = light(parse(getComputedStyle(text).color));
+  const b = light(parse(getComputedStyle(ground || document.body).backgroundColor));
+  return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+}"""

@@ -1,0 +1,180 @@
+"""The table of claims and the figures in prose, in a book of two pages."""
+
+import importlib.util
+import io
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+BOOK = Path(__file__).parents[1] / "book"
+pytest.importorskip("sphinx")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+
+LEDGER = [
+    {"id": "a.b-1", "source": "paper", "claim": "It holds.", "measured": "Ratio.", "bound": ">= 0.1", "chapter": "one"},
+    {
+        "id": "c",
+        "claim": "It fails.",
+        "measured": "Share.",
+        "caveat": "Small.",
+        "bound": "in [0.9, 1.1]",
+        "chapter": "one",
+    },
+]
+RECORDS = [
+    {
+        "id": "a.b-1",
+        "value": 0.1234,
+        "low": 0.1012,
+        "high": 0.1456,
+        "n": 1200,
+        "bound": ">= 0.1",
+        "verdict": "holds",
+        "why": None,
+    },
+    {
+        "id": "c",
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n": 30,
+        "bound": "in [0.9, 1.1]",
+        "verdict": "fails",
+        "why": "Too few.",
+    },
+]
+INDEX = """
+Book
+====
+
+Measured :claim:`a.b-1`, or :claim-value:`a.b-1`; it :claim-verdict:`c`. Of :claim-count:`all`, :claim-count:`holds`.
+
+.. claims::
+
+.. toctree::
+
+   notebooks/one
+"""
+
+
+@pytest.fixture(scope="module")
+def extension():
+    spec = importlib.util.spec_from_file_location("scorevid_claims_tested", BOOK / "_ext" / "scorevid_claims.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Build the little book; gives its front page as text and HTML, and the warnings."""
+
+    from docutils.parsers.rst import roles
+    from sphinx.testing.util import SphinxTestApp
+
+    def build(records=RECORDS, index=INDEX, named=True):
+        source = tmp_path / "source"
+        (source / "notebooks").mkdir(parents=True)
+        (source / "conf.py").write_text("extensions = ['scorevid_claims']\nscorevid_claims_file = 'claims.yml'\n")
+        (source / "claims.yml").write_text(yaml.safe_dump(LEDGER))
+        (source / "index.rst").write_text(index)
+        (source / "notebooks" / "one.rst").write_text("One\n===\n")
+        folder = tmp_path / "records"
+        folder.mkdir()
+        for record in records:
+            (folder / f"{record['id']}.json").write_text(json.dumps(record))
+        if named:
+            monkeypatch.setenv("SCOREVID_CLAIMS", str(folder))
+        else:
+            monkeypatch.delenv("SCOREVID_CLAIMS", raising=False)
+        monkeypatch.syspath_prepend(str(BOOK / "_ext"))
+        monkeypatch.setattr(roles, "_roles", dict(roles._roles))
+        warnings = io.StringIO()
+        app = SphinxTestApp("html", srcdir=source, warning=warnings, confoverrides={"nitpicky": True})
+        app.build()
+        page = (Path(app.outdir) / "index.html").read_text(encoding="utf-8")
+        app.cleanup()
+        return page, warnings.getvalue()
+
+    return build
+
+
+def test_claims_and_figures_are_shown(build):
+    page, warnings = build()
+    assert warnings == ""
+    assert "Measured 0.123 [0.101, 0.146], or 0.12; it fails. Of 2, 1." in page
+    assert 'href="notebooks/one.html"><code' in page
+    for text in ("It holds.", "It fails.", "Small.", "≥ 0.1", "n = 1,200", "Too few.", "claim-holds", "claim-fails"):
+        assert text in page
+    assert "not measured" not in page
+
+
+def test_a_claim_without_record_is_a_warning_where_records_are_due(build):
+    page, warnings = build(records=RECORDS[:1])
+    assert "the claim c has no record" in warnings
+    assert "not measured in this build" in page
+
+
+def test_without_a_folder_nothing_is_measured_and_nobody_warned(build):
+    page, warnings = build(named=False)
+    assert warnings == ""
+    assert "Measured not measured in this build" in page
+
+
+@pytest.mark.parametrize(
+    "records, index, message",
+    [
+        ([*RECORDS, {**RECORDS[0], "id": "d"}], INDEX, "a record of d, which is not in the ledger"),
+        ([{**RECORDS[0], "bound": ">= 0.05"}, RECORDS[1]], INDEX, "was decided by '>= 0.05', the ledger says '>= 0.1'"),
+        (RECORDS, INDEX + "\n:claim:`nobody`\n", "there is no claim 'nobody'"),
+        (RECORDS, INDEX + "\n:claim-count:`maybe`\n", "not 'maybe'"),
+    ],
+)
+def test_what_does_not_fit_is_a_warning(build, records, index, message):
+    assert message in build(records, index)[1]
+
+
+@pytest.mark.parametrize(
+    "value, low, high, text",
+    [
+        (0.1, 0.08, 0.12, "0.100 [0.080, 0.120]"),
+        (0.5, 0.4, 0.6, "0.50 [0.40, 0.60]"),
+        (0.97, 0.87, 1.02, "0.97 [0.87, 1.02]"),
+        (-0.001, -0.5, 0.5, "0.0 [−0.5, 0.5]"),
+        (1234.5, 834.0, 1634.0, "1,200 [800, 1,600]"),
+        (0.25, 0.25, 0.25, "0.25"),
+        (2.34e-7, 2.34e-7, 2.34e-7, "2.3 × 10⁻⁷"),
+        (2.3e-7, 2.1e-7, 2.5e-7, "2.3 × 10⁻⁷ [2.1 × 10⁻⁷, 2.5 × 10⁻⁷]"),
+        (0, 0, 0, "0"),
+    ],
+)
+def test_figures_are_rounded_by_their_interval(extension, value, low, high, text):
+    assert extension.measured({"value": value, "low": low, "high": high}) == text
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.1234, "0.12"),
+        (-3.0, "−3.0"),
+        (1300, "1,300"),
+        (9.96e-7, "1.0 × 10⁻⁶"),
+        (-4e-6, "−4.0 × 10⁻⁶"),
+        (0.00096, "0.00096"),
+    ],
+)
+def test_numbers_have_two_significant_digits(extension, value, text):
+    assert extension.number(value) == text
+
+
+def test_chapters_name_the_claims_that_the_ledger_gives_them():
+    import nbformat
+
+    ledger = yaml.safe_load((BOOK / "claims.yml").read_text(encoding="utf-8"))
+    assert len({claim["id"] for claim in ledger}) == len(ledger)
+    for claim in ledger:
+        assert {"id", "source", "claim", "measured", "bound", "chapter"} <= set(claim), claim["id"]
+        notebook = nbformat.read(BOOK.parent / "notebooks" / f"{claim['chapter']}.ipynb", 4)
+        assert any(claim["id"].rsplit("-", 1)[0] in cell.source for cell in notebook.cells if cell.cell_type == "code")
