@@ -118,6 +118,8 @@ class Trainer:
         """
         if self.steps is None and minutes is None:
             raise ValueError("say how long to train: steps, minutes, or both")
+        if minutes is not None and not minutes > 0:
+            raise ValueError(f"minutes must be positive, got {minutes}")
         start, first = time.monotonic(), self.step
         saved, before = start, self.seconds
         bar = tqdm(total=self.steps, initial=self.step, disable=not progress, unit="step", smoothing=0.05)

@@ -154,6 +154,12 @@ def test_minutes_plan_the_steps_and_stop_the_run(tmp_path):
     assert run.steps and 0.5 * run.steps <= run.step <= run.steps
 
 
+@pytest.mark.parametrize("minutes", [0, -1.0, float("nan")])
+def test_no_time_is_no_run(tmp_path, minutes):
+    with pytest.raises(ValueError, match="minutes must be positive"):
+        trainer(tmp_path, steps=None).run(minutes)
+
+
 def test_statistics_of_the_averaged_network_are_those_of_the_data():
     torch.manual_seed(0)
     network = Denoiser(1, (4, 8))
