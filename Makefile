@@ -6,6 +6,8 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 # the kernel called python3 is that of .venv, whatever kernels the user has
 export JUPYTER_PREFER_ENV_PATH := 1
+# threads that wait sleep: spinning, they halve the speed wherever something else runs on the machine
+export OMP_WAIT_POLICY := PASSIVE
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
