@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import sys
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,8 @@ class Network:
 
     widths: tuple[int, ...] = (32, 64, 128)  # channels at each scale, finest first
     lateral: bool = True  # hand the encoder's features to the decoder at each scale
+    bias: bool = False  # add biases: no longer homogeneous
+    normalise: bool = True  # scale before each ReLU
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Train:
     """Train a blind denoiser on moving leaves; interrupt it whenever you like, and --resume."""
 
     minutes: float | None = None  # stop after so many minutes, leaving a checkpoint to resume
-    resume: bool = False  # continue the run in --out, whose world, network and settings it keeps; --steps may be longer
+    resume: bool = False  # continue the run in --out with its world and network; settings given here replace its own
     device: str = "auto"  # cpu, cuda, or auto for the best there is
     out: Path = Path("runs/leaves")  # folder of checkpoint.pt and log.jsonl
     threads: int = 0  # CPU threads, 0 for PyTorch's default
@@ -47,17 +50,26 @@ class Train:
             torch.set_num_threads(self.threads)
         device = best_device(self.device)
         if self.resume:
-            trainer = open_run(self.out, device, steps=self.settings.steps)
+            trainer = open_run(self.out, device, **self._changes())
         else:
             torch.manual_seed(self.settings.seed)
-            network = Denoiser(self.world.memory, self.network.widths, self.network.lateral)
+            network = Denoiser(self.world.memory, **asdict(self.network))
             trainer = Trainer(network, self.world, self.settings, self.out, device=device)
         print(
             f"{sum(p.numel() for p in trainer.network.parameters()):,} parameters, {device}, "
             f"{'bf16' if trainer.bf16 else 'fp32'}, {trainer.settings.optimiser}, from step {trainer.step}"
         )
         done = trainer.run(self.minutes, log_every=self.log_every, save_every=self.save_every)
-        print(f"{'finished' if done else 'stopped'} at step {trainer.step} of {trainer.steps}: {trainer.checkpoint}")
+        if done:
+            print(f"finished at step {trainer.step:,}: {trainer.checkpoint}")
+        else:
+            planned = f" of {trainer.steps:,}" if trainer.steps else ""
+            print(f"stopped at step {trainer.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
+
+    def _changes(self) -> dict:
+        """The settings that are not the default ones."""
+        values = {k.name: (getattr(self.settings, k.name), getattr(Settings(), k.name)) for k in fields(Settings)}
+        return {k: given for k, (given, default) in values.items() if given != default}
 
 
 @dataclass(frozen=True)
@@ -67,15 +79,20 @@ class Evaluate:
     name: Annotated[str, tyro.conf.Positional]  # published weights, or the folder of a run
     scenes: int = 1000  # test scenes of each kind
     seed: int = 1_000_003  # of the test scenes
+    append: bool = False  # for a run: add the scores to evaluations.jsonl in its folder, from where they reach the card
 
     def __call__(self) -> None:
         if (Path(self.name) / "checkpoint.pt").is_file():
             trainer = open_run(self.name, compile=False)
-            network, world = trainer.denoiser(), trainer.world
+            scores = report(trainer.denoiser(), trainer.world, self.scenes, self.seed)
+            if self.append:
+                scores = {"images": trainer.step * trainer.settings.batch} | scores
+                with (Path(self.name) / "evaluations.jsonl").open("a") as file:
+                    file.write(json.dumps(scores) + "\n")
         else:
             network = load_denoiser(self.name)
-            world = make_world(network.card["world"])
-        print(json.dumps(report(network, world, self.scenes, self.seed), indent=2))
+            scores = report(network, make_world(network.card["world"]), self.scenes, self.seed)
+        print(json.dumps(scores, indent=2))
 
 
 @dataclass(frozen=True)
@@ -107,4 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
         prog="scorevid",
         description="Video prediction with the score of a conditional density.",
     )
-    command()
+    try:
+        command()
+    except (ValueError, OSError) as problem:
+        print(f"scorevid: {problem}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -17,6 +17,7 @@ kernels, pooling and up-sampling are our choice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -26,18 +27,19 @@ from torch import Tensor, nn
 class Scaling(nn.Module):
     """Bias-free batch normalisation: divides each channel by its standard deviation, with a learned gain.
 
-    The mean enters the deviation but is not subtracted from x, and no shift is learned (Mohan et al. 2020). In
-    training the deviation is that of the batch over (B, H, W), in evaluation a running average of its square.
+    The mean is subtracted for the deviation but not from x, and no shift is learned (Mohan et al. 2020). In training
+    the deviation is that of the batch over (B, H, W), in evaluation a running average of its square. Once ``settled``,
+    training uses the kept average as well.
     """
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.eps, self.settled = momentum, eps, False
         self.gain = nn.Parameter(torch.ones(channels))
         self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
+        if self.training and not self.settled:
             variance = x.to(self.variance.dtype).var((0, 2, 3), correction=0)
             with torch.no_grad():
                 self.variance.lerp_(variance, self.momentum)
@@ -50,10 +52,14 @@ class Scaling(nn.Module):
 class Block(nn.Sequential):
     """Twice: 3 × 3 convolution, scaling, ReLU."""
 
-    def __init__(self, channels_in: int, channels: int):
+    def __init__(self, channels_in: int, channels: int, bias: bool = False, normalise: bool = True):
         layers = []
         for width in (channels_in, channels):
-            layers += [nn.Conv2d(width, channels, 3, padding=1, bias=False), Scaling(channels), nn.ReLU(inplace=True)]
+            convolution = nn.Conv2d(width, channels, 3, padding=1, bias=bias)
+            layers += [convolution, Scaling(channels), nn.ReLU(inplace=True)]
+            if not normalise:
+                del layers[-2]
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         super().__init__(*layers)
 
 
@@ -61,26 +67,37 @@ class Denoiser(nn.Module):
     """f(y, c): the estimate of the clean next frame x from its noisy observation y and the past c. Blind to σ.
 
     memory: number M of past frames. widths: channels at each scale, finest first. lateral: whether the encoder's
-    features are handed to the decoder at each scale.
+    features are handed to the decoder at each scale. bias, normalise: for ablations; with a bias in the 3 × 3
+    convolutions the network is no longer homogeneous, and its local weights no longer account for the output.
 
     Frames may be of any height and width divisible by ``2 ** (len(widths) - 1)``.
     """
 
-    def __init__(self, memory: int = 2, widths: Sequence[int] = (32, 64, 128), lateral: bool = True):
+    def __init__(
+        self,
+        memory: int = 2,
+        widths: Sequence[int] = (32, 64, 128),
+        lateral: bool = True,
+        bias: bool = False,
+        normalise: bool = True,
+    ):
         super().__init__()
         if memory < 0 or not widths or min(widths) < 1:
             raise ValueError(f"memory must be >= 0 and widths positive, got memory={memory}, widths={tuple(widths)}")
         self.memory, self.widths, self.lateral = memory, tuple(widths), lateral
+        self.bias, self.normalise = bias, normalise
         finer, coarser = self.widths[:-1], self.widths[1:]
-        self.encoder = nn.ModuleList(map(Block, (memory + 1, *finer), self.widths))
+        block = partial(Block, bias=bias, normalise=normalise)
+        self.encoder = nn.ModuleList(map(block, (memory + 1, *finer), self.widths))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in zip(finer, coarser, strict=True))
-        self.decoder = nn.ModuleList(Block(2 * a if lateral else a, a) for a in finer)
+        self.decoder = nn.ModuleList(block(2 * a if lateral else a, a) for a in finer)
         self.out = nn.Conv2d(self.widths[0], 1, 3, padding=1, bias=False)
 
     @property
     def config(self) -> dict:
         """Arguments that build this network again."""
-        return {"memory": self.memory, "widths": list(self.widths), "lateral": self.lateral}
+        names = ("memory", "lateral", "bias", "normalise")
+        return {k: getattr(self, k) for k in names} | {"widths": list(self.widths)}
 
     def forward(self, y: Tensor, c: Tensor) -> Tensor:
         """y (B, 1, H, W) and c (B, M, H, W) in grey levels; returns (B, 1, H, W)."""

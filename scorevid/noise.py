@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from scorevid.corruptions import CORRUPTIONS, Corruption
+
 
 @dataclass(frozen=True)
 class NoisePrior:
@@ -25,12 +27,15 @@ class NoisePrior:
     sigma_min: float = 0.02  # least noise level
     sigma_max: float = 5.0  # greatest noise level
     law: Literal["log-uniform", "uniform"] = "log-uniform"  # which of log σ and σ is uniform
+    corruption: Corruption = "gaussian"  # distribution of the noise itself; the paper's identity takes Gaussian
 
     def __post_init__(self):
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise ValueError(f"0 < sigma_min < sigma_max is due, got [{self.sigma_min}, {self.sigma_max}]")
         if self.law not in ("log-uniform", "uniform"):
             raise ValueError(f"law must be 'log-uniform' or 'uniform', got {self.law!r}")
+        if self.corruption not in CORRUPTIONS:
+            raise ValueError(f"the corruption must be one of {', '.join(CORRUPTIONS)}, got {self.corruption!r}")
 
     def draw(self, batch: int, generator: torch.Generator) -> Tensor:
         """(batch, 1, 1, 1) noise levels, one for each example, on the generator's device."""

@@ -22,6 +22,9 @@ def publish(run: Path | str, name: str, folder: Path | str, scenes: int = 1000, 
     trainer = open_run(run, compile=False)
     network = trainer.denoiser()
     card = describe(trainer) | {"evaluation": report(network, trainer.world, scenes, seed)}
+    evaluations = Path(run) / "evaluations.jsonl"
+    if evaluations.exists():
+        card["evaluations"] = read_log(evaluations)
     return save_denoiser(network, name, card, folder)
 
 
@@ -45,7 +48,9 @@ def describe(trainer: Trainer) -> dict:
             "lr": s.lr,
             "lr_muon": s.lr_muon if s.optimiser == "muon" else None,
             "warmup": s.warmup,
+            "settle": s.settle,
             "averaging": s.averaging,
+            "changes": trainer.changes,
             "precision": "bf16 autocast" if trainer.bf16 else "fp32",
         },
         "machine": {"processor": processor(), "threads": torch.get_num_threads(), "device": str(trainer.device)},

@@ -11,24 +11,24 @@ from scorevid.checkpoints import load_checkpoint
 from scorevid.denoiser import Denoiser
 from scorevid.noise import NoisePrior
 from scorevid.training import Settings, Trainer
+from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
 
-WORLDS = {"Leaves": Leaves}
+WORLDS = {"Leaves": Leaves, "Gaussian": Gaussian}
 
 
-def open_run(folder: Path | str, device: torch.device | str = "cpu", *, steps: int | None = None, **changes) -> Trainer:
+def open_run(folder: Path | str, device: torch.device | str = "cpu", **changes) -> Trainer:
     """The trainer of a run as its checkpoint left it: world, network and settings are the run's own.
 
-    steps: a new length of the whole run, over which the learning rate then falls. changes: other
-    fields of :class:`~scorevid.training.Settings` to replace, such as ``compile``. Raises ValueError where there is no
-    checkpoint.
+    changes: fields of :class:`~scorevid.training.Settings` to replace from here on, such as ``steps``, a new length of
+    the whole run, over which the learning rate then falls. Raises ValueError where there is no checkpoint.
     """
     path = Path(folder) / "checkpoint.pt"
     if not path.is_file():
         raise ValueError(f"there is no run to continue in {folder}: {path} does not exist")
     kept = load_checkpoint(path, device)
     settings = Settings(**{**kept["settings"], "noise": NoisePrior(**kept["settings"]["noise"])})
-    settings = replace(settings, steps=steps or settings.steps, **changes)
+    settings = replace(settings, **changes)
     return Trainer(Denoiser(**kept["config"]), make_world(kept["world"]), settings, folder, device=device, resume=True)
 
 

@@ -5,6 +5,11 @@ r"""Training a blind denoiser by squared error.
 
 One network for all σ, which it is not told. The data are drawn anew for each step from a generator seeded with
 (seed, step), so that a run stopped anywhere and resumed sees what an unbroken one sees.
+
+Batch normalisation starts the training and then stands in its way: σ spans two decades, so the deviation of a channel
+that sees y hangs on the few noisiest frames of the batch and jitters from step to step by a good part of itself. After
+``settle`` updates the statistics are therefore estimated once more and kept, and what is trained from there on is the
+function that evaluation runs.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scorevid.checkpoints import load_checkpoint, save_checkpoint
+from scorevid.corruptions import corrupt
 from scorevid.denoiser import Denoiser, Scaling
 from scorevid.noise import NoisePrior
 from scorevid.optimisers import make_optimiser
@@ -38,7 +44,8 @@ class Settings:
     steps: int | None = None  # updates of the whole run, over which the rate falls; None: as many as fit the minutes
     batch: int = 48  # images in an update
     lr: float = 2e-3  # peak learning rate of Adam; after the warm-up it falls to zero as a cosine
-    warmup: int = 500  # updates over which the learning rate rises
+    warmup: int = 500  # updates over which the learning rate rises, a tenth of the run at most
+    settle: int = 2000  # updates after which the normalisation keeps its statistics instead of taking each batch's
     optimiser: Literal["adam", "muon"] = "muon"  # muon: for the kernels, with Adam for the gains
     lr_muon: float = 0.02  # peak learning rate of Muon
     averaging: float = 0.999  # decay of the running average of the weights, which is what gets published
@@ -48,7 +55,7 @@ class Settings:
     compile: bool = True  # use torch.compile
 
     def __post_init__(self):
-        for name in ("batch", "warmup"):
+        for name in ("batch", "warmup", "settle"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.steps is not None and self.steps < 1:
@@ -61,8 +68,7 @@ def noisy_batch(world, noise: NoisePrior, batch: int, generator: torch.Generator
     """One batch of training data: y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W)."""
     c, x = world.draw(batch, generator)
     sigma = noise.draw(batch, generator)
-    y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    return y, c, x
+    return corrupt(x, sigma, noise.corruption, generator), c, x
 
 
 def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -72,10 +78,13 @@ def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> t
 
 
 def learning_rate(step: int, steps: int | None, warmup: int) -> float:
-    """Factor on the peak rate: a linear rise, then half a cosine down to zero at the last step."""
-    rise = min(1.0, (step + 1) / warmup)
+    """Factor on the peak rate: a linear rise, then half a cosine down to zero at the last step.
+
+    steps: of the whole run, None while they are not planned yet. The rise takes at most a tenth of them.
+    """
+    warmup = warmup if steps is None else max(1, min(warmup, steps // 10))
     if steps is None or step < warmup:
-        return rise
+        return min(1.0, (step + 1) / warmup)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
@@ -94,6 +103,7 @@ class Trainer:
         self.average = [p.detach().clone() for p in network.parameters()]
         self.optimisers = make_optimiser(network, settings.optimiser, settings.lr, settings.lr_muon)
         self.step, self.steps, self.seconds = 0, settings.steps, 0.0
+        self.changes: list[dict] = []  # settings that were other ones before a step, as the card tells
         self.running = torch.zeros(
             2, dtype=torch.float64, device=self.device
         )  # summed loss and count since the last line of the log
@@ -107,11 +117,14 @@ class Trainer:
             self._loss = torch.compile(self._eager_loss)
         if self.checkpoint.exists():
             self._restore()
-        elif self.log.exists():
-            self.log.unlink()
+            self._settled(self.step > settings.settle)
 
-    def run(self, minutes: float | None = None, *, log_every=50, save_every=60.0, progress=True) -> bool:
+    def run(
+        self, minutes: float | None = None, *, log_every=50, save_every=60.0, progress=True, clock=time.monotonic
+    ) -> bool:
         """Train until the planned steps are done or the minutes are over; True when all steps are done.
+
+        clock: what tells the seconds; ``time.process_time`` counts those of the processor instead of the wall.
 
         SIGINT and SIGTERM end the run after the current step; in every case a checkpoint is left. A checkpoint is
         also written every ``save_every`` seconds, so that a killed run loses no more than that.
@@ -120,13 +133,14 @@ class Trainer:
             raise ValueError("say how long to train: steps, minutes, or both")
         if minutes is not None and not minutes > 0:
             raise ValueError(f"minutes must be positive, got {minutes}")
-        start, first = time.monotonic(), self.step
+        self._trim_log()
+        start, first = clock(), self.step
         saved, before = start, self.seconds
         bar = tqdm(total=self.steps, initial=self.step, disable=not progress, unit="step", smoothing=0.05)
         with _stop_signals() as stopped:
             while self.steps is None or self.step < self.steps:
                 self._update()
-                now = time.monotonic()
+                now = clock()
                 self.seconds = before + now - start
                 if self.step % log_every == 0 or self.step == self.steps:
                     self._write_log(bar)
@@ -146,18 +160,29 @@ class Trainer:
         self.save()
         return self.steps is not None and self.step >= self.steps
 
-    def denoiser(self, batches: int = 40) -> Denoiser:
-        """The averaged network in evaluation mode, its normalisation statistics estimated anew.
+    def denoiser(self) -> Denoiser:
+        """The averaged network in evaluation mode.
 
-        The running variances belong to the raw weights; with the averaged ones they are wrong, up to several times the
-        error at small σ, so they are replaced by the mean over fresh batches.
+        While the normalisation follows the batch, its running variances belong to the raw weights; with the averaged
+        ones they are wrong, up to several times the error at small σ, and are estimated anew. Once it has settled they
+        are part of what was trained, and stay.
         """
         network = Denoiser(**self.network.config).to(self.device)
+        network.load_state_dict(self.network.state_dict())
         for p, averaged in zip(network.parameters(), self.average, strict=True):
             p.data.copy_(averaged)
+        if self.step > self.settings.settle:
+            return network.eval()
+        return estimate_statistics(network, self._fresh_batches())
+
+    def _fresh_batches(self, batches: int = 40) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         streams = (generator_for(2**31 + self.step, k, self.device) for k in range(batches))
-        data = (noisy_batch(self.world, self.settings.noise, self.settings.batch, stream) for stream in streams)
-        return estimate_statistics(network, data)
+        return (noisy_batch(self.world, self.settings.noise, self.settings.batch, stream) for stream in streams)
+
+    def _settled(self, settled: bool) -> None:
+        for module in self.network.modules():
+            if isinstance(module, Scaling):
+                module.settled = settled
 
     def save(self) -> None:
         """Write the checkpoint atomically."""
@@ -173,27 +198,42 @@ class Trainer:
                 "average": self.average,
                 "optimisers": [o.state_dict() for o in self.optimisers],
                 "settings": asdict(self.settings),
+                "changes": self.changes,
                 "world": {"name": type(self.world).__name__, **asdict(self.world)},
             },
         )
 
     def _restore(self) -> None:
         kept = load_checkpoint(self.checkpoint, self.device)
-        if kept["config"] != self.network.config:
+        if Denoiser(**kept["config"]).config != self.network.config:
             raise ValueError(f"{self.checkpoint} holds a network {kept['config']}, not {self.network.config}")
         self.network.load_state_dict(kept["network"])
         for mine, theirs in zip(self.average, kept["average"], strict=True):
             mine.copy_(theirs)
         for optimiser, state in zip(self.optimisers, kept["optimisers"], strict=True):
+            peaks = [group["peak"] for group in optimiser.param_groups]  # those of the settings, not of the checkpoint
             optimiser.load_state_dict(state)
+            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+                group["peak"] = peak
         self.step, self.seconds, self.running = kept["step"], kept["seconds"], kept["running"]
         self.steps = self.settings.steps or kept["steps"]
-        if self.log.exists():  # lines written after the checkpoint will be written again
+        before, now = {**asdict(Settings()), **kept["settings"]}, asdict(self.settings)
+        self.changes = kept.get("changes", [])
+        if any(before[k] != now[k] for k in set(now) - NOT_ABOUT_THE_RESULT):
+            changed = {k: v for k, v in before.items() if v != now[k] and k not in NOT_ABOUT_THE_RESULT}
+            self.changes.append({"until_step": self.step} | changed)
+
+    def _trim_log(self) -> None:
+        """Drop lines that a run wrote after its last checkpoint: they will be written again."""
+        if self.log.exists():
             lines = [line for line in self.log.read_text().splitlines() if _step_of(line) <= self.step]
             self.log.write_text("".join(line + "\n" for line in lines))
 
     def _update(self) -> None:
         s, generator = self.settings, generator_for(self.settings.seed, self.step, self.device)
+        if self.step == s.settle:
+            estimate_statistics(self.network, self._fresh_batches()).train()
+            self._settled(True)
         y, c, x = noisy_batch(self.world, s.noise, s.batch, generator)
         try:
             loss = self._loss(y, c, x)
@@ -238,6 +278,7 @@ class Trainer:
         bar.set_postfix_str(f"loss {loss:.5f}, {rate:.0f} images/s", refresh=False)
 
 
+NOT_ABOUT_THE_RESULT = {"compile"}  # a setting that may change between resumptions without a note
 PLAN_AFTER = 20  # updates that warm up before the speed is measured, over twice as many, to plan the steps
 
 

@@ -13,7 +13,7 @@ TINY = ["--steps", "30", "--batch", "4", "--warmup", "5", "--no-compile", "--wor
 def test_train_publish_evaluate_and_load(tmp_path, capsys):
     run, folder = str(tmp_path / "run"), str(tmp_path / "weights")
     main(["train", *TINY, "--network.widths", "4", "8", "--out", run])
-    assert "finished at step 30 of 30" in capsys.readouterr().out
+    assert "finished at step 30:" in capsys.readouterr().out
     main(["publish", run, "tiny", "--folder", folder, "--scenes", "20"])
     f = load_denoiser("tiny", folder)
     assert f.card["training"]["images"] == 120 and f.card["world"]["size"] == 16
@@ -26,7 +26,27 @@ def test_more_steps_on_resume_lengthen_the_run(tmp_path, capsys):
     run = str(tmp_path / "run")
     main(["train", *TINY, "--network.widths", "4", "--out", run])
     main(["train", "--resume", "--steps", "40", "--out", run])
-    assert "finished at step 40 of 40" in capsys.readouterr().out
+    assert "finished at step 40:" in capsys.readouterr().out
+
+
+def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    main(["train", *TINY, "--network.widths", "4", "--out", run])
+    for arguments, message in [
+        (["train", *TINY, "--network.widths", "4", "--out", run], "exists: resume it"),
+        (["train", "--resume", "--out", str(tmp_path / "nowhere")], "no run to continue"),
+        (["train", "--no-compile", "--out", str(tmp_path / "other")], "say how long to train"),
+        (["evaluate", "leaves-23"], "no weights named 'leaves-23'"),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        printed = capsys.readouterr().err.strip().splitlines()
+        assert stop.value.code == 1 and message in printed[-1] and printed[-1].startswith("scorevid: ")
+
+
+def test_a_run_cut_short_says_how_to_go_on(tmp_path, capsys):
+    main(["train", *TINY[2:], "--minutes", "0.01", "--network.widths", "4", "--out", str(tmp_path / "run")])
+    assert "--resume goes on from there" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,12 @@ def test_learning_rate_rises_then_falls_to_zero():
     assert all(a >= b for a, b in itertools.pairwise(rates[10:])) and rates[-1] < 0.001
 
 
+def test_the_rise_takes_a_tenth_of_a_short_run_at_most():
+    assert [learning_rate(k, 30, 500) for k in range(3)] == [1 / 3, 2 / 3, 1]
+    assert learning_rate(0, 1, 500) == 1
+    assert learning_rate(99, None, 500) == 0.2
+
+
 @pytest.mark.parametrize("optimiser", ["adam", "muon"])
 def test_the_loss_falls(tmp_path, optimiser):
     run = trainer(tmp_path, steps=200, optimiser=optimiser, batch=16)
@@ -76,9 +82,10 @@ def test_the_loss_falls(tmp_path, optimiser):
     assert log[-1][1] < 0.35 * log[0][1]
 
 
-def test_a_stopped_run_resumes_to_the_same_losses(tmp_path):
-    trainer(tmp_path / "whole").run(log_every=10, progress=False)
-    first = trainer(tmp_path / "parts")
+@pytest.mark.parametrize("settle", [12, 17, 25, 100])
+def test_a_stopped_run_resumes_to_the_same_losses(tmp_path, settle):
+    trainer(tmp_path / "whole", settle=settle).run(log_every=10, progress=False)
+    first = trainer(tmp_path / "parts", settle=settle)
     for _ in range(17):
         first._update()
         if first.step % 10 == 0:
@@ -124,6 +131,28 @@ def test_an_interrupted_command_resumes_to_the_same_losses(tmp_path, number, unb
     assert len(log.read_text().splitlines()) < 12, "the run was over before the signal"
     subprocess.run([*broken, "--resume"], check=True, capture_output=True)
     assert losses(tmp_path / "broken") == unbroken
+
+
+def test_looking_at_a_run_leaves_its_log_alone(tmp_path):
+    """The run may be going on: its log is then ahead of its checkpoint."""
+    run = trainer(tmp_path)
+    run.save()
+    ahead = '{"step": 10, "loss": 1.0}\n'
+    (tmp_path / "log.jsonl").write_text(ahead)
+    open_run(tmp_path).denoiser()
+    assert (tmp_path / "log.jsonl").read_text() == ahead
+
+
+def test_changed_settings_count_from_then_on_and_are_noted(tmp_path):
+    run = trainer(tmp_path, steps=20)
+    run.run(progress=False)
+    changed = open_run(tmp_path, steps=40, lr_muon=0.001)
+    changed._update()
+    rates = {group["lr"] for o in changed.optimisers for group in o.param_groups}
+    assert min(rates) == pytest.approx(0.001 * learning_rate(20, 40, 4))
+    assert changed.changes == [{"until_step": 20, "steps": 20, "lr_muon": 0.02}]
+    changed.save()
+    assert open_run(tmp_path).changes == changed.changes
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):
@@ -182,6 +211,21 @@ def test_training_and_evaluation_agree_on_a_mixed_batch(tmp_path):
         evaluated = (network(y, c) - x).square().mean()
         trained = (network.train()(y, c) - x).square().mean()
     assert evaluated < 1.2 * trained
+
+
+def test_a_settled_normalisation_keeps_its_statistics_and_trains_what_evaluation_runs(tmp_path):
+    run = trainer(tmp_path, steps=60, settle=30, averaging=0.0)
+    kept = {}
+    for _ in range(60):
+        run._update()
+        if run.step in (25, 30, 31, 60):
+            kept[run.step] = {k: v.clone() for k, v in run.network.state_dict().items() if k.endswith("variance")}
+    assert all(not torch.equal(kept[25][k], kept[30][k]) for k in kept[25])  # they follow the batches
+    assert all(not torch.equal(kept[30][k], kept[31][k]) for k in kept[30])  # estimated once more
+    assert all(torch.equal(kept[31][k], kept[60][k]) for k in kept[31])
+    y, c, _ = noisy_batch(SMALL, NoisePrior(), 8, generator_for(5, 5))
+    with torch.no_grad():
+        torch.testing.assert_close(run.denoiser()(y, c), run.network(y, c))
 
 
 def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):

@@ -1,0 +1,91 @@
+"""Small networks that differ from a common base in one thing, each trained for the same computing time.
+
+``python -m scorevid.ablations`` trains those that are not there yet and publishes them to ``weights/ablations``. The
+time is that of the processor on one thread, so that what else the machine does costs a variant speed but not updates.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import tyro
+
+from scorevid.corruptions import CORRUPTIONS
+from scorevid.denoiser import Denoiser
+from scorevid.noise import NoisePrior
+from scorevid.publishing import publish
+from scorevid.runs import open_run
+from scorevid.training import Settings, Trainer
+from scorevid.weights import FOLDER
+from scorevid.worlds.leaves import Leaves
+
+ABLATIONS = FOLDER / "ablations"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is different from the base, and how a table calls it."""
+
+    label: str
+    network: dict = field(default_factory=dict)
+    noise: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+
+
+BASE = {"memory": 2, "widths": (16, 32, 64)}
+NOISES = {k: Variant(f"{k} noise", noise={"corruption": k}) for k in CORRUPTIONS if k != "gaussian"}
+ARCHITECTURES = {
+    "no-lateral": Variant("no lateral connections", {"lateral": False}),
+    "bias": Variant("with biases", {"bias": True}),
+    "no-normalisation": Variant("no normalisation", {"normalise": False}),
+    "two-scales": Variant("2 scales", {"widths": (16, 32)}),
+    "four-scales": Variant("4 scales", {"widths": (16, 32, 64, 128)}),
+    "half-width": Variant("half width", {"widths": (8, 16, 32)}),
+    "double-width": Variant("double width", {"widths": (32, 64, 128)}),
+}
+TRAINING = {
+    "unsettled": Variant("batch statistics throughout", settings={"settle": 10**9}),
+    "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam"}),
+}
+VARIANTS = {"base": Variant("base")} | NOISES | ARCHITECTURES | TRAINING
+
+
+def train(name: str, minutes: float, folder: Path, seed: int = 0) -> None:
+    """Train one variant for so many minutes of processor time in a folder, going on with what is there."""
+    variant = VARIANTS[name]
+    if (folder / "checkpoint.pt").is_file():
+        trainer = open_run(folder)
+    else:
+        torch.manual_seed(seed)
+        noise = NoisePrior(**variant.noise)
+        settings = Settings(**{"seed": seed, "settle": 1000, "noise": noise, **variant.settings})
+        trainer = Trainer(Denoiser(**{**BASE, **variant.network}), Leaves(), settings, folder)
+    left = minutes - trainer.seconds / 60
+    if left > 0:
+        trainer.run(left, clock=time.process_time)
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """Train and publish the ablations that are not published yet."""
+
+    minutes: float = 4.5  # of processor time for each, compiling included
+    out: Path = Path("runs/ablations")  # folder of the runs
+    folder: Path = ABLATIONS  # where to publish
+    only: tuple[str, ...] = tuple(VARIANTS)  # which
+
+    def __call__(self) -> None:
+        torch.set_num_threads(1)
+        for name in self.only:
+            if (self.folder / f"{name}.json").is_file():
+                continue
+            print(name, flush=True)
+            train(name, self.minutes, self.out / name)
+            publish(self.out / name, name, self.folder)
+
+
+if __name__ == "__main__":
+    tyro.cli(Ablate)()
