@@ -31,7 +31,7 @@ def test_ground_is_ground_in_every_frame(meeting):
     assert (value(meeting.video(), places(meeting)["ground"]) == 0.5).all()
 
 
-def test_the_middle_of_a_disk_in_front_is_the_disk(meeting):
+def test_the_inside_of_a_disk_is_the_disk(meeting):
     front = meeting[meeting.depth[:, 0] == 0]
     torch.testing.assert_close(value(front.next(), places(front)["inside"])[:, 0], front.grey[:, 0])
 
@@ -47,6 +47,13 @@ def test_the_back_edge_was_covered_before(meeting):
 def test_the_overlap_is_where_the_futures_differ(meeting):
     where = futures(meeting).where()
     assert value(where.float(), places(meeting)["overlap"]).mean() > 0.95
+
+
+def test_outside_of_the_overlap_the_future_is_certain(meeting):
+    where = futures(meeting).where().float()
+    for name, at in places(meeting).items():
+        if name != "overlap":
+            assert value(where, at).sum() <= 0.05 * len(meeting), name
 
 
 def test_a_single_disk_has_no_overlap():

@@ -5,6 +5,8 @@ At each place something else tells what the next frame will be: see :data:`PLACE
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,9 +14,9 @@ from scorevid.worlds.leaves import Scene
 
 PLACES = {
     "ground": "ground, as far from every disk as the frame allows",
-    "inside": "the middle of disk 0",
-    "front edge": "the edge of disk 0 that moves ahead, where the disk arrives",
-    "back edge": "the edge of disk 0 that moves away, where ground has just been uncovered",
+    "inside": "disk 0, a third of its radius from the middle, on the side away from disk 1",
+    "front edge": "the edge of disk 0 that moves ahead, where the disk arrives; as straight ahead as is clear of disk 1",
+    "back edge": "the edge of disk 0 that moves away, where ground has just been uncovered; clear of disk 1 as well",
     "overlap": "where disks 0 and 1 overlap for the first time, and either may be in front",
 }
 
@@ -34,12 +36,27 @@ def places(scene: Scene) -> dict[str, Tensor]:
     middle = (distance - scene.radius[:, 1:2] + radius) / 2
     found = {
         "ground": _farthest(scene),
-        "inside": at,
-        "front edge": at + radius * ahead,
-        "back edge": at - (radius + 1) * ahead,
+        "inside": at - between / distance * radius / 3,
+        "front edge": _clear(scene, at, radius, ahead),
+        "back edge": _clear(scene, at, radius + 1, -ahead),
         "overlap": at + between / distance * middle,
     }
     return {k: v.round().long().clamp(0, scene.size - 1).flip(1) for k, v in found.items()}
+
+
+def _clear(scene: Scene, at: Tensor, reach: Tensor, direction: Tensor) -> Tensor:
+    """The point (x, y) at a distance from disk 0's centre, near a direction, in the frame and 2 pixels off disk 1.
+
+    Turns away from the direction no farther than it must, by 80° at most; where all is taken, to the freest point.
+    """
+    angle = torch.linspace(-80, 80, 33, device=at.device, dtype=at.dtype).mul(math.pi / 180)
+    across = torch.stack([-direction[:, 1], direction[:, 0]], 1)
+    turned = angle.cos()[:, None] * direction[:, None] + angle.sin()[:, None] * across[:, None]
+    points = at[:, None] + reach[:, None] * turned  # (B, 33, 2)
+    off = (points - scene.position[:, 1:2]).norm(dim=2) - scene.radius[:, 1:2]
+    off = off.masked_fill(((points < 0) | (points > scene.size - 1)).any(2), -1e3)
+    cost = torch.where(off >= 2, angle.abs(), 1e3 - off)
+    return points[torch.arange(len(points)), cost.argmin(1)]
 
 
 def _farthest(scene: Scene) -> Tensor:
