@@ -76,15 +76,16 @@ class Ablate:
     out: Path = Path("runs/ablations")  # folder of the runs
     folder: Path = ABLATIONS  # where to publish
     only: tuple[str, ...] = tuple(VARIANTS)  # which
+    scenes: int = 1000  # test scenes of each kind, for the cards
 
     def __call__(self) -> None:
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # the time is that of one
         for name in self.only:
             if (self.folder / f"{name}.json").is_file():
                 continue
             print(name, flush=True)
             train(name, self.minutes, self.out / name)
-            publish(self.out / name, name, self.folder)
+            publish(self.out / name, name, self.folder, self.scenes)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: ``scorevid train``, ``scorevid evaluate``, ``scorevid publish``, each a dataclass."""
+"""The command line: ``scorevid train``, ``train-gaussian``, ``evaluate``, ``publish``, each a dataclass."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scorevid.publishing import publish
 from scorevid.runs import make_world, open_run
 from scorevid.training import Settings, Trainer
 from scorevid.weights import FOLDER, load_denoiser
+from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
 
 
@@ -73,8 +74,16 @@ class Train:
 
 
 @dataclass(frozen=True)
+class TrainGaussian(Train):
+    """Train a blind denoiser on linear-Gaussian video, whose optimal denoiser is known."""
+
+    out: Path = Path("runs/gaussian")  # folder of checkpoint.pt and log.jsonl
+    world: Gaussian = field(default_factory=lambda: Gaussian(past_noise=0.1))
+
+
+@dataclass(frozen=True)
 class Evaluate:
-    """Print what a denoiser scores: squared error over σ, and excess error where the futures differ."""
+    """Print what a denoiser scores: squared error over σ, and its distance from the optimal denoiser."""
 
     name: Annotated[str, tyro.conf.Positional]  # published weights, or the folder of a run
     scenes: int = 1000  # test scenes of each kind
@@ -119,7 +128,7 @@ def best_device(name: str) -> torch.device:
 
 def main(arguments: list[str] | None = None) -> None:
     command = tyro.extras.subcommand_cli_from_dict(
-        {"train": Train, "evaluate": Evaluate, "publish": Publish},
+        {"train": Train, "train-gaussian": TrainGaussian, "evaluate": Evaluate, "publish": Publish},
         args=arguments,
         prog="scorevid",
         description="Video prediction with the score of a conditional density.",

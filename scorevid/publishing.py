@@ -31,8 +31,8 @@ def publish(run: Path | str, name: str, folder: Path | str, scenes: int = 1000, 
 def describe(trainer: Trainer) -> dict:
     """How a run's network was made: data, noise prior, settings, steps, time, machine, versions, learning curve."""
     s = trainer.settings
-    log = read_log(trainer.log)
-    thinned = log[:: max(1, len(log) // 200)] + log[-1:]
+    log = read_log(trainer.log) if trainer.log.exists() else []  # a run may be shorter than a line of it
+    thinned = log[: -1 : max(1, len(log) // 200)] + log[-1:]
     return {
         "made": datetime.now(UTC).date().isoformat(),
         "world": {"name": type(trainer.world).__name__, **vars(trainer.world)},

@@ -4,8 +4,18 @@ import pytest
 import torch
 
 from scorevid.denoiser import Denoiser
-from scorevid.evaluation import SIGMAS, apply, excess_and_ambiguity, report, squared_errors
+from scorevid.evaluation import (
+    BORDER,
+    SIGMAS,
+    apply,
+    excess_and_ambiguity,
+    gaussian_score_error,
+    report,
+    squared_errors,
+)
 from scorevid.oracles import posterior_mean
+from scorevid.wiener import prediction, wiener
+from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
 from scorevid.worlds.meetings import undecided_meetings
 
@@ -73,3 +83,26 @@ def test_a_report_is_reproducible_and_complete():
     assert one == two
     assert list(one["excess_error"]) == list(one["squared_error"]) == [str(s) for s in SIGMAS]
     assert 0 < one["squared_error_copy"] < 0.1
+
+
+def test_the_score_error_of_gaussian_video_is_zero_for_the_optimum_and_blind_to_the_border():
+    world = Gaussian(size=16, past_noise=0.1)
+    c, x = world.draw(20, generator())
+    y = x + 0.3 * torch.randn(x.shape, generator=generator(1))
+    optimal = wiener(world, 0.3)
+
+    def wrong_at_the_border(y, c):
+        estimate = optimal(y, c)
+        estimate[..., :BORDER] = 9.0
+        return estimate
+
+    assert gaussian_score_error(optimal, world, y, c, 0.3).max() < 1e-10
+    assert gaussian_score_error(wrong_at_the_border, world, y, c, 0.3).max() < 1e-10
+    assert gaussian_score_error(lambda y, c: prediction(world)(c), world, y, c, 0.3).min() > 1e-3
+
+
+def test_the_report_on_gaussian_video_holds_the_optimum_against_itself():
+    world = Gaussian(size=16, past_noise=0.1)
+    scores = report(wiener(world, 0.3), world, scenes=50)
+    assert scores["score_error"]["0.3"] == 0 < scores["score_error"]["3.0"] < scores["score_error"]["0.02"]
+    assert "excess_error" not in scores

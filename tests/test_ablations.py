@@ -1,0 +1,29 @@
+"""Ablations: every variant can be built, trained for a moment, published and loaded again."""
+
+import pytest
+import torch
+
+from scorevid import ablations, load_denoiser
+from scorevid.denoiser import Denoiser
+
+
+def test_every_variant_differs_from_the_base_in_one_thing():
+    for name, variant in ablations.VARIANTS.items():
+        changed = [*variant.network, *variant.noise, *variant.settings]
+        assert len(changed) == (name != "base")
+        network = Denoiser(**{**ablations.BASE, **variant.network}).eval()
+        assert network(torch.rand(1, 1, 16, 16), torch.rand(1, 2, 16, 16)).shape == (1, 1, 16, 16)
+
+
+@pytest.mark.parametrize("name", ["bias", "no-normalisation", "laplace", "adam"])
+def test_a_variant_is_trained_and_published(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(ablations, "BASE", {"memory": 2, "widths": (4, 8)})
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    ablations.Ablate(minutes=0.01, out=tmp_path / "runs", folder=tmp_path / "weights", only=(name,), scenes=20)()
+    f = load_denoiser(name, tmp_path / "weights")
+    assert f.card["training"]["images"] > 0
+    y, c = torch.rand(1, 1, 32, 32), torch.rand(1, 2, 32, 32)
+    homogeneous = torch.allclose(f(2 * y, 2 * c), 2 * f(y, c), rtol=1e-3, atol=1e-4)
+    assert homogeneous == (name != "bias")
+    kind = ablations.VARIANTS[name].noise.get("corruption", "gaussian")
+    assert f.card["noise"]["corruption"] == kind
