@@ -27,15 +27,18 @@ book: $(STAMP)
 _build/html/index.html: $(STAMP) $(SOURCES)
 	$(MAKE) book
 
+# files and chapters side by side, each on one thread
+test unit nbval: PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+
 test: $(STAMP) _build/html/index.html
-	$(BIN)/pytest
-	$(BIN)/pytest --nbval notebooks
+	$(PYTEST)
+	$(PYTEST) --nbval notebooks
 
 unit: $(STAMP)
-	$(BIN)/pytest --ignore tests/test_book.py
+	$(PYTEST) --ignore tests/test_book.py
 
 nbval: $(STAMP)
-	$(BIN)/pytest --nbval notebooks
+	$(PYTEST) --nbval notebooks
 
 # run the notebooks in place and keep their outputs, which nbval compares to
 notebooks: $(STAMP)
