@@ -27,6 +27,7 @@ BROWSER_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+CHATTER = ("[PST]: ", "[togglebutton]: ")  # what the theme and its parts log when all is well
 UNFINISHED = {  # what a page must not say outside of code
     "a traceback": re.compile(r"Traceback \(most recent call last\)|\b\w*Error: "),
     "a role or directive as text": re.compile(r"\{[a-z:-]+\}`|```|:::|\{\{"),
@@ -182,13 +183,16 @@ def browser():
     ids=lambda p: f"{p[0]}-{p[1]}",
 )
 def reader(request, browser):
-    """A browser window of one width whose owner prefers light or dark; keeps a list of all that went wrong."""
+    """A browser window of one width whose owner prefers light or dark; keeps a list of all that went wrong.
+
+    Every visit is a first one: nothing is remembered from the page before.
+    """
     theme, width = request.param
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme)
-    context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+    context.add_init_script("localStorage.clear(); sessionStorage.clear()")
     page = context.new_page()
-    page.theme, page.wrong = theme, []
-    page.on("console", lambda m: m.type in ("error", "warning") and page.wrong.append(f"console {m.type}: {m.text}"))
+    page.theme, page.width, page.wrong = theme, width, []
+    page.on("console", lambda m: m.text.startswith(CHATTER) or page.wrong.append(f"console {m.type}: {m.text}"))
     page.on("pageerror", lambda e: page.wrong.append(f"script error: {e}"))
     page.on("requestfailed", lambda r: page.wrong.append(f"failed: {r.url} {r.failure}"))
     page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"status {r.status}: {r.url}"))
@@ -223,6 +227,8 @@ def test_page_in_a_browser(reader, address, page):
     assert width[0] <= width[1], f"the page is {width[0]} px wide in a window of {width[1]} px"
     spilt = reader.evaluate(SPILT)
     assert not spilt, "what is wider than the window must scroll by itself"
+    assert reader.evaluate(CUT) == [], "what is wider than its place must scroll, not be cut off"
+    assert reader.evaluate(MISSING) == [], "no font at hand has these characters"
 
     broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).map(i => i.src)"
     assert reader.evaluate(broken) == []
@@ -238,6 +244,47 @@ def test_page_in_a_browser(reader, address, page):
         assert not (found := pattern.search(prose)), f"{what}: …{context_of(found)}…"
     for what in ("a traceback", "an object's repr"):
         assert not (found := UNFINISHED[what].search(output)), f"{what} in an output: …{context_of(found)}…"
+
+
+def test_claims_can_be_read_at_any_width(reader, address):
+    """A table on a desk; on a telephone each claim a block that begins with the verdict."""
+    visit(reader, address, "book/claims.html")
+    rows = reader.evaluate(CLAIMS)
+    assert len(rows) == len(yaml.safe_load((ROOT / "book" / "claims.yml").read_text()))
+    for row in rows:
+        for name, (left, top, right, bottom) in row.items():
+            assert 0 <= left < right <= reader.width, f"{name} reaches from {left} to {right} px"
+            assert top < bottom, name
+        sentence, bound, measured, outcome = (row[f"claim-{n}"] for n in ("sentence", "bound", "measured", "outcome"))
+        if reader.width < 700:
+            assert outcome[3] <= sentence[1] + 1 and sentence[3] <= bound[1] + 1 and bound[3] <= measured[1] + 1
+        else:
+            assert sentence[2] <= bound[0] + 1 and bound[2] <= measured[0] + 1 and measured[2] <= outcome[0] + 1
+
+
+def test_an_equation_that_is_cut_says_so(reader, address):
+    """What does not fit scrolls, with a shadow where it goes on; on a telephone equations are set smaller first."""
+    visit(reader, address, "book/theory.html")
+    equations = reader.evaluate(EQUATIONS)
+    assert equations
+    for e in equations:
+        assert e["fits"] or (e["scrolls"] and e["shadow"]), e
+        assert reader.width > 600 or e["scale"] <= 1.1, e
+
+
+def test_a_hundred_characters_of_code_fit_on_a_desk(reader, address):
+    visit(reader, address, next(f"{page}.html" for page in PAGES if page.startswith("notebooks/")))
+    code, prose = reader.evaluate(CODE), reader.evaluate("document.querySelector('article section > p').clientWidth")
+    assert reader.width < 1280 or code["characters"] >= 100
+    assert code["size"] >= 12
+    assert prose <= 46 * 16, "prose in wide lines is hard to read"
+
+
+def test_run_times_are_given_for_every_chapter_with_a_status_in_words():
+    text = " ".join(" ".join(read(HTML / "book" / "reproduce.html").text).split())
+    for page in PAGES:
+        if page.startswith("notebooks/"):
+            assert re.search(rf"{page} [-\d: ]+ force [\d.]+ completed", text), page
 
 
 def test_front_door_leads_to_the_book(reader, address):
@@ -271,6 +318,50 @@ SPILT = """() => {
     .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !scrolls(e))
     .filter(e => getComputedStyle(e).visibility !== 'hidden' && e.getBoundingClientRect().width > 1)
     .slice(0, 5).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 60));
+}"""
+
+# Elements with content beyond their edge that nobody can scroll to.
+CUT = """() => [...document.querySelectorAll('article *')]
+  .filter(e => /hidden|clip/.test(getComputedStyle(e).overflowX) && e.clientWidth > 1)
+  .filter(e => !e.closest('mjx-math, mjx-assistive-mml'))
+  .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).visibility !== 'hidden')
+  .slice(0, 5).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 60))"""
+
+# Characters of the prose that are drawn like one that no font has.
+MISSING = """async () => {
+  await document.fonts.ready;
+  const text = document.querySelector('article').cloneNode(true);
+  text.querySelectorAll('pre, script, style, mjx-container').forEach(e => e.remove());
+  const pen = Object.assign(document.createElement('canvas'), {width: 40, height: 40}).getContext('2d');
+  const font = '20px ' + getComputedStyle(document.querySelector('article p, article h1')).fontFamily;
+  const drawn = c => { pen.clearRect(0, 0, 40, 40); pen.font = font; pen.fillText(c, 5, 30);
+    return pen.getImageData(0, 0, 40, 40).data.join(); };
+  const unusual = [...new Set(text.textContent)].filter(c => c > '\\u00ff');
+  await document.fonts.load(font, unusual.join(''));
+  const box = drawn('\\u{10fff0}');
+  return unusual.filter(c => drawn(c) === box);
+}"""
+
+# Of each row of the ledger, where its cells are: left, top, right, bottom.
+CLAIMS = """() => [...document.querySelectorAll('table.claims tbody tr')].map(row => Object.fromEntries(
+  [...row.cells].map(e => [e, e.getBoundingClientRect()]).map(([e, b]) =>
+    [[...e.classList].find(c => c.startsWith('claim-')), [b.left, b.top, b.right, b.bottom]])))"""
+
+EQUATIONS = """() => [...document.querySelectorAll('article mjx-container[display="true"]')].map(e => {
+  const style = getComputedStyle(e);
+  return { fits: e.scrollWidth <= e.clientWidth, scrolls: style.overflowX === 'auto',
+           shadow: style.backgroundImage.includes('gradient'),
+           scale: parseFloat(style.fontSize) / parseFloat(getComputedStyle(e.parentElement).fontSize) };
+})"""
+
+# How many characters of code fit into a cell, and the size of its font in px.
+CODE = """() => {
+  const pre = document.querySelector('article div.cell_input pre'), ruler = document.createElement('span');
+  ruler.textContent = 'm'.repeat(100);
+  pre.append(ruler);
+  const style = getComputedStyle(pre), width = ruler.getBoundingClientRect().width / 100;
+  ruler.remove();
+  return { characters: (pre.clientWidth - parseFloat(style.paddingLeft)) / width, size: parseFloat(style.fontSize) };
 }"""
 
 MATH = """() => {

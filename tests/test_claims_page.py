@@ -74,10 +74,10 @@ def build(tmp_path, monkeypatch):
     from docutils.parsers.rst import roles
     from sphinx.testing.util import SphinxTestApp
 
-    def build(records=RECORDS, index=INDEX, named=True):
+    def build(records=RECORDS, index=INDEX, named=True, extensions=("scorevid_claims",)):
         source = tmp_path / "source"
         (source / "notebooks").mkdir(parents=True)
-        (source / "conf.py").write_text("extensions = ['scorevid_claims']\nscorevid_claims_file = 'claims.yml'\n")
+        (source / "conf.py").write_text(f"extensions = {list(extensions)}\nscorevid_claims_file = 'claims.yml'\n")
         (source / "claims.yml").write_text(yaml.safe_dump(LEDGER))
         (source / "index.rst").write_text(index)
         (source / "notebooks" / "one.rst").write_text("One\n===\n")
@@ -111,6 +111,42 @@ def test_claims_and_figures_are_shown(build):
     assert "not measured" not in page
 
 
+def test_a_reason_to_fail_is_given_as_what_it_turned_out_to_be(build):
+    records = [{**RECORDS[0], "verdict": "undecided", "why": "Too small."}, RECORDS[1]]
+    page, warnings = build(records)
+    assert warnings == ""
+    assert "was expected to fail: Too small." in page
+    assert "known to fail: Too few." in page
+
+
+def test_counts_agree_with_their_verbs(build):
+    tallies = ", ".join(f":claim-tally:`{v}`" for v in ("holds", "fails", "undecided", "unmeasured"))
+    page, warnings = build(index=f"{INDEX}\n{tallies}.\n")
+    assert warnings == ""
+    assert "one holds, one fails, none is undecided, none is not measured in this build." in page
+
+
+@pytest.mark.parametrize(
+    "count, about, text",
+    [
+        (0, "fails", "none fails"),
+        (1, "undecided", "one is undecided"),
+        (2, "undecided", "2 are undecided"),
+        (1300, "holds", "1,300 hold"),
+    ],
+)
+def test_tallies(extension, count, about, text):
+    assert extension.tally(count, about) == text
+
+
+def test_signs_of_status_are_spelt_out_in_tables(build):
+    index = INDEX + "\nA ✅ stays.\n\n.. list-table::\n\n   * - ✅\n     - ❌\n     - a ❌\n"
+    page, warnings = build(index=index, extensions=("scorevid_claims", "scorevid_status"))
+    assert warnings == ""
+    assert "A ✅ stays." in page and "<p>a ❌</p>" in page
+    assert "<p>completed</p>" in page and "<p>failed</p>" in page
+
+
 def test_a_claim_without_record_is_a_warning_where_records_are_due(build):
     page, warnings = build(records=RECORDS[:1])
     assert "the claim c has no record" in warnings
@@ -130,6 +166,7 @@ def test_without_a_folder_nothing_is_measured_and_nobody_warned(build):
         ([{**RECORDS[0], "bound": ">= 0.05"}, RECORDS[1]], INDEX, "was decided by '>= 0.05', the ledger says '>= 0.1'"),
         (RECORDS, INDEX + "\n:claim:`nobody`\n", "there is no claim 'nobody'"),
         (RECORDS, INDEX + "\n:claim-count:`maybe`\n", "not 'maybe'"),
+        (RECORDS, INDEX + "\n:claim-tally:`all`\n", "not 'all'"),
     ],
 )
 def test_what_does_not_fit_is_a_warning(build, records, index, message):

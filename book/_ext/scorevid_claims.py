@@ -2,7 +2,9 @@
 
 ``{claims}`` is the table of all claims in the ledger. In prose, ``{claim}`id` `` is the measured figure with its interval,
 ``{claim-value}`id` `` the figure alone, ``{claim-verdict}`id` `` the verdict, and ``{claim-count}`holds` `` how many claims
-came out so (holds, fails, undecided, unmeasured, all). Not for headings, which are copied before anything is measured.
+came out so (holds, fails, undecided, unmeasured, all). ``{claim-tally}`fails` `` is the same count with its verb, for
+the middle of a sentence: "5 fail", "one fails", "none fails". Not for headings, which are copied before anything is
+measured.
 
 Records are the JSON files that ``scorevid.claims.check`` writes into the folder named by SCOREVID_CLAIMS, an absolute
 path, while the notebooks run. Pages are read in any order, so all of this is filled in last, when pages are written and
@@ -25,6 +27,12 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 FOLDER_VARIABLE = "SCOREVID_CLAIMS"
 VERDICTS = ("holds", "fails", "undecided")
 UNMEASURED = "not measured in this build"
+TALLIES = {  # what one of them does, and what several do
+    "holds": ("holds", "hold"),
+    "fails": ("fails", "fail"),
+    "undecided": ("is undecided", "are undecided"),
+    "unmeasured": (f"is {UNMEASURED}", f"are {UNMEASURED}"),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +89,12 @@ def number(value: float) -> str:
     return f"{round(value, 1 - exponent):,.{max(1 - exponent, 0)}f}".replace("-", "−")
 
 
+def tally(count: int, about: str) -> str:
+    """The count with its verb: "none fails", "one fails", "5 fail"."""
+    one, several = TALLIES[about]
+    return f"{count:,} {several}" if count > 1 else f"{('none', 'one')[count]} {one}"
+
+
 def ledger_path(app: Sphinx) -> Path:
     return Path(app.srcdir) / app.config.scorevid_claims_file
 
@@ -128,11 +142,15 @@ def check_records(ledger: dict, records: dict | None, place: nodes.Node) -> None
 def text(place: ClaimText, ledger: dict, records: dict | None) -> nodes.Node:
     """What a role shows."""
     about, shows = place["about"], place["shows"]
-    if shows == "count":
+    if shows in ("count", "tally"):
         verdicts = [(records or {}).get(id, {}).get("verdict", "unmeasured") for id in ledger]
-        if about != "all" and about not in (*VERDICTS, "unmeasured"):
-            warn(f"claims can be counted that are {', '.join(VERDICTS)}, unmeasured or all, not {about!r}", place)
-        return nodes.Text(str(len(verdicts) if about == "all" else verdicts.count(about)))
+        if about in TALLIES:
+            count = verdicts.count(about)
+            return nodes.Text(tally(count, about) if shows == "tally" else str(count))
+        if about != "all" or shows == "tally":
+            rest = "or unmeasured" if shows == "tally" else "unmeasured or all"
+            warn(f"claims can be counted that are {', '.join(VERDICTS)}, {rest}, not {about!r}", place)
+        return nodes.Text(str(len(verdicts)))
     if about not in ledger:
         warn(f"there is no claim {about!r} in the ledger of claims", place)
     record = (records or {}).get(about)
@@ -162,13 +180,15 @@ def row(app: Sphinx, docname: str, claim: dict, record: dict | None) -> nodes.ro
     sentence += nodes.paragraph("", "", link(app, docname, claim), source, classes=["claim-details"])
     bound = nodes.entry("", nodes.paragraph("", readable(claim["bound"])), classes=["claim-bound"])
     if record is None:
-        return nodes.row("", sentence, bound, *(nodes.entry("", nodes.paragraph("", t)) for t in (UNMEASURED, "")))
+        figure = nodes.entry("", nodes.paragraph("", UNMEASURED), classes=["claim-measured"])
+        return nodes.row("", sentence, bound, figure, nodes.entry("", classes=["claim-outcome"]))
     figure = nodes.entry("", nodes.paragraph("", measured(record)), classes=["claim-measured"])
     figure += nodes.paragraph("", f"n = {record['n']:,}", classes=["claim-details"])
     verdict = nodes.inline("", record["verdict"], classes=["claim-verdict", f"claim-{record['verdict']}"])
-    outcome = nodes.entry("", nodes.paragraph("", "", verdict))
-    if record.get("why"):
-        outcome += nodes.paragraph("", record["why"], classes=["claim-details"])
+    outcome = nodes.entry("", nodes.paragraph("", "", verdict), classes=["claim-outcome"])
+    if record.get("why"):  # the reason was given with the claim's failure, which the data may not bear out
+        known = "known to fail" if record["verdict"] == "fails" else "was expected to fail"
+        outcome += nodes.paragraph("", f"{known}: {record['why']}", classes=["claim-details"])
     return nodes.row("", sentence, bound, figure, outcome)
 
 
@@ -200,5 +220,6 @@ def setup(app: Sphinx) -> dict:
     for name, shows in {"claim": "measured", "claim-value": "value", "claim-verdict": "verdict"}.items():
         app.add_role(name, ClaimRole(shows))
     app.add_role("claim-count", ClaimRole("count"))
+    app.add_role("claim-tally", ClaimRole("tally"))
     app.connect("doctree-resolved", resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
