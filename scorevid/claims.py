@@ -74,7 +74,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Record:
-    """What was measured for a claim, and what follows. ``repr`` shows only what does not change from run to run."""
+    """What was measured for a claim, and what follows."""
 
     id: str
     value: float
@@ -88,7 +88,7 @@ class Record:
     versions: dict = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"{self.verdict}: {self.id} {self.bound}"
+        return f"{self.verdict}: {self.id} {self.bound} (measured {self.text})"
 
     @property
     def text(self) -> str:

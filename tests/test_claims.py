@@ -56,7 +56,7 @@ def test_a_verdict_is_one_of_three_and_means_what_it_says(value, below, above, l
 def test_a_claim_that_holds_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path / "records"))
     record = check("some.claim", 0.05, interval=(0.04, 0.06), n=100, bound="<= 0.1", context={"seed": 3})
-    assert repr(record) == "holds: some.claim <= 0.1"  # nothing in it changes from run to run
+    assert repr(record) == "holds: some.claim <= 0.1 (measured 0.05 [0.04, 0.06], n = 100)"
     assert record.text == "0.05 [0.04, 0.06], n = 100"
     (kept,) = read_records(tmp_path / "records")
     assert kept["verdict"] == "holds" and kept["context"] == {"seed": 3} and kept["versions"]["torch"]

@@ -1,11 +1,15 @@
 """The chapters as papermill's users meet them, and as the book needs them."""
 
+import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from scorevid.claims import Record
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -48,6 +52,22 @@ def test_its_first_cell_holds_typed_and_explained_parameters_and_nothing_else(no
 def test_its_cells_are_short(notebook):
     long = [c.source.splitlines()[0] for c in code(notebook)[2:] if len(c.source.splitlines()) > 18]
     assert not long
+
+
+def test_its_code_fits_the_page(notebook):
+    assert not [line for c in code(notebook) for line in c.source.splitlines() if len(line) > 108]
+
+
+def test_nbval_compares_verdicts_and_not_what_was_measured():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "notebooks" / "nbval.cfg")
+    pattern, replacement = settings["measured"]["regex"], settings["measured"]["replace"]
+    shown = [
+        repr(Record("some.claim", value, 0.5 * value, 2 * value, 40, "<= 0.1", verdict))
+        for value, verdict in ((0.05, "holds"), (0.06, "holds"), (0.3, "fails"))
+    ]
+    first, second, third = (re.sub(pattern, replacement, text) for text in shown)
+    assert first == second == "holds: some.claim <= 0.1 (measured)" != third
 
 
 def test_it_was_run_from_top_to_bottom_without_complaint(notebook):
