@@ -25,4 +25,5 @@ with torch.no_grad():
 samples = ascend(f, c, n_samples=4, sigma_0=4.0, beta=0.5, centre="prediction", generator=generator).x[0]
 titles = ["past", "past", "one step", *["sample"] * 4]
 figure = figures.frames_row(torch.cat([c[0], one_step, samples]), titles=titles)
-figure.savefig(Path(__file__).parent / "_static" / "result.png", dpi=150)
+about = {"Description": f"leaves-32, sha256 {f.card['sha256']}"}  # a test holds it against the weights
+figure.savefig(Path(__file__).parent / "_static" / "result.png", dpi=150, metadata=about)

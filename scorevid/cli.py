@@ -36,7 +36,7 @@ class Train:
     """Train a blind denoiser on moving leaves; interrupt it whenever you like, and --resume."""
 
     minutes: float | None = None  # stop after so many minutes, leaving a checkpoint to resume
-    resume: bool = False  # continue the run in --out with its world and network; settings given here replace its own
+    resume: bool = False  # continue the run in --out; settings given here that are not the defaults replace its own
     device: str = "auto"  # cpu, cuda, or auto for the best there is
     out: Path = Path("runs/leaves")  # folder of checkpoint.pt and log.jsonl
     threads: int = 0  # CPU threads, 0 for PyTorch's default
@@ -52,6 +52,9 @@ class Train:
         device = best_device(self.device)
         if self.resume:
             trainer = open_run(self.out, device, **self._changes())
+            own = Network(**{k.name: getattr(trainer.network, k.name) for k in fields(Network)})
+            if self.world not in (trainer.world, type(self)().world) or self.network not in (own, Network()):
+                raise ValueError(f"the run in {self.out} goes on with its own world and network, not with other ones")
         else:
             torch.manual_seed(self.settings.seed)
             network = Denoiser(self.world.memory, **asdict(self.network))
@@ -95,7 +98,7 @@ class Evaluate:
             trainer = open_run(self.name, compile=False)
             scores = report(trainer.denoiser(), trainer.world, self.scenes, self.seed)
             if self.append:
-                scores = {"images": trainer.step * trainer.settings.batch} | scores
+                scores = {"images": trainer.images} | scores
                 with (Path(self.name) / "evaluations.jsonl").open("a") as file:
                     file.write(json.dumps(scores) + "\n")
         else:
@@ -135,6 +138,6 @@ def main(arguments: list[str] | None = None) -> None:
     )
     try:
         command()
-    except (ValueError, OSError) as problem:
+    except (ValueError, OSError, FloatingPointError) as problem:
         print(f"scorevid: {problem}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-
-import numpy as np
-import torch
 
 import scorevid
 from scorevid.evaluation import report
@@ -24,7 +19,8 @@ def publish(run: Path | str, name: str, folder: Path | str, scenes: int = 1000, 
     card = describe(trainer) | {"evaluation": report(network, trainer.world, scenes, seed)}
     evaluations = Path(run) / "evaluations.jsonl"
     if evaluations.exists():
-        card["evaluations"] = read_log(evaluations)
+        by_images = {scores["images"]: scores for scores in read_log(evaluations)}
+        card["evaluations"] = [by_images[k] for k in sorted(by_images)]
     return save_denoiser(network, name, card, folder)
 
 
@@ -42,7 +38,7 @@ def describe(trainer: Trainer) -> dict:
             "steps": trainer.step,
             "planned_steps": trainer.steps,
             "batch": s.batch,
-            "images": trainer.step * s.batch,
+            "images": trainer.images,
             "hours": round(trainer.seconds / 3600, 3),
             "optimiser": s.optimiser,
             "lr": s.lr,
@@ -53,24 +49,8 @@ def describe(trainer: Trainer) -> dict:
             "changes": trainer.changes,
             "precision": "bf16 autocast" if trainer.bf16 else "fp32",
         },
-        "machine": {"processor": processor(), "threads": torch.get_num_threads(), "device": str(trainer.device)},
-        "versions": {
-            "scorevid": scorevid.__version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": ".".join(map(str, sys.version_info[:3])),
-        },
+        "machine": {k: v for k, v in trainer.made_on.items() if k != "versions"},
+        "versions": {"scorevid": scorevid.__version__} | trainer.made_on["versions"],
         "licence": "MIT",
         "learning_curve": [{k: line[k] for k in ("images", "loss", "seconds")} for line in thinned],
     }
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

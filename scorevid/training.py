@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import platform
 import signal
 import time
 import warnings
@@ -103,7 +105,9 @@ class Trainer:
         self.average = [p.detach().clone() for p in network.parameters()]
         self.optimisers = make_optimiser(network, settings.optimiser, settings.lr, settings.lr_muon)
         self.step, self.steps, self.seconds = 0, settings.steps, 0.0
+        self.images, self.settled, self.settled_at = 0, False, 0
         self.changes: list[dict] = []  # settings that were other ones before a step, as the card tells
+        self.made_on = machine(self.device)
         self.running = torch.zeros(
             2, dtype=torch.float64, device=self.device
         )  # summed loss and count since the last line of the log
@@ -117,7 +121,7 @@ class Trainer:
             self._loss = torch.compile(self._eager_loss)
         if self.checkpoint.exists():
             self._restore()
-            self._settled(self.step > settings.settle)
+            self._settle(self.settled)
 
     def run(
         self, minutes: float | None = None, *, log_every=50, save_every=60.0, progress=True, clock=time.monotonic
@@ -134,6 +138,9 @@ class Trainer:
         if minutes is not None and not minutes > 0:
             raise ValueError(f"minutes must be positive, got {minutes}")
         self._trim_log()
+        if not self.checkpoint.exists():
+            self.save()
+        self.made_on = machine(self.device)
         start, first = clock(), self.step
         saved, before = start, self.seconds
         bar = tqdm(total=self.steps, initial=self.step, disable=not progress, unit="step", smoothing=0.05)
@@ -171,7 +178,7 @@ class Trainer:
         network.load_state_dict(self.network.state_dict())
         for p, averaged in zip(network.parameters(), self.average, strict=True):
             p.data.copy_(averaged)
-        if self.step > self.settings.settle:
+        if self.settled:
             return network.eval()
         return estimate_statistics(network, self._fresh_batches())
 
@@ -179,13 +186,16 @@ class Trainer:
         streams = (generator_for(2**31 + self.step, k, self.device) for k in range(batches))
         return (noisy_batch(self.world, self.settings.noise, self.settings.batch, stream) for stream in streams)
 
-    def _settled(self, settled: bool) -> None:
+    def _settle(self, settled: bool = True) -> None:
+        self.settled = settled
         for module in self.network.modules():
             if isinstance(module, Scaling):
                 module.settled = settled
 
     def save(self) -> None:
-        """Write the checkpoint atomically."""
+        """Write the checkpoint atomically. Raises FloatingPointError, and keeps the last one, if the loss is not finite."""
+        if not self.running.isfinite().all():
+            raise FloatingPointError(f"the loss is not finite by step {self.step}; the last checkpoint is kept")
         save_checkpoint(
             self.checkpoint,
             {
@@ -199,6 +209,10 @@ class Trainer:
                 "optimisers": [o.state_dict() for o in self.optimisers],
                 "settings": asdict(self.settings),
                 "changes": self.changes,
+                "images": self.images,
+                "settled": self.settled,
+                "settled_at": self.settled_at,
+                "made_on": self.made_on,
                 "world": {"name": type(self.world).__name__, **asdict(self.world)},
             },
         )
@@ -217,8 +231,9 @@ class Trainer:
                 group["peak"] = peak
         self.step, self.seconds, self.running = kept["step"], kept["seconds"], kept["running"]
         self.steps = self.settings.steps or kept["steps"]
-        before, now = {**asdict(Settings()), **kept["settings"]}, asdict(self.settings)
-        self.changes = kept.get("changes", [])
+        self.images, self.changes, self.made_on = kept["images"], kept["changes"], kept["made_on"]
+        self.settled, self.settled_at = kept["settled"], kept["settled_at"]
+        before, now = kept["settings"], asdict(self.settings)
         if any(before[k] != now[k] for k in set(now) - NOT_ABOUT_THE_RESULT):
             changed = {k: v for k, v in before.items() if v != now[k] and k not in NOT_ABOUT_THE_RESULT}
             self.changes.append({"until_step": self.step} | changed)
@@ -227,13 +242,18 @@ class Trainer:
         """Drop lines that a run wrote after its last checkpoint: they will be written again."""
         if self.log.exists():
             lines = [line for line in self.log.read_text().splitlines() if _step_of(line) <= self.step]
-            self.log.write_text("".join(line + "\n" for line in lines))
+            partial = self.log.with_name(self.log.name + ".partial")
+            partial.write_text("".join(line + "\n" for line in lines))
+            os.replace(partial, self.log)
 
     def _update(self) -> None:
         s, generator = self.settings, generator_for(self.settings.seed, self.step, self.device)
-        if self.step == s.settle:
+        if self.step >= s.settle and not self.settled:
             estimate_statistics(self.network, self._fresh_batches()).train()
-            self._settled(True)
+            self._settle()
+            for kept, p in zip(self.average, self.network.parameters(), strict=True):
+                kept.copy_(p.detach())  # older weights go with other statistics
+            self.settled_at = self.step
         y, c, x = noisy_batch(self.world, s.noise, s.batch, generator)
         try:
             loss = self._loss(y, c, x)
@@ -252,12 +272,14 @@ class Trainer:
                 group["lr"] = rate * group["peak"]
             optimiser.step()
             optimiser.zero_grad()
-        decay = min(s.averaging, (1 + self.step) / (10 + self.step))
+        averaged = self.step - self.settled_at  # updates since the average began
+        decay = min(s.averaging, (1 + averaged) / (10 + averaged))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - decay)
         self.running[0] += loss.detach()
         self.running[1] += 1
         self.step += 1
+        self.images += s.batch
 
     def _eager_loss(self, y: Tensor, c: Tensor, x: Tensor) -> Tensor:
         with torch.autocast(y.device.type, torch.bfloat16, enabled=self.bf16):
@@ -269,9 +291,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {self.step}; the last checkpoint is kept")
         self.running.zero_()
-        images = self.step * self.settings.batch
-        rate = images / max(self.seconds, 1e-9)
-        line = {"step": self.step, "images": images, "loss": loss, "seconds": round(self.seconds, 3)}
+        rate = self.images / max(self.seconds, 1e-9)
+        line = {"step": self.step, "images": self.images, "loss": loss, "seconds": round(self.seconds, 3)}
         line |= {"images_per_second": round(rate, 1), "lr": self.optimisers[0].param_groups[0]["lr"]}
         with self.log.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -305,6 +326,28 @@ def computes_in_bf16(device: torch.device) -> bool:
         checks = (getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("avx512_bf16", "amx_tile"))
         return any(check() for check in checks)
     return False
+
+
+def machine(device: torch.device) -> dict:
+    """What a run is made on: processor, threads, device, versions."""
+    versions = {"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()}
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def read_log(path: Path | str) -> list[dict]:

@@ -36,6 +36,7 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
         (["train", *TINY, "--network.widths", "4", "--out", run], "exists: resume it"),
         (["train", "--resume", "--out", str(tmp_path / "nowhere")], "no run to continue"),
         (["train", "--no-compile", "--out", str(tmp_path / "other")], "say how long to train"),
+        (["train", "--resume", "--out", run, "--network.widths", "8"], "goes on with its own world and network"),
         (["evaluate", "leaves-23"], "no weights named 'leaves-23'"),
     ]:
         with pytest.raises(SystemExit) as stop:
@@ -45,7 +46,20 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
 
 
 def test_a_run_cut_short_says_how_to_go_on(tmp_path, capsys):
-    main(["train", *TINY[2:], "--minutes", "0.01", "--network.widths", "4", "--out", str(tmp_path / "run")])
+    main(
+        [
+            "train",
+            *TINY[2:],
+            "--steps",
+            "100000",
+            "--minutes",
+            "0.01",
+            "--network.widths",
+            "4",
+            "--out",
+            str(tmp_path / "run"),
+        ]
+    )
     assert "--resume goes on from there" in capsys.readouterr().out
 
 

@@ -10,6 +10,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
+
+from scorevid.weights import load_card
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -70,3 +73,8 @@ def test_no_path_of_one_machine_and_no_large_file_is_kept():
         if path.suffix in {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".ipynb", ".json", ".cff", ""}:
             found = re.findall(r"(?<![\w.])/(?:home|root|work|Users)/\w+", path.read_text(errors="ignore"))
             assert not found or path == Path(__file__), (name, found)
+
+
+def test_the_picture_of_the_front_page_was_drawn_from_the_weights_as_they_are():
+    described = Image.open(ROOT / "book" / "_static" / "result.png").text["Description"]
+    assert described.endswith(load_card("leaves-32")["sha256"]), "run `make picture`"

@@ -127,7 +127,8 @@ def test_an_interrupted_command_resumes_to_the_same_losses(tmp_path, number, unb
         assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be interrupted"
         time.sleep(0.005)
     os.kill(process.pid, number)
-    process.wait(timeout=60)
+    code = process.wait(timeout=60)
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)  # the others end it in good order
     assert len(log.read_text().splitlines()) < 12, "the run was over before the signal"
     subprocess.run([*broken, "--resume"], check=True, capture_output=True)
     assert losses(tmp_path / "broken") == unbroken
@@ -226,6 +227,18 @@ def test_a_settled_normalisation_keeps_its_statistics_and_trains_what_evaluation
     y, c, _ = noisy_batch(SMALL, NoisePrior(), 8, generator_for(5, 5))
     with torch.no_grad():
         torch.testing.assert_close(run.denoiser()(y, c), run.network(y, c))
+
+
+def test_the_averaged_network_is_as_good_right_after_settling_as_before(tmp_path):
+    run = trainer(tmp_path, steps=400, settle=200, batch=16, averaging=0.99)
+    y, c, x = noisy_batch(SMALL, NoisePrior(), 256, generator_for(5, 5))
+    errors = {}
+    for _ in range(260):
+        run._update()
+        if run.step in (200, 201, 220, 260):
+            with torch.no_grad():
+                errors[run.step] = (run.denoiser()(y, c) - x).square().mean().item()
+    assert max(errors[201], errors[220], errors[260]) < 1.5 * errors[200]
 
 
 def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):
