@@ -47,7 +47,7 @@ ARCHITECTURES = {
     "double-width": Variant("double width", {"widths": (32, 64, 128)}),
 }
 TRAINING = {
-    "unsettled": Variant("batch statistics throughout", settings={"settle": 10**9}),
+    "unsettled": Variant("batch statistics throughout", settings={"settle": None}),
     "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam"}),
 }
 VARIANTS = {"base": Variant("base")} | NOISES | ARCHITECTURES | TRAINING

@@ -9,31 +9,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from scorevid.corruptions import CORRUPTIONS, Corruption
 
+Law = Literal["log-uniform", "uniform", "peaked"]
+LAWS: tuple[str, ...] = get_args(Law)
+
 
 @dataclass(frozen=True)
 class NoisePrior:
-    """σ in grey units, log-uniform or uniform over [sigma_min, sigma_max].
+    """σ in grey units over [sigma_min, sigma_max]: log-uniform, uniform, or peaked.
 
-    The paper trains "over a range of σ"; the range and the law are our choice.
+    Peaked means half log-uniform and half triangular in log σ between the ends of ``peak``, so that most is learned
+    where the choice between futures is made. The paper trains "over a range of σ"; range and law are our choice.
+    Raises ValueError for an empty range, a peak that leaves it, an unknown law or corruption.
     """
 
     sigma_min: float = 0.02  # least noise level
     sigma_max: float = 5.0  # greatest noise level
-    law: Literal["log-uniform", "uniform"] = "log-uniform"  # which of log σ and σ is uniform
+    law: Law = "log-uniform"  # log-uniform, uniform, or peaked: half log-uniform, half a triangle in log σ
+    peak: tuple[float, float] = (0.1, 5.0)  # ends of that triangle
     corruption: Corruption = "gaussian"  # distribution of the noise itself; the paper's identity takes Gaussian
 
     def __post_init__(self):
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise ValueError(f"0 < sigma_min < sigma_max is due, got [{self.sigma_min}, {self.sigma_max}]")
-        if self.law not in ("log-uniform", "uniform"):
-            raise ValueError(f"law must be 'log-uniform' or 'uniform', got {self.law!r}")
+        if self.law not in LAWS:
+            raise ValueError(f"law must be one of {', '.join(LAWS)}, got {self.law!r}")
+        object.__setattr__(self, "peak", tuple(self.peak))  # a card has it as a list
+        if self.law == "peaked" and not self.sigma_min <= self.peak[0] < self.peak[1] <= self.sigma_max:
+            raise ValueError(f"peak must lie in [{self.sigma_min}, {self.sigma_max}], got {self.peak}")
         if self.corruption not in CORRUPTIONS:
             raise ValueError(f"the corruption must be one of {', '.join(CORRUPTIONS)}, got {self.corruption!r}")
 
@@ -42,4 +51,21 @@ class NoisePrior:
         u = torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)
         if self.law == "uniform":
             return self.sigma_min + (self.sigma_max - self.sigma_min) * u
-        return self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+        spread = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+        if self.law == "log-uniform":
+            return spread
+        which, a, b = torch.rand(3, batch, 1, 1, 1, generator=generator, device=generator.device)
+        low, high = self.peak
+        return torch.where(which < 0.5, spread, low * (high / low) ** ((a + b) / 2))
+
+    def log_density(self, log_sigma: Tensor) -> Tensor:
+        """log of the density of log σ at points within the range, in nats; same shape."""
+        if self.law == "uniform":
+            return log_sigma - math.log(self.sigma_max - self.sigma_min)
+        flat = torch.full_like(log_sigma, 1 / math.log(self.sigma_max / self.sigma_min))
+        if self.law == "log-uniform":
+            return flat.log()
+        low, high = map(math.log, self.peak)
+        half = (high - low) / 2
+        triangle = (1 - (log_sigma - (low + high) / 2).abs() / half).clamp_min(0) / half
+        return (0.5 * (flat + triangle)).log()

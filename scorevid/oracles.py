@@ -28,14 +28,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from scorevid.noise import NoisePrior
 from scorevid.worlds.futures import Futures
-
-Law = Literal["log-uniform", "uniform"]
 
 
 def posterior_mean(
@@ -61,18 +59,17 @@ def posterior_mean(
 
 
 def blind_posterior_mean(
-    futures: Futures, sigma_min: float, sigma_max: float, law: Law = "log-uniform", *, past: Tensor | None = None
+    futures: Futures, prior: NoisePrior, *, past: Tensor | None = None
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out over [sigma_min, sigma_max].
+    """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out under the training prior.
 
-    law: the training prior of σ, "log-uniform" or "uniform". Other arguments and errors as in :func:`posterior_mean`.
+    Other arguments and errors as in :func:`posterior_mean`.
     """
     lookup = _Lookup(futures, past)
-    _check_range(sigma_min, sigma_max, law)
 
     def f(y: Tensor, c: Tensor) -> Tensor:
         ahead, _ = lookup(y, c)
-        return _average(blind_responsibilities(y, ahead, sigma_min, sigma_max, law), ahead)
+        return _average(blind_responsibilities(y, ahead, prior), ahead)
 
     return f
 
@@ -99,19 +96,15 @@ def score(y: Tensor, futures: Futures, sigma: float | Tensor) -> Tensor:
     return (mean - y) / _levels(sigma, len(y)).to(y).square()[:, None, None, None]
 
 
-def blind_log_density(
-    y: Tensor, futures: Futures, sigma_min: float, sigma_max: float, law: Law = "log-uniform"
-) -> Tensor:
+def blind_log_density(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
     """log of ∫ p(σ) p_σ(y | c) dσ in nats, (B,), normalised: the density of what a blind denoiser is shown."""
-    logits, peak = _blind_logits(y, futures, sigma_min, sigma_max, law)
+    logits, peak = _blind_logits(y, futures, prior)
     return logits.logsumexp(1) + peak - 0.5 * y[0].numel() * math.log(2 * math.pi)
 
 
-def blind_responsibilities(
-    y: Tensor, futures: Futures, sigma_min: float, sigma_max: float, law: Law = "log-uniform"
-) -> Tensor:
+def blind_responsibilities(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
     """r_k = P(x = x_k | y, c) with σ integrated out under its prior, (B, K)."""
-    return _blind_logits(y, futures, sigma_min, sigma_max, law)[0].softmax(1)
+    return _blind_logits(y, futures, prior)[0].softmax(1)
 
 
 @dataclass
@@ -182,22 +175,19 @@ def _distances(y: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     return closest.square().sum((1, 2, 3)), ((away - closest) * (away + closest)).sum((2, 3))
 
 
-def _blind_logits(y: Tensor, futures: Futures, sigma_min, sigma_max, law) -> tuple[Tensor, Tensor]:
+def _blind_logits(y: Tensor, futures: Futures, prior: NoisePrior) -> tuple[Tensor, Tensor]:
     """log w_k ∫ p(σ) σ^−N exp(−‖y − x_k‖² / 2σ²) dσ as (B, K) relative to a peak (B,), by quadrature in log σ.
 
     The integrand in log σ is a bump of width 1/√(2N), to which the trapezoidal rule takes four nodes.
     """
-    _check_range(sigma_min, sigma_max, law)
     nearest, excess = _distances(y, futures)
-    pixels, length = y[0].numel(), math.log(sigma_max / sigma_min)
-    count = 1 + max(32, math.ceil(length * 4 * math.sqrt(2 * pixels)))
-    log_sigma = torch.linspace(math.log(sigma_min), math.log(sigma_max), count, dtype=y.dtype, device=y.device)
-    log_weight = torch.full_like(log_sigma, math.log(length / (count - 1)))
+    pixels, low, high = y[0].numel(), math.log(prior.sigma_min), math.log(prior.sigma_max)
+    count = 1 + max(32, math.ceil((high - low) * 4 * math.sqrt(2 * pixels)))
+    log_sigma = torch.linspace(low, high, count, dtype=y.dtype, device=y.device)
+    log_weight = math.log((high - low) / (count - 1)) + prior.log_density(log_sigma)
     ends = log_weight.new_tensor([3 / 8, 7 / 6, 23 / 24]).log()  # Gregory's, for a bump that the prior cuts off
     log_weight[:3] += ends
     log_weight[-3:] += ends.flip(0)
-    # prior density of log σ: constant if log-uniform, proportional to σ if uniform
-    log_weight += -math.log(length) if law == "log-uniform" else log_sigma - math.log(sigma_max - sigma_min)
     precision = (-2 * log_sigma).exp()
     bump = log_weight - pixels * log_sigma - nearest[:, None] * precision / 2  # (B, nodes)
     peak = bump.detach().amax(1)
@@ -248,13 +238,6 @@ def _levels(sigma: float | Tensor, batch: int) -> Tensor:
     if not ((sigma > 0) & sigma.isfinite()).all():
         raise ValueError(f"sigma must be positive and finite, got {sigma.tolist()}")
     return sigma
-
-
-def _check_range(sigma_min: float, sigma_max: float, law: str) -> None:
-    if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(f"0 < sigma_min < sigma_max is due, got [{sigma_min}, {sigma_max}]")
-    if law not in ("log-uniform", "uniform"):
-        raise ValueError(f"law must be 'log-uniform' or 'uniform', got {law!r}")
 
 
 def _check_frames(y: Tensor, futures: Futures) -> None:

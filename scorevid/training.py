@@ -8,8 +8,8 @@ One network for all σ, which it is not told. The data are drawn anew for each s
 
 Batch normalisation starts the training and then stands in its way: σ spans two decades, so the deviation of a channel
 that sees y hangs on the few noisiest frames of the batch and jitters from step to step by a good part of itself. After
-``settle`` updates the statistics are therefore estimated once more and kept, and what is trained from there on is the
-function that evaluation runs.
+``settle`` updates, or half of the run if that comes first, the statistics are therefore estimated once more and kept,
+and what is trained from there on is the function that evaluation runs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Settings:
     batch: int = 48  # images in an update
     lr: float = 2e-3  # peak learning rate of Adam; after the warm-up it falls to zero as a cosine
     warmup: int = 500  # updates over which the learning rate rises, a tenth of the run at most
-    settle: int = 2000  # updates after which the normalisation keeps its statistics instead of taking each batch's
+    settle: int | None = 2000  # updates, half of the run at most, after which normalisation keeps its statistics
     optimiser: Literal["adam", "muon"] = "muon"  # muon: for the kernels, with Adam for the gains
     lr_muon: float = 0.02  # peak learning rate of Muon
     averaging: float = 0.999  # decay of the running average of the weights, which is what gets published
@@ -58,7 +58,7 @@ class Settings:
 
     def __post_init__(self):
         for name in ("batch", "warmup", "settle"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
@@ -186,6 +186,10 @@ class Trainer:
         streams = (generator_for(2**31 + self.step, k, self.device) for k in range(batches))
         return (noisy_batch(self.world, self.settings.noise, self.settings.batch, stream) for stream in streams)
 
+    def _is_time_to_settle(self) -> bool:
+        settle = self.settings.settle
+        return settle is not None and self.step >= (settle if self.steps is None else min(settle, self.steps // 2))
+
     def _settle(self, settled: bool = True) -> None:
         self.settled = settled
         for module in self.network.modules():
@@ -248,7 +252,7 @@ class Trainer:
 
     def _update(self) -> None:
         s, generator = self.settings, generator_for(self.settings.seed, self.step, self.device)
-        if self.step >= s.settle and not self.settled:
+        if not self.settled and self._is_time_to_settle():
             estimate_statistics(self.network, self._fresh_batches()).train()
             self._settle()
             for kept, p in zip(self.average, self.network.parameters(), strict=True):

@@ -37,7 +37,6 @@ import torch
 from torch import Tensor
 
 from scorevid.noise import NoisePrior
-from scorevid.oracles import Law
 from scorevid.worlds.gaussian import Gaussian
 
 
@@ -57,15 +56,12 @@ def wiener(world: Gaussian, sigma: float | Tensor) -> Callable[[Tensor, Tensor],
     return f
 
 
-def blind_wiener(
-    world: Gaussian, sigma_min: float, sigma_max: float, law: Law = "log-uniform"
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out over [sigma_min, sigma_max].
+def blind_wiener(world: Gaussian, prior: NoisePrior) -> Callable[[Tensor, Tensor], Tensor]:
+    """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out under the training prior.
 
-    law: the training prior of σ, "log-uniform" or "uniform". Raises ValueError for another or an empty range, and in f
-    for shapes that do not fit the world.
+    Raises ValueError in f for shapes that do not fit the world.
     """
-    split, posterior = _Split(world), _Levels(world, sigma_min, sigma_max, law)
+    split, posterior = _Split(world), _Levels(world, prior)
 
     def f(y: Tensor, c: Tensor) -> Tensor:
         predicted, news = split(y, c)
@@ -88,11 +84,9 @@ def log_density(world: Gaussian, sigma: float | Tensor) -> Callable[[Tensor, Ten
     return log_p
 
 
-def blind_log_density(
-    world: Gaussian, sigma_min: float, sigma_max: float, law: Law = "log-uniform"
-) -> Callable[[Tensor, Tensor], Tensor]:
+def blind_log_density(world: Gaussian, prior: NoisePrior) -> Callable[[Tensor, Tensor], Tensor]:
     """log of ∫ p(σ) p_σ(y | c) dσ in nats, normalised: a callable (y, c) -> (B,). Errors as in blind_wiener."""
-    split, posterior = _Split(world), _Levels(world, sigma_min, sigma_max, law)
+    split, posterior = _Split(world), _Levels(world, prior)
 
     def log_p(y: Tensor, c: Tensor) -> Tensor:
         return posterior.logits(split(y, c)[1]).logsumexp(1)
@@ -210,16 +204,13 @@ class _Levels:
     twice as wide, each with six nodes of Gauss and Legendre.
     """
 
-    def __init__(self, world: Gaussian, sigma_min: float, sigma_max: float, law: Law):
-        NoisePrior(sigma_min, sigma_max, law)  # raises for a prior that is none
-        length, pixels = math.log(sigma_max / sigma_min), world.size**2
+    def __init__(self, world: Gaussian, prior: NoisePrior):
+        length, pixels = math.log(prior.sigma_max / prior.sigma_min), world.size**2
         panels = max(4, math.ceil(length * math.sqrt(pixels / 2)))
         at, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(6))
         start = torch.arange(panels, dtype=torch.float64)[:, None]
-        log_sigma = math.log(sigma_min) + ((start + (at + 1) / 2) * (length / panels)).flatten()
-        log_weight = (weight * length / panels / 2).log().repeat(panels)
-        # prior density of log σ: constant if log-uniform, proportional to σ if uniform
-        log_weight += -math.log(length) if law == "log-uniform" else log_sigma - math.log(sigma_max - sigma_min)
+        log_sigma = math.log(prior.sigma_min) + ((start + (at + 1) / 2) * (length / panels)).flatten()
+        log_weight = (weight * length / panels / 2).log().repeat(panels) + prior.log_density(log_sigma)
         variance = _kalman(world)[1].flatten() + (2 * log_sigma).exp()[:, None]
         self.precision = variance.reciprocal()  # (nodes, N)
         self.constant = log_weight - 0.5 * (2 * math.pi * variance).log().sum(1)

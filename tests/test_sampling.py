@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from scorevid.denoiser import Denoiser
+from scorevid.noise import NoisePrior
 from scorevid.oracles import blind_posterior_mean, posterior_mean
 from scorevid.sampling import ascend, partial_step, schedule_length, step_size
 from scorevid.worlds.futures import Futures
@@ -108,7 +109,7 @@ ODDS = [0.05, 0.1, 0.2, 0.35]
 def test_frequencies_at_half_churn():
     """Known, by simulation with known σ, to come out as .043 .090 .191 .344: a little too sure (h is not small)."""
     c, ahead = two_futures(ODDS)
-    f = blind_posterior_mean(ahead, 0.005, 20.0, past=c)
+    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0), past=c)
     drawn = ascend(f, c, n_samples=1000, sigma_0=8.0, beta=0.5, generator=generator())
     first, second = ahead.frames[:, :1], ahead.frames[:, 1:]
     u = ((drawn.x - second) * (first - second)).sum((2, 3)) / 4
@@ -122,7 +123,7 @@ def test_frequencies_at_half_churn():
 def test_frequencies_at_the_published_constants_are_too_sure():
     """β = .01: true odds of .2 come out as .137 in the limit of many pixels, .153 in 64; in any case below .2."""
     c, ahead = two_futures([0.2])
-    f = blind_posterior_mean(ahead, 0.005, 20.0)
+    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0))
     drawn = ascend(f, c, n_samples=600, sigma_0=8.0, beta=0.01, generator=generator())
     share = (drawn.x[0].mean((1, 2)) > 0.5).float().mean().item()
     assert 0.10 < share < 0.18
@@ -136,7 +137,7 @@ def test_a_sample_depends_on_nothing_but_its_scene_and_its_noise():
 
     def f(y, c):
         calls.append(len(y))
-        exact = blind_posterior_mean(ahead, 0.005, 20.0, past=whole)
+        exact = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0), past=whole)
         return exact(y, c) + (0.02 * (y - 0.5) if (c == 0).all() else 0)
 
     whole = c
@@ -165,7 +166,7 @@ def test_samples_are_laid_out_by_scene():
 @pytest.mark.parametrize("centre", [None, 0.2, torch.tensor(0.2), "frames", "prediction"])
 def test_centre_of_the_start(centre):
     c, ahead = two_futures([0.3, 0.6])
-    f = blind_posterior_mean(ahead, 0.005, 20.0, past=c)
+    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0), past=c)
     starts = []
     frames = torch.rand(2, 1, 8, 8, generator=generator(5))
     ascend(
@@ -192,7 +193,7 @@ def test_a_centred_start_cures_the_pull_of_mid_grey():
     """One future is mid-grey itself and unlikely; the start on mid-grey favours it, the one on the prediction less."""
     c, ahead = two_futures([0.2])
     ahead = Futures(ahead.frames - ahead.frames[:, :1] + 0.5, ahead.probabilities)  # future 0 is mid-grey
-    f = blind_posterior_mean(ahead, 0.005, 20.0)
+    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0))
     share = {}
     for centre in (None, "prediction"):
         drawn = ascend(f, c, n_samples=800, sigma_0=2.0, beta=0.5, centre=centre, generator=generator())

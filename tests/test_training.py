@@ -38,21 +38,6 @@ def losses(folder):
     return [(line["step"], line["loss"]) for line in read_log(folder / "log.jsonl")]
 
 
-def test_noise_prior_stays_in_its_range_and_follows_its_law():
-    generator = torch.Generator().manual_seed(0)
-    sigma = NoisePrior(0.1, 10.0).draw(20_000, generator)
-    assert sigma.shape == (20_000, 1, 1, 1) and sigma.min() >= 0.1 and sigma.max() <= 10
-    assert sigma.median().item() == pytest.approx(1.0, rel=0.1)  # log-uniform: half of it below the geometric mean
-    sigma = NoisePrior(0.1, 10.0, "uniform").draw(20_000, generator)
-    assert sigma.median().item() == pytest.approx(5.05, rel=0.05)
-
-
-@pytest.mark.parametrize("bad", [{"sigma_min": 0}, {"sigma_min": 5.0}, {"sigma_max": float("nan")}, {"law": "normal"}])
-def test_noise_prior_refuses_what_is_no_law(bad):
-    with pytest.raises(ValueError):
-        NoisePrior(**bad)
-
-
 def test_batches_depend_on_seed_and_step_only():
     def batch(seed, step):
         return noisy_batch(SMALL, NoisePrior(), 4, generator_for(seed, step))[0]
@@ -82,7 +67,7 @@ def test_the_loss_falls(tmp_path, optimiser):
     assert log[-1][1] < 0.35 * log[0][1]
 
 
-@pytest.mark.parametrize("settle", [12, 17, 25, 100])
+@pytest.mark.parametrize("settle", [12, 15, 100, None])
 def test_a_stopped_run_resumes_to_the_same_losses(tmp_path, settle):
     trainer(tmp_path / "whole", settle=settle).run(log_every=10, progress=False)
     first = trainer(tmp_path / "parts", settle=settle)
