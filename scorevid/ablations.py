@@ -19,10 +19,10 @@ from scorevid.noise import NoisePrior
 from scorevid.publishing import publish
 from scorevid.runs import open_run
 from scorevid.training import Settings, Trainer
-from scorevid.weights import FOLDER
+from scorevid.weights import FOLDER as PUBLISHED
 from scorevid.worlds.leaves import Leaves
 
-ABLATIONS = FOLDER / "ablations"
+FOLDER = PUBLISHED / "ablations"
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ TRAINING = {
     "unsettled": Variant("batch statistics throughout", settings={"settle": None}),
     "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam"}),
 }
-VARIANTS = {"base": Variant("base")} | NOISES | ARCHITECTURES | TRAINING
+SEEDS = {f"seed-{k}": Variant(f"base, seed {k}", settings={"seed": k}) for k in (1, 2)}
+VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
 
 
-def train(name: str, minutes: float, folder: Path, seed: int = 0) -> None:
+def train(name: str, minutes: float, folder: Path) -> None:
     """Train one variant for so many minutes of processor time in a folder, going on with what is there."""
     variant = VARIANTS[name]
     if (folder / "checkpoint.pt").is_file():
         trainer = open_run(folder)
     else:
-        torch.manual_seed(seed)
-        noise = NoisePrior(**variant.noise)
-        settings = Settings(**{"seed": seed, "settle": 1000, "noise": noise, **variant.settings})
+        settings = Settings(**{"settle": 1000, "noise": NoisePrior(**variant.noise), **variant.settings})
+        torch.manual_seed(settings.seed)
         trainer = Trainer(Denoiser(**{**BASE, **variant.network}), Leaves(), settings, folder)
     left = minutes - trainer.seconds / 60
     if left > 0:
@@ -74,7 +74,7 @@ class Ablate:
 
     minutes: float = 4.5  # of processor time for each, compiling included
     out: Path = Path("runs/ablations")  # folder of the runs
-    folder: Path = ABLATIONS  # where to publish
+    folder: Path = FOLDER  # where to publish
     only: tuple[str, ...] = tuple(VARIANTS)  # which
     scenes: int = 1000  # test scenes of each kind, for the cards
 

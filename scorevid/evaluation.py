@@ -14,10 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.oracles import posterior_mean
+from scorevid.claims import ratio_interval
+from scorevid.corruptions import Corruption, corrupt, optimum_and_score
+from scorevid.noise import NoisePrior
+from scorevid.oracles import blind_posterior_mean, posterior_mean
 from scorevid.score import AnyDenoiser, relative_error
 from scorevid.wiener import wiener
 from scorevid.worlds.futures import Futures
@@ -55,12 +59,50 @@ def excess_and_ambiguity(
 
     The clean frame is drawn from the futures, so that y has its own law. The ratio of their sums is the excess error.
     """
-    chosen = torch.multinomial(futures.probabilities, 1, generator=generator)
-    x = futures.frames[torch.arange(len(chosen), device=chosen.device), chosen[:, 0]][:, None]
+    x = futures.draw(generator)
     y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     where = futures.where()
     distance = (apply(f, y, c, batch) - optimal(y, c)).square() * where
     return distance.sum((1, 2, 3)), futures.ambiguity()
+
+
+def excess_curve(
+    f: AnyDenoiser,
+    c: Tensor,
+    futures: Futures,
+    sigmas: Sequence[float],
+    generator: torch.Generator,
+    *,
+    prior: NoisePrior | None = None,
+    batch: int = 256,
+) -> np.ndarray:
+    """Excess error at each σ with its 95 % bootstrap interval over scenes, (3, len(sigmas)): value, low, high.
+
+    prior: of σ, for the excess over the optimal blind denoiser; None for that over the optimal one told σ.
+    """
+    points = []
+    for sigma in sigmas:
+        optimal = posterior_mean(futures, sigma) if prior is None else blind_posterior_mean(futures, prior)
+        above, ambiguity = excess_and_ambiguity(f, optimal, c, futures, sigma, generator, batch)
+        points.append(ratio_interval(above.numpy(), ambiguity.numpy()))
+    return np.array(points).T
+
+
+@torch.no_grad()
+def identity_errors(
+    f: AnyDenoiser, c: Tensor, futures: Futures, sigma: float, corruption: Corruption, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """How far residual, optimal residual and score are apart under a noise distribution, relative to ‖d*‖²; (B,) each.
+
+    "network and optimum": ‖d − d*‖², "network and score": ‖d − s‖², "optimum and score": ‖d* − s‖², with the residual
+    d of f, d* = E[x | y, c] − y and s = σ² ∇ log p(y | c) of that noise, both exact (:mod:`scorevid.corruptions`).
+    """
+    y = corrupt(futures.draw(generator), sigma, corruption, generator)
+    optimum, score = optimum_and_score(futures, sigma, corruption)(y)
+    d, d_star = apply(f, y, c) - y, optimum - y
+    pairs = {"network and optimum": (d, d_star), "network and score": (d, score), "optimum and score": (d_star, score)}
+    scale = d_star.square().sum((1, 2, 3))
+    return {name: (a - b).square().sum((1, 2, 3)) / scale for name, (a, b) in pairs.items()}
 
 
 def apply(f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = 256) -> Tensor:
@@ -88,12 +130,8 @@ def report(f: AnyDenoiser, world: Leaves | Gaussian, scenes: int = 1000, seed: i
     if isinstance(world, Gaussian):
         return scores | {"score_error": _score_errors(f, world, c, x, generator)}
     meetings, ahead = undecided_meetings(world, scenes, generator)
-    c = meetings.past()
-    excess = {}
-    for sigma in SIGMAS:
-        above, ambiguity = excess_and_ambiguity(f, posterior_mean(ahead, sigma), c, ahead, sigma, generator)
-        excess[str(sigma)] = round((above.sum() / ambiguity.sum()).item(), 4)
-    return scores | {"excess_error": excess}
+    excess = excess_curve(f, meetings.past(), ahead, SIGMAS, generator)[0].tolist()
+    return scores | {"excess_error": {str(s): round(e, 4) for s, e in zip(SIGMAS, excess, strict=True)}}
 
 
 def gaussian_score_error(f: AnyDenoiser, world: Gaussian, y: Tensor, c: Tensor, sigma: float) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -83,10 +84,16 @@ def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True)
 
     Points whose lower end is not positive get a bar down to the bottom of a logarithmic axis.
     """
+    figure, ax = plt.subplots()
+    draw_curves(ax, sigmas, curves, logy=logy)
+    return figure
+
+
+def draw_curves(ax: Axes, sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True) -> None:
+    """What :func:`error_curves` draws, into axes that are there already."""
     sigmas = np.asarray(sigmas, dtype=float)
     if sigmas.ndim != 1 or not (np.isfinite(sigmas) & (sigmas > 0)).all():
         raise ValueError(f"noise levels must be positive numbers in one row, got {sigmas.tolist()}")
-    figure, ax = plt.subplots()
     for k, (label, curve) in enumerate(curves.items()):
         value, low, high = _curve(label, curve, len(sigmas))
         if logy:
@@ -101,7 +108,6 @@ def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True)
     ax.minorticks_off()
     if len(curves) > 1:
         ax.legend()
-    return figure
 
 
 def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:

@@ -11,13 +11,13 @@ differentiation, one backward pass for one pixel of every frame in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-AnyDenoiser = Callable[[Tensor, Tensor], Tensor]
+from scorevid.score import AnyDenoiser
 
 
 @dataclass

@@ -12,6 +12,7 @@ positive semi-definite. Nothing here needs the normaliser of p.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -64,6 +65,27 @@ def covariance_product(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: f
     Compare with ``scorevid.oracles.posterior_covariance(y, futures, sigma).product(v)``. sigma: a number or (B,).
     """
     return _level(sigma, v).square() * jvp(f, y, c, v)
+
+
+@dataclass
+class Shape:
+    """What a Jacobian has of a covariance. All dimensionless.
+
+    asymmetry: ‖(J − Jᵀ)/2‖ / ‖(J + Jᵀ)/2‖, 0 for a covariance. eigenvalues: (N,) of the symmetric part, ascending.
+    leading: (N,) unit eigenvector of the largest.
+    """
+
+    asymmetry: float
+    eigenvalues: Tensor
+    leading: Tensor
+
+
+def shape_of(jacobian: Tensor) -> Shape:
+    """How near a square Jacobian (N, N) is to being symmetric and positive semi-definite, as that of E[x | y, c] is."""
+    jacobian = jacobian.double()
+    symmetric, rest = (jacobian + jacobian.T) / 2, (jacobian - jacobian.T) / 2
+    values, vectors = torch.linalg.eigh(symmetric)
+    return Shape((rest.norm() / symmetric.norm()).item(), values, vectors[:, -1])
 
 
 def _level(sigma: float | Tensor, like: Tensor) -> Tensor:

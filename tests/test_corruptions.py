@@ -23,8 +23,7 @@ def meetings(n=40, seed=0):
 def drawn(ahead, sigma, corruption, seed=1):
     """Observations of a future drawn with its probability."""
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.multinomial(ahead.probabilities, 1, generator=generator)[:, 0]
-    x = ahead.frames[torch.arange(len(chosen)), chosen][:, None]
+    x = ahead.draw(generator)
     return corrupt(x, sigma, corruption, generator), x
 
 

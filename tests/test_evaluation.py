@@ -3,17 +3,21 @@
 import pytest
 import torch
 
+from scorevid.corruptions import CORRUPTIONS, optimum_and_score
 from scorevid.denoiser import Denoiser
 from scorevid.evaluation import (
     BORDER,
     SIGMAS,
     apply,
     excess_and_ambiguity,
+    excess_curve,
     gaussian_score_error,
+    identity_errors,
     report,
     squared_errors,
 )
-from scorevid.oracles import posterior_mean
+from scorevid.noise import NoisePrior
+from scorevid.oracles import blind_posterior_mean, posterior_mean
 from scorevid.wiener import prediction, wiener
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
@@ -45,6 +49,47 @@ def test_the_optimum_has_no_excess(undecided):
     above, ambiguity = excess_and_ambiguity(optimal, optimal, c, ahead, 0.3, generator(), batch=len(c))
     assert above.abs().max() == 0
     torch.testing.assert_close(ambiguity, ahead.ambiguity())
+
+
+def test_the_blind_optimum_has_next_to_no_excess_over_the_told_one(undecided):
+    c, ahead = undecided
+    prior = NoisePrior(0.05, 5.0)
+    blind = blind_posterior_mean(ahead, prior)
+    told = excess_curve(blind, c, ahead, (0.3,), generator(), batch=len(c))
+    own = excess_curve(blind, c, ahead, (0.3,), generator(), batch=len(c), prior=prior)
+    assert own[0] == 0 < told[0] < 0.01
+
+
+def test_the_excess_curve_is_the_ratio_at_each_level_within_its_interval(undecided):
+    c, ahead = undecided
+    curve = excess_curve(lambda y, c: y, c, ahead, (0.1, 1.0), generator(), batch=len(c))
+    assert curve.shape == (2, 3)[::-1]
+    stream = generator()
+    for sigma, (value, low, high) in zip((0.1, 1.0), curve.T, strict=True):
+        above, ambiguity = excess_and_ambiguity(
+            lambda y, c: y, posterior_mean(ahead, sigma), c, ahead, sigma, stream, batch=len(c)
+        )
+        assert value == pytest.approx((above.sum() / ambiguity.sum()).item(), rel=1e-5)
+        assert low < value < high
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_only_gaussian_noise_makes_the_optimal_residual_the_score(undecided, corruption):
+    """Where a single future is left, theory gives the miss: 1 for Laplace and uniform noise."""
+    c, ahead = undecided
+    both = optimum_and_score(ahead, 0.2, corruption)
+    errors = identity_errors(lambda y, c: both(y)[0], c, ahead, 0.2, corruption, generator())
+    assert set(errors) == {"network and optimum", "network and score", "optimum and score"}
+    assert all(e.shape == (len(c),) for e in errors.values())
+    assert errors["network and optimum"].max() == 0
+    torch.testing.assert_close(errors["network and score"], errors["optimum and score"])
+    miss = errors["optimum and score"].mean().item()
+    if corruption == "gaussian":
+        assert miss < 1e-10
+    elif corruption in ("laplace", "uniform"):
+        assert miss == pytest.approx(1, abs=0.05)
+    else:
+        assert miss > 0.02
 
 
 def test_always_answering_the_mean_is_optimal_at_large_and_worthless_at_small_noise(undecided):

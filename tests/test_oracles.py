@@ -133,8 +133,7 @@ def test_its_squared_error_is_its_posterior_variance():
     """E‖x − E[x|y,c]‖² = E Tr Cov[x|y,c]: holds for the posterior mean and posterior of the true law only."""
     generator = torch.Generator().manual_seed(0)
     ahead = Futures(torch.rand(1, 3, 4, 4, generator=generator), torch.tensor([[0.6, 0.3, 0.1]])).repeat(20_000)
-    chosen = torch.multinomial(ahead.probabilities, 1, generator=generator)[:, 0]
-    x = ahead.frames[torch.arange(len(chosen)), chosen][:, None]
+    x = ahead.draw(generator)
     y = x + 0.7 * torch.randn(x.shape, generator=generator)
     error = (x - posterior_mean(ahead, 0.7)(y, y)).square().sum((1, 2, 3))
     gap = error - posterior_covariance(y, ahead, 0.7).trace()

@@ -14,6 +14,7 @@ from scorevid.score import (
     residual,
     residual_to_score,
     score_to_residual,
+    shape_of,
     vjp,
 )
 from scorevid.worlds.leaves import Leaves, futures
@@ -73,3 +74,14 @@ def test_a_noise_level_that_is_none_is_refused(sigma):
     for convert in (residual_to_score, score_to_residual):
         with pytest.raises(ValueError, match="sigma"):
             convert(d, sigma)
+
+
+def test_the_shape_of_a_covariance_and_of_what_is_none():
+    root = torch.randn(3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    covariance = root.T @ root
+    good = shape_of(covariance)
+    assert good.asymmetry < 1e-12 and good.eigenvalues.min() > -1e-9
+    torch.testing.assert_close(covariance @ good.leading, good.eigenvalues[-1] * good.leading)
+    turned = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+    assert shape_of(turned + torch.eye(2)).asymmetry == pytest.approx(1.0)
+    assert shape_of(torch.diag(torch.tensor([2.0, -1.0]))).eigenvalues.tolist() == [-1, 2]

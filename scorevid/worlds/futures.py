@@ -53,6 +53,11 @@ class Futures:
         """Number of futures with positive probability, (B,)."""
         return (self.probabilities > 0).sum(1)
 
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """One future of each scene, drawn with its probability, (B, 1, H, W)."""
+        chosen = torch.multinomial(self.probabilities, 1, generator=generator)[:, 0]
+        return self.frames[torch.arange(len(self), device=chosen.device), chosen][:, None]
+
     def mean(self) -> Tensor:
         """E[x | c], (B, 1, H, W): what squared error makes of an undecided future."""
         return torch.einsum("bk,bkhw->bhw", self.probabilities, self.frames)[:, None]
