@@ -6,6 +6,8 @@ is handed each kernel (out, in, 3, 3) as a view (out, 9 in) on the same memory.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -56,3 +58,14 @@ def _matrix(kernel: Tensor) -> Tensor:
     """A view (out, columns) on a kernel's own memory, whichever its layout; the order of columns is immaterial."""
     ordered = kernel if kernel.is_contiguous() else kernel.permute(0, 2, 3, 1)
     return ordered.view(len(kernel), -1)
+
+
+def learning_rate(step: int, steps: int | None, warmup: int) -> float:
+    """Factor on the peak rate: a linear rise, then half a cosine down to zero at the last step.
+
+    steps: of the whole run, None while they are not planned yet. The rise takes at most a tenth of them.
+    """
+    warmup = warmup if steps is None else max(1, min(warmup, steps // 10))
+    if steps is None or step < warmup:
+        return min(1.0, (step + 1) / warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import scorevid
 from scorevid.evaluation import report
+from scorevid.logs import read_log
 from scorevid.runs import open_run
-from scorevid.training import Trainer, read_log
+from scorevid.training import Trainer
 from scorevid.weights import save_denoiser
 
 

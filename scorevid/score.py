@@ -69,23 +69,52 @@ def covariance_product(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: f
 
 @dataclass
 class Shape:
-    """What a Jacobian has of a covariance. All dimensionless.
+    """What J_y has of a covariance. Everything but ``leading`` is (B,) and dimensionless.
 
-    asymmetry: ‖(J − Jᵀ)/2‖ / ‖(J + Jᵀ)/2‖, 0 for a covariance. eigenvalues: (N,) of the symmetric part, ascending.
-    leading: (N,) unit eigenvector of the largest.
+    asymmetry: ‖(J − Jᵀ)/2‖ / ‖(J + Jᵀ)/2‖, 0 for a covariance. least, greatest: eigenvalues of the symmetric part.
+    leading: (B, 1, H, W), unit eigenvector of the greatest.
     """
 
-    asymmetry: float
-    eigenvalues: Tensor
+    asymmetry: Tensor
+    least: Tensor
+    greatest: Tensor
     leading: Tensor
 
 
-def shape_of(jacobian: Tensor) -> Shape:
-    """How near a square Jacobian (N, N) is to being symmetric and positive semi-definite, as that of E[x | y, c] is."""
-    jacobian = jacobian.double()
-    symmetric, rest = (jacobian + jacobian.T) / 2, (jacobian - jacobian.T) / 2
-    values, vectors = torch.linalg.eigh(symmetric)
-    return Shape((rest.norm() / symmetric.norm()).item(), values, vectors[:, -1])
+def jacobian_shape(
+    f: AnyDenoiser, y: Tensor, c: Tensor, generator: torch.Generator, *, steps: int = 16, probes: int = 8
+) -> Shape:
+    """How near J_y of each example is to being symmetric and positive semi-definite, as that of E[x | y, c] is.
+
+    Without writing the Jacobian down: Lanczos' method on its symmetric part for the two ends of the spectrum, with so
+    many steps, and so many random vectors for the asymmetry (Hutchinson). Steps and probes each take one product with
+    J_y and one with its transpose. Raises ValueError unless 2 <= steps <= HW and probes >= 1.
+    """
+    if not (2 <= steps <= y[0].numel() and probes >= 1):
+        raise ValueError(f"2 to {y[0].numel()} steps and 1 probe or more are due, got {steps} and {probes}")
+
+    def halves(v: Tensor) -> tuple[Tensor, Tensor]:
+        """Symmetric and antisymmetric part times v."""
+        forward, back = jvp(f, y, c, v), vjp(f, y, c, v)
+        return (forward + back) / 2, (forward - back) / 2
+
+    def noise() -> Tensor:
+        return torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+
+    squares = sum(torch.stack([half.square().sum((1, 2, 3)) for half in halves(noise())]) for _ in range(probes))
+    basis = torch.nn.functional.normalize(noise().flatten(1), dim=1)[:, None]  # (B, k, N), orthonormal
+    images = []
+    for _ in range(steps):
+        images.append(halves(basis[:, -1].reshape(y.shape))[0].flatten(1))
+        new = images[-1]
+        for _ in range(2):  # once is not enough in floating point
+            new = new - torch.einsum("bk,bkn->bn", torch.einsum("bkn,bn->bk", basis, new), basis)
+        if len(images) < steps:
+            basis = torch.cat([basis, torch.nn.functional.normalize(new, dim=1)[:, None]], 1)
+    small = torch.einsum("bkn,bjn->bkj", basis, torch.stack(images, 1))
+    values, vectors = torch.linalg.eigh((small + small.mT) / 2)
+    leading = torch.einsum("bk,bkn->bn", vectors[:, :, -1], basis).reshape(y.shape)
+    return Shape((squares[1] / squares[0]).sqrt(), values[:, 0], values[:, -1], leading)
 
 
 def _level(sigma: float | Tensor, like: Tensor) -> Tensor:

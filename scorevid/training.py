@@ -14,15 +14,10 @@ and what is trained from there on is the function that evaluation runs.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,8 +30,11 @@ from tqdm import tqdm
 from scorevid.checkpoints import load_checkpoint, save_checkpoint
 from scorevid.corruptions import corrupt
 from scorevid.denoiser import Denoiser, Scaling
+from scorevid.interrupts import stop_signals
+from scorevid.logs import append_to_log, trim_log
+from scorevid.machine import computes_in_bf16, machine
 from scorevid.noise import NoisePrior
-from scorevid.optimisers import make_optimiser
+from scorevid.optimisers import learning_rate, make_optimiser
 
 
 @dataclass(frozen=True)
@@ -77,17 +75,6 @@ def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> t
     """The generator of all randomness of one step; streams of different (seed, step) are independent."""
     state = np.random.SeedSequence([seed, step]).generate_state(1)[0]
     return torch.Generator(device).manual_seed(int(state))
-
-
-def learning_rate(step: int, steps: int | None, warmup: int) -> float:
-    """Factor on the peak rate: a linear rise, then half a cosine down to zero at the last step.
-
-    steps: of the whole run, None while they are not planned yet. The rise takes at most a tenth of them.
-    """
-    warmup = warmup if steps is None else max(1, min(warmup, steps // 10))
-    if steps is None or step < warmup:
-        return min(1.0, (step + 1) / warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
 class Trainer:
@@ -137,14 +124,14 @@ class Trainer:
             raise ValueError("say how long to train: steps, minutes, or both")
         if minutes is not None and not minutes > 0:
             raise ValueError(f"minutes must be positive, got {minutes}")
-        self._trim_log()
+        trim_log(self.log, self.step)
         if not self.checkpoint.exists():
             self.save()
         self.made_on = machine(self.device)
         start, first = clock(), self.step
         saved, before = start, self.seconds
         bar = tqdm(total=self.steps, initial=self.step, disable=not progress, unit="step", smoothing=0.05)
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             while self.steps is None or self.step < self.steps:
                 self._update()
                 now = clock()
@@ -242,14 +229,6 @@ class Trainer:
             changed = {k: v for k, v in before.items() if v != now[k] and k not in NOT_ABOUT_THE_RESULT}
             self.changes.append({"until_step": self.step} | changed)
 
-    def _trim_log(self) -> None:
-        """Drop lines that a run wrote after its last checkpoint: they will be written again."""
-        if self.log.exists():
-            lines = [line for line in self.log.read_text().splitlines() if _step_of(line) <= self.step]
-            partial = self.log.with_name(self.log.name + ".partial")
-            partial.write_text("".join(line + "\n" for line in lines))
-            os.replace(partial, self.log)
-
     def _update(self) -> None:
         s, generator = self.settings, generator_for(self.settings.seed, self.step, self.device)
         if not self.settled and self._is_time_to_settle():
@@ -298,8 +277,7 @@ class Trainer:
         rate = self.images / max(self.seconds, 1e-9)
         line = {"step": self.step, "images": self.images, "loss": loss, "seconds": round(self.seconds, 3)}
         line |= {"images_per_second": round(rate, 1), "lr": self.optimisers[0].param_groups[0]["lr"]}
-        with self.log.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append_to_log(self.log, line)
         bar.set_postfix_str(f"loss {loss:.5f}, {rate:.0f} images/s", refresh=False)
 
 
@@ -320,69 +298,3 @@ def estimate_statistics(network: Denoiser, batches: Iterator[tuple[Tensor, Tenso
     for m, momentum in zip(scalings, momenta, strict=True):
         m.momentum = momentum
     return network.eval()
-
-
-def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16 products; elsewhere they are emulated, and slow."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        checks = (getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("avx512_bf16", "amx_tile"))
-        return any(check() for check in checks)
-    return False
-
-
-def machine(device: torch.device) -> dict:
-    """What a run is made on: processor, threads, device, versions."""
-    versions = {"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()}
-    return {
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "versions": versions,
-    }
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def read_log(path: Path | str) -> list[dict]:
-    """The log as a list of records: step, images, loss, seconds, images_per_second, lr."""
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except json.JSONDecodeError:  # a line that a crash cut short
-        return math.inf
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second one is obeyed at once."""
-    received: list[int] = []
-    previous: dict[int, Callable] = {}
-
-    def note(number, _frame):
-        received.append(number)
-        signal.signal(number, previous[number])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, note)
-    except ValueError:  # not in the main thread: signals are somebody else's
-        pass
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -9,12 +9,12 @@ from scorevid import oracles
 from scorevid.score import (
     cosine,
     covariance_product,
+    jacobian_shape,
     jvp,
     relative_error,
     residual,
     residual_to_score,
     score_to_residual,
-    shape_of,
     vjp,
 )
 from scorevid.worlds.leaves import Leaves, futures
@@ -76,12 +76,34 @@ def test_a_noise_level_that_is_none_is_refused(sigma):
             convert(d, sigma)
 
 
-def test_the_shape_of_a_covariance_and_of_what_is_none():
-    root = torch.randn(3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    covariance = root.T @ root
-    good = shape_of(covariance)
-    assert good.asymmetry < 1e-12 and good.eigenvalues.min() > -1e-9
-    torch.testing.assert_close(covariance @ good.leading, good.eigenvalues[-1] * good.leading)
-    turned = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
-    assert shape_of(turned + torch.eye(2)).asymmetry == pytest.approx(1.0)
-    assert shape_of(torch.diag(torch.tensor([2.0, -1.0]))).eigenvalues.tolist() == [-1, 2]
+def test_the_shape_of_a_jacobian_is_that_of_the_whole_matrix():
+    generator = torch.Generator().manual_seed(2)
+    matrix = torch.randn(16, 16, dtype=torch.float64, generator=generator)
+
+    def f(y, c):
+        return (y.flatten(1) @ matrix.T).reshape(y.shape)
+
+    y = torch.rand(3, 1, 4, 4, dtype=torch.float64, generator=generator)
+    shape = jacobian_shape(f, y, y, generator, steps=16, probes=400)
+    symmetric, rest = (matrix + matrix.T) / 2, (matrix - matrix.T) / 2
+    values, vectors = torch.linalg.eigh(symmetric)
+    torch.testing.assert_close(shape.least, values[0].expand(3))
+    torch.testing.assert_close(shape.greatest, values[-1].expand(3))
+    torch.testing.assert_close((shape.leading.flatten(1) @ vectors[:, -1]).abs(), torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(shape.asymmetry, (rest.norm() / symmetric.norm()).expand(3), rtol=0.05, atol=0)
+
+
+def test_the_jacobian_of_an_optimal_denoiser_has_the_shape_of_a_covariance():
+    y, c, ahead = problem(0.5)
+    cov = oracles.posterior_covariance(y, ahead, 0.5)
+    shape = jacobian_shape(oracles.posterior_mean(ahead, 0.5), y, c, torch.Generator().manual_seed(0))
+    values, frames = cov.eigenpairs(1)
+    torch.testing.assert_close(0.25 * shape.greatest, values[:, 0], rtol=1e-6, atol=1e-12)
+    decided = values[:, 0] > 1e-6
+    assert decided.any()
+    along = (shape.leading[:, 0] * frames[:, 0]).sum((1, 2)).abs()
+    torch.testing.assert_close(along[decided], torch.ones_like(along)[decided])
+    assert (shape.least > -1e-9).all()
+    assert (shape.asymmetry[decided] < 1e-6).all()
+    with pytest.raises(ValueError, match="steps"):
+        jacobian_shape(oracles.posterior_mean(ahead, 0.5), y, c, torch.Generator(), steps=1)

@@ -12,17 +12,11 @@ import pytest
 import torch
 
 from scorevid.denoiser import Denoiser, Scaling
+from scorevid.logs import read_log
 from scorevid.noise import NoisePrior
+from scorevid.optimisers import learning_rate
 from scorevid.runs import open_run
-from scorevid.training import (
-    Settings,
-    Trainer,
-    estimate_statistics,
-    generator_for,
-    learning_rate,
-    noisy_batch,
-    read_log,
-)
+from scorevid.training import Settings, Trainer, estimate_statistics, generator_for, noisy_batch
 from scorevid.worlds.leaves import Leaves
 
 SMALL = Leaves(size=16, n_disks=2, memory=1, radius=(2.0, 3.0))
