@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ import tyro
 from scorevid.denoiser import Denoiser
 from scorevid.evaluation import report
 from scorevid.publishing import publish
-from scorevid.runs import make_world, open_run
+from scorevid.runs import make_world, open_run, read_run
 from scorevid.training import Settings, Trainer
 from scorevid.weights import FOLDER, load_denoiser
 from scorevid.worlds.gaussian import Gaussian
@@ -30,13 +30,19 @@ class Network:
     bias: bool = False  # add biases: no longer homogeneous
     normalise: bool = True  # scale before each ReLU
 
+    @classmethod
+    def of(cls, config: dict) -> Network:
+        """The network of a configuration, whose memory is the world's."""
+        own = {k.name: config[k.name] for k in fields(cls)}
+        return cls(**own | {"widths": tuple(own["widths"])})
+
 
 @dataclass(frozen=True)
 class Train:
     """Train a blind denoiser on moving leaves; interrupt it whenever you like, and --resume."""
 
     minutes: float | None = None  # stop after so many minutes, leaving a checkpoint to resume
-    resume: bool = False  # continue the run in --out; settings given here that are not the defaults replace its own
+    resume: bool = False  # continue the run in --out with its own settings; those given here replace them
     device: str = "auto"  # cpu, cuda, or auto for the best there is
     out: Path = Path("runs/leaves")  # folder of checkpoint.pt and log.jsonl
     threads: int = 0  # CPU threads, 0 for PyTorch's default
@@ -51,9 +57,8 @@ class Train:
             torch.set_num_threads(self.threads)
         device = best_device(self.device)
         if self.resume:
-            trainer = open_run(self.out, device, **self._changes())
-            own = Network(**{k.name: getattr(trainer.network, k.name) for k in fields(Network)})
-            if self.world not in (trainer.world, type(self)().world) or self.network not in (own, Network()):
+            trainer = open_run(self.out, device, **{k.name: getattr(self.settings, k.name) for k in fields(Settings)})
+            if (self.world, self.network) != (trainer.world, Network.of(trainer.network.config)):
                 raise ValueError(f"the run in {self.out} goes on with its own world and network, not with other ones")
         else:
             torch.manual_seed(self.settings.seed)
@@ -70,10 +75,14 @@ class Train:
             planned = f" of {trainer.steps:,}" if trainer.steps else ""
             print(f"stopped at step {trainer.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
 
-    def _changes(self) -> dict:
-        """The settings that are not the default ones."""
-        values = {k.name: (getattr(self.settings, k.name), getattr(Settings(), k.name)) for k in fields(Settings)}
-        return {k: given for k, (given, default) in values.items() if given != default}
+    def with_defaults_of_run(self) -> Train:
+        """The command that a resumed run takes options from: its own settings, world and network."""
+        settings, world, config = read_run(self.out)
+        if type(world) is not type(self.world):
+            raise ValueError(
+                f"the run in {self.out} is one of {type(world).__name__}, not of {type(self.world).__name__}"
+            )
+        return replace(self, settings=settings, world=world, network=Network.of(config))
 
 
 @dataclass(frozen=True)
@@ -126,10 +135,16 @@ def best_device(name: str) -> torch.device:
     """The device of that name; "auto" is CUDA where there is one, else the CPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise ValueError(f"the device {name!r} cannot be used here: {str(problem).splitlines()[0]}") from None
+    return device
 
 
 def main(arguments: list[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
     command = tyro.extras.subcommand_cli_from_dict(
         {"train": Train, "train-gaussian": TrainGaussian, "evaluate": Evaluate, "publish": Publish},
         args=arguments,
@@ -137,6 +152,9 @@ def main(arguments: list[str] | None = None) -> None:
         description="Video prediction with the score of a conditional density.",
     )
     try:
+        if isinstance(command, Train) and command.resume:  # read again, now that it is known whose defaults count
+            own = command.with_defaults_of_run()
+            command = tyro.cli(type(command), args=arguments[1:], default=own, prog=f"scorevid {arguments[0]}")
         command()
     except (ValueError, OSError, FloatingPointError) as problem:
         print(f"scorevid: {problem}", file=sys.stderr)

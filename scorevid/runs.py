@@ -17,19 +17,26 @@ from scorevid.worlds.leaves import Leaves
 WORLDS = {"Leaves": Leaves, "Gaussian": Gaussian}
 
 
+def read_run(folder: Path | str) -> tuple[Settings, object, dict]:
+    """Settings, world and network configuration of a run. Raises ValueError where there is no checkpoint."""
+    path = Path(folder) / "checkpoint.pt"
+    if not path.is_file():
+        raise ValueError(f"there is no run to continue in {folder}: {path} does not exist")
+    kept = load_checkpoint(path)
+    settings = Settings(**{**kept["settings"], "noise": NoisePrior(**kept["settings"]["noise"])})
+    return settings, make_world(kept["world"]), kept["config"]
+
+
 def open_run(folder: Path | str, device: torch.device | str = "cpu", **changes) -> Trainer:
     """The trainer of a run as its checkpoint left it: world, network and settings are the run's own.
 
     changes: fields of :class:`~scorevid.training.Settings` to replace from here on, such as ``steps``, a new length of
-    the whole run, over which the learning rate then falls. Raises ValueError where there is no checkpoint.
+    the whole run, over which the learning rate then falls. Raises ValueError where there is no checkpoint, and for
+    another optimiser, whose state the checkpoint does not hold.
     """
-    path = Path(folder) / "checkpoint.pt"
-    if not path.is_file():
-        raise ValueError(f"there is no run to continue in {folder}: {path} does not exist")
-    kept = load_checkpoint(path, device)
-    settings = Settings(**{**kept["settings"], "noise": NoisePrior(**kept["settings"]["noise"])})
+    settings, world, config = read_run(folder)
     settings = replace(settings, **changes)
-    return Trainer(Denoiser(**kept["config"]), make_world(kept["world"]), settings, folder, device=device, resume=True)
+    return Trainer(Denoiser(**config), world, settings, folder, device=device, resume=True)
 
 
 def make_world(description: dict):

@@ -212,6 +212,11 @@ class Trainer:
         kept = load_checkpoint(self.checkpoint, self.device)
         if Denoiser(**kept["config"]).config != self.network.config:
             raise ValueError(f"{self.checkpoint} holds a network {kept['config']}, not {self.network.config}")
+        before, now = kept["settings"], asdict(self.settings)
+        if before["optimiser"] != now["optimiser"]:
+            raise ValueError(
+                f"{self.checkpoint} was made with {before['optimiser']} and cannot go on with {now['optimiser']}"
+            )
         self.network.load_state_dict(kept["network"])
         for mine, theirs in zip(self.average, kept["average"], strict=True):
             mine.copy_(theirs)
@@ -224,8 +229,7 @@ class Trainer:
         self.steps = self.settings.steps or kept["steps"]
         self.images, self.changes, self.made_on = kept["images"], kept["changes"], kept["made_on"]
         self.settled, self.settled_at = kept["settled"], kept["settled_at"]
-        before, now = kept["settings"], asdict(self.settings)
-        if any(before[k] != now[k] for k in set(now) - NOT_ABOUT_THE_RESULT):
+        if any(before.get(k) != now[k] for k in set(now) - NOT_ABOUT_THE_RESULT):
             changed = {k: v for k, v in before.items() if v != now[k] and k not in NOT_ABOUT_THE_RESULT}
             self.changes.append({"until_step": self.step} | changed)
 

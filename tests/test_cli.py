@@ -6,6 +6,7 @@ import pytest
 
 from scorevid import load_denoiser
 from scorevid.cli import main
+from scorevid.runs import read_run
 
 TINY = ["--steps", "30", "--batch", "4", "--warmup", "5", "--no-compile", "--world.size", "16", "--world.n-disks", "2"]
 
@@ -29,6 +30,16 @@ def test_more_steps_on_resume_lengthen_the_run(tmp_path, capsys):
     assert "finished at step 40:" in capsys.readouterr().out
 
 
+def test_what_is_given_on_resume_replaces_the_runs_own_and_nothing_else(tmp_path):
+    run = str(tmp_path / "run")
+    main(["train", *TINY, "--network.widths", "4", "--noise.sigma-max", "3", "--noise.law", "uniform", "--out", run])
+    # a default that is given counts, and one that is not does not
+    main(["train", "--resume", "--steps", "40", "--batch", "48", "--noise.law", "log-uniform", "--out", run])
+    settings, world, _ = read_run(run)
+    assert (settings.batch, settings.warmup, settings.noise.sigma_max, settings.noise.law) == (48, 5, 3, "log-uniform")
+    assert (world.size, world.n_disks) == (16, 2)
+
+
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
     run = str(tmp_path / "run")
     main(["train", *TINY, "--network.widths", "4", "--out", run])
@@ -37,6 +48,9 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
         (["train", "--resume", "--out", str(tmp_path / "nowhere")], "no run to continue"),
         (["train", "--no-compile", "--out", str(tmp_path / "other")], "say how long to train"),
         (["train", "--resume", "--out", run, "--network.widths", "8"], "goes on with its own world and network"),
+        (["train-gaussian", "--resume", "--out", run], "is one of Leaves, not of Gaussian"),
+        (["train", "--resume", "--out", run, "--optimiser", "adam"], "made with muon and cannot go on with adam"),
+        (["train", "--device", "gpu", "--out", str(tmp_path / "other")], "the device 'gpu' cannot be used here"),
         (["evaluate", "leaves-23"], "no weights named 'leaves-23'"),
     ]:
         with pytest.raises(SystemExit) as stop:
