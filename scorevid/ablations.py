@@ -55,7 +55,7 @@ VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
 
 
 def train(name: str, minutes: float, folder: Path) -> None:
-    """Train one variant for so many minutes of processor time in a folder, going on with what is there."""
+    """Train one variant for about so many minutes of processor time in a folder, going on with what is there."""
     variant = VARIANTS[name]
     if (folder / "checkpoint.pt").is_file():
         trainer = open_run(folder)
@@ -66,6 +66,10 @@ def train(name: str, minutes: float, folder: Path) -> None:
     left = minutes - trainer.seconds / 60
     if left > 0:
         trainer.run(left, clock=time.process_time)
+    if trainer.steps is not None and not trainer.interrupted:
+        trainer.run(clock=time.process_time)  # to the end of the plan: the learning rate has to fall to zero
+    if trainer.interrupted:
+        raise SystemExit(f"stopped in {folder}, from where the same command goes on")
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,8 @@ class Trainer:
         self.step, self.steps, self.seconds = 0, settings.steps, 0.0
         self.images, self.settled, self.settled_at = 0, False, 0
         self.changes: list[dict] = []  # settings that were other ones before a step, as the card tells
-        self.made_on = machine(self.device)
-        self.running = torch.zeros(
-            2, dtype=torch.float64, device=self.device
-        )  # summed loss and count since the last line of the log
+        self.made_on, self.interrupted = machine(self.device), False
+        self.running = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss and count since the last log line
         self.checkpoint, self.log = Path(out) / "checkpoint.pt", Path(out) / "log.jsonl"
         if self.checkpoint.exists() and not resume:
             raise FileExistsError(f"{self.checkpoint} exists: resume it, or choose another folder")
@@ -117,8 +115,8 @@ class Trainer:
 
         clock: what tells the seconds; ``time.process_time`` counts those of the processor instead of the wall.
 
-        SIGINT and SIGTERM end the run after the current step; in every case a checkpoint is left. A checkpoint is
-        also written every ``save_every`` seconds, so that a killed run loses no more than that.
+        SIGINT and SIGTERM end the run after the current step, and ``interrupted`` tells of it; in every case a checkpoint
+        is left. One is also written every ``save_every`` seconds, so that a killed run loses no more than that.
         """
         if self.steps is None and minutes is None:
             raise ValueError("say how long to train: steps, minutes, or both")
@@ -152,6 +150,7 @@ class Trainer:
                     saved = now
         bar.close()
         self.save()
+        self.interrupted = bool(stopped)
         return self.steps is not None and self.step >= self.steps
 
     def denoiser(self) -> Denoiser:

@@ -1,10 +1,13 @@
 """Ablations: every variant can be built, trained for a moment, published and loaded again."""
 
+import signal
+
 import pytest
 import torch
 
 from scorevid import ablations, load_denoiser
 from scorevid.denoiser import Denoiser
+from scorevid.training import Trainer
 
 
 def test_every_variant_differs_from_the_base_in_one_thing():
@@ -27,3 +30,19 @@ def test_a_variant_is_trained_and_published(tmp_path, name, monkeypatch):
     assert homogeneous == (name != "bias")
     kind = ablations.VARIANTS[name].noise.get("corruption", "gaussian")
     assert f.card["noise"]["corruption"] == kind
+
+
+def test_an_interrupted_variant_is_not_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablations, "BASE", {"memory": 2, "widths": (4,)})
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    update = Trainer._update
+
+    def interrupt(self):
+        update(self)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Trainer, "_update", interrupt)
+    with pytest.raises(SystemExit, match="goes on"):
+        ablations.Ablate(minutes=1, out=tmp_path / "runs", folder=tmp_path / "weights", only=("base",), scenes=20)()
+    assert (tmp_path / "runs" / "base" / "checkpoint.pt").is_file()
+    assert not (tmp_path / "weights").exists()
