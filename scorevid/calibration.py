@@ -7,12 +7,14 @@ For a scene with two futures :math:`x_A, x_B` (the first and second of its
 
 1 for A, 0 for B; u > ¾ counts as A, u < ¼ as B, between is a blend. What is left orthogonal to :math:`x_A - x_B` is
 the error of rendering, and reported apart: measured by its distance to the futures, a small blur of every edge would
-drown the choice. Over scenes of various odds,
+drown the choice. With more futures, the one is chosen that counts as chosen against each of the others (:func:`choose`).
+Over scenes of various odds,
 
 .. math:: \mathrm{logit}\, P(\text{A chosen}) = a + b\, \mathrm{logit}\, w_A
 
 is fitted by maximum likelihood to the samples that chose; ideal are a = 0 and b = 1. b > 1: too sure, b < 1: not sure
-enough, a ≠ 0: a bias towards A.
+enough, a ≠ 0: a bias towards A. The expected calibration error (:func:`calibration_error`) assumes no such line.
+Whether the samples could have come from the true law at all is a question for :mod:`scorevid.scoring`.
 """
 
 from __future__ import annotations
@@ -57,6 +59,41 @@ def classify(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Tensor:
         raise ValueError(f"lower < upper is due, got {lower}, {upper}")
     choice = torch.full(u.shape, BLEND, dtype=torch.long, device=u.device)
     return choice.masked_fill(u > upper, 0).masked_fill(u < lower, 1)
+
+
+def choose(x_hat: Tensor, futures: Futures, upper: float = 0.75) -> Tensor:
+    r"""The future that each sample chose, (B, S): its index among the K of its scene, or −1 (``BLEND``).
+
+    x_hat: (B, S, H, W). Future k is chosen if, for every other possible future j, the sample lies beyond ``upper`` on
+    the way from :math:`x_j` to :math:`x_k`. No two can be chosen at once, errors of rendering orthogonal to all
+    differences play no part, and of two futures the choice is that of :func:`classify`. A sample undecided in any one
+    respect is a blend. Where only one future is possible, all samples choose it.
+
+    Raises ValueError for shapes that do not fit, upper outside [½, 1), and equal futures in one scene.
+    """
+    _check_frames(x_hat, futures)
+    if not 0.5 <= upper < 1:
+        raise ValueError(f"upper must lie in [0.5, 1), got {upper}")
+    possible = futures.probabilities > 0
+    others = possible[:, None] & ~torch.eye(possible.shape[1], dtype=torch.bool, device=possible.device)  # (B, k, j)
+    frames = futures.frames.flatten(2).double()
+    frames, samples = (v - frames.mean(1, keepdim=True) for v in (frames, x_hat.flatten(2).double()))
+    square = frames.square().sum(2)
+    distance = square[:, :, None] + square[:, None] - 2 * frames @ frames.mT  # (B, K, K) squared
+    if (others & possible[:, :, None] & (distance <= 1e-12)).any():
+        raise ValueError("two possible futures of a scene are equal: merge them")
+    along = samples @ frames.mT  # (B, S, K)
+    advance = 2 * (along[..., None] - along[:, :, None]) - (square[:, :, None] - square[:, None])[:, None]
+    beyond = advance > (2 * upper - 1) * distance[:, None]  # ‖x̂ − x_j‖² − ‖x̂ − x_k‖² = (2u − 1) ‖x_k − x_j‖²
+    chosen = (beyond | ~others[:, None]).all(3) & possible[:, None]
+    return torch.where(chosen.any(2), chosen.int().argmax(2), BLEND)
+
+
+def tally(choice: Tensor, n_futures: int) -> np.ndarray:
+    """How often each of the K futures was chosen, (B, K), from choices (B, S) of :func:`choose`; blends are left out."""
+    if choice.ndim != 2 or choice.is_floating_point() or not ((choice >= BLEND) & (choice < n_futures)).all():
+        raise ValueError(f"choices (B, S) from -1 to {n_futures - 1} are due, got {choice.dtype} {tuple(choice.shape)}")
+    return np.stack([(choice == k).sum(1).cpu().numpy() for k in range(n_futures)], 1)
 
 
 @dataclass
@@ -123,12 +160,9 @@ def fit_logit(
     Raises ValueError for input out of range, and where no finite fit exists: all scenes of equal odds, or choices
     that the odds separate completely.
     """
-    p, a, b = (np.asarray(v, dtype=float) for v in (probability, first, second))
-    if not (p.ndim == 1 and p.shape == a.shape == b.shape and len(p) > 1):
-        raise ValueError(f"probability, first and second must be (B,) with B > 1, got {p.shape}, {a.shape}, {b.shape}")
+    p, a, b = _check_counts(probability, first, second)
     if not ((p > 0) & (p < 1)).all():
         raise ValueError("probabilities must lie in (0, 1)")
-    _integers(a), _integers(b)
     x = special.logit(p)
     fit = _newton(x, a[None], b[None])[0]
     if np.isnan(fit).any():
@@ -139,6 +173,69 @@ def fit_logit(
     tail = 50 * (1 - confidence)
     low, high = np.percentile(fits[good], [tail, 100 - tail], axis=0) if good.any() else np.full((2, 2), np.nan)
     return LogitFit(*map(float, fit), *((float(low[i]), float(high[i])) for i in (0, 1)), failed=float(1 - good.mean()))
+
+
+@dataclass
+class CalibrationError:
+    """Mean distance of frequencies from probabilities, in bins of scenes of like probability.
+
+    value: the expected calibration error as it is usually given. chance: its mean for choices that follow the true
+    probabilities, with the same scenes and counts. corrected: the error less what chance adds to it, with ``interval``
+    (low, high). For drawing: probability and frequency, the means of each bin, (bins,).
+    """
+
+    value: float
+    chance: float
+    corrected: float
+    interval: tuple[float, float]
+    probability: np.ndarray
+    frequency: np.ndarray
+
+
+def calibration_error(
+    probability, first, second, *, bins: int = 10, replicates: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> CalibrationError:
+    r"""Expected calibration error of choices between two futures, blends left out.
+
+    Scenes are sorted by w_A and cut into ``bins`` bins of equal numbers. With :math:`g_m` the mean of f − w_A over the
+    scenes of bin m, f the frequency of A, the value is the mean of :math:`|g_m|`. (Scene by scene most of |f − w_A|
+    would be the chance of few samples. But in bins errors of like scenes may cancel: see
+    :func:`scorevid.scoring.brier_excess`, without bias scene by scene.) What chance still adds is taken out in
+    quadrature, :math:`\sqrt{\max(\mathrm{value}^2 - \mathrm{chance}^2, 0)}`, which leaves a fraction of it where there
+    is no error, and next to nothing where it is large. The interval is the bootstrap's (scenes drawn within bins, the
+    spread put around the value) with chance taken out of its ends: it reaches zero where chance explains the value.
+
+    probability in [0, 1], first, second: as in :func:`fit_logit`; scenes without a choice are left out. Raises
+    ValueError for input out of range and fewer than two scenes a bin.
+    """
+    p, a, b = _check_counts(probability, first, second)
+    order = p.argsort(kind="stable")
+    order = order[(a + b)[order] > 0]
+    p, a, n = p[order], a[order], (a + b)[order]
+    if bins < 1 or len(p) < 2 * bins:
+        raise ValueError(f"at least one bin and two scenes a bin are due, got {len(p)} with choices for {bins} bins")
+    random = np.random.default_rng(seed)
+    blocks = np.array_split(np.arange(len(p)), bins)
+    exact = random.binomial(n.astype(int), p, size=(replicates, len(p))) / n - p
+    drawn = [random.choice(block, size=(replicates, len(block))) for block in blocks]
+    gap, share = a / n - p, np.array([len(block) for block in blocks]) / len(p)
+
+    def error(groups):
+        return np.stack([np.abs(g.mean(-1)) for g in groups], -1) @ share
+
+    value, again = error([gap[block] for block in blocks]), error([gap[d] for d in drawn])
+    chance = error([exact[:, block] for block in blocks]).mean()
+    tail = 50 * (1 - confidence)
+    off = again.mean() - np.percentile(again, [100 - tail, tail])
+    low, high, corrected = np.sqrt((np.clip([*(value + off), value], 0, None) ** 2 - chance**2).clip(0))
+    return CalibrationError(
+        value=float(value),
+        chance=float(chance),
+        corrected=float(corrected),
+        interval=(float(low), float(high)),
+        probability=np.array([p[block].mean() for block in blocks]),
+        frequency=np.array([(a / n)[block].mean() for block in blocks]),
+    )
 
 
 def _newton(x: np.ndarray, a: np.ndarray, b: np.ndarray, steps: int = 50) -> np.ndarray:
@@ -164,13 +261,17 @@ def _newton(x: np.ndarray, a: np.ndarray, b: np.ndarray, steps: int = 50) -> np.
 
 def _pair(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     """x_B and x_A − x_B, (B, 1, H, W), of the two possible futures."""
-    if x_hat.ndim != 4 or len(x_hat) != len(futures) or x_hat.shape[2:] != futures.frames.shape[2:]:
-        due = (len(futures), "S", *futures.frames.shape[2:])
-        raise ValueError(f"x_hat must be ({', '.join(map(str, due))}), got {tuple(x_hat.shape)}")
+    _check_frames(x_hat, futures)
     possible = _possible(futures)
     rows = torch.arange(len(futures), device=possible.device)[:, None]
     pair = futures.frames[rows, possible].to(x_hat)
     return pair[:, 1:], pair[:, :1] - pair[:, 1:]
+
+
+def _check_frames(x_hat: Tensor, futures: Futures) -> None:
+    if x_hat.ndim != 4 or len(x_hat) != len(futures) or x_hat.shape[2:] != futures.frames.shape[2:]:
+        due = (len(futures), "S", *futures.frames.shape[2:])
+        raise ValueError(f"x_hat must be ({', '.join(map(str, due))}), got {tuple(x_hat.shape)}")
 
 
 def _possible(futures: Futures) -> Tensor:
@@ -179,6 +280,15 @@ def _possible(futures: Futures) -> Tensor:
     if wrong:
         raise ValueError(f"scenes with exactly two futures are due, {wrong} of {len(futures)} have another number")
     return (futures.probabilities > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :2]
+
+
+def _check_counts(probability, first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    p, a, b = (np.asarray(v, dtype=float) for v in (probability, first, second))
+    if not (p.ndim == 1 and p.shape == a.shape == b.shape and len(p) > 1):
+        raise ValueError(f"probability, first and second must be (B,) with B > 1, got {p.shape}, {a.shape}, {b.shape}")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("probabilities must lie in [0, 1]")
+    return p, _integers(a).astype(float), _integers(b).astype(float)
 
 
 def _integers(counts: np.ndarray) -> np.ndarray:
