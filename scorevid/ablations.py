@@ -1,7 +1,9 @@
 """Small networks that differ from a common base in one thing, each trained for the same computing time.
 
 ``python -m scorevid.ablations`` trains those that are not there yet and publishes them to ``weights/ablations``. The
-time is that of the processor on one thread, so that what else the machine does costs a variant speed but not updates.
+time is that of the processor on one thread, which does not count what else the machine does, and yet differs by a
+quarter with how busy it is; so cards tell updates and minutes, and the base is trained with three seeds, to show how
+much of a difference may be luck.
 """
 
 from __future__ import annotations

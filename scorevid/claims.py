@@ -179,6 +179,28 @@ def ratio_interval(
     return float(ratio), float(min(low, ratio)), float(max(high, ratio))
 
 
+def worst_ratio_interval(
+    numerators, denominators, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Largest of K ratios of sums over the same cases, (K, n) each, with an interval of that maximum: (ratio, low, high).
+
+    The cases are drawn anew together for all K and the maximum is taken anew in every replicate, so that the interval
+    covers the choice of the worst as well. Raises ValueError as :func:`ratio_interval` does.
+    """
+    _check_confidence(confidence)
+    a, b = (np.stack([_finite(row) for row in rows]) for rows in (numerators, denominators))
+    if a.shape != b.shape or (b < 0).any():
+        raise ValueError(f"as many denominators of at least 0 are due as numerators, got {a.shape} and {b.shape}")
+    drawn = np.random.default_rng(seed).integers(a.shape[1], size=(replicates, a.shape[1]))
+    below = b[:, drawn].sum(2)
+    if not (below > 0).all():
+        raise ValueError("too few of the denominators are positive for an interval")
+    ratios = (a[:, drawn].sum(2) / below).max(0)
+    tail = 50 * (1 - confidence)
+    ratio, (low, high) = (a.sum(1) / b.sum(1)).max(), np.percentile(ratios, [tail, 100 - tail])
+    return float(ratio), float(min(low, ratio)), float(max(high, ratio))
+
+
 def _finite(values) -> np.ndarray:
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():

@@ -42,7 +42,11 @@ BLUR, FLOOR = 0.7, 0.05  # of the correlated noise: standard deviation in pixels
 
 
 def corrupt(x: Tensor, sigma: float | Tensor, corruption: Corruption, generator: torch.Generator) -> Tensor:
-    """y = x + σz, (B, 1, H, W) like x. sigma: in grey units, a number or (B, 1, 1, 1)."""
+    """y = x + σz, (B, 1, H, W) like x. sigma: in grey units, a number or (B, 1, 1, 1).
+
+    Raises ValueError for another shape, σ that is not positive and finite, integers, and an unknown corruption.
+    """
+    _check(x, sigma, corruption)
     options = {"generator": generator, "device": x.device, "dtype": x.dtype}
     if corruption in ("laplace", "uniform"):
         u = 2 * torch.rand(x.shape, **options) - 1
@@ -54,13 +58,12 @@ def corrupt(x: Tensor, sigma: float | Tensor, corruption: Corruption, generator:
         z = _signal_variance(x).sqrt() * z
     elif corruption == "correlated":
         z = torch.fft.irfft2(_power(*x.shape[2:]).to(x).sqrt() * torch.fft.rfft2(z), s=x.shape[2:])
-    elif corruption != "gaussian":
-        raise ValueError(f"the corruption must be one of {', '.join(CORRUPTIONS)}, got {corruption!r}")
     return x + sigma * z
 
 
 def log_likelihood(y: Tensor, x: Tensor, sigma: float, corruption: Corruption) -> Tensor:
     """log q(y | x) in nats up to what does not depend on x, summed over the last two axes. y and x broadcast."""
+    _check(y, sigma, corruption)
     e = (y - x) / sigma
     if corruption == "gaussian":
         return -e.square().sum((-2, -1)) / 2
@@ -72,9 +75,7 @@ def log_likelihood(y: Tensor, x: Tensor, sigma: float, corruption: Corruption) -
     if corruption == "signal":
         v = _signal_variance(x)
         return -(e.square() / v + v.log()).sum((-2, -1)) / 2
-    if corruption == "correlated":
-        return -(e * _inverse_covariance(e)).sum((-2, -1)) / 2
-    raise ValueError(f"the corruption must be one of {', '.join(CORRUPTIONS)}, got {corruption!r}")
+    return -(e * _inverse_covariance(e)).sum((-2, -1)) / 2
 
 
 def optimum_and_score(
@@ -82,7 +83,8 @@ def optimum_and_score(
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """A function of y (B, 1, H, W): the optimal denoiser told σ, and σ² ∇ log p(y | c) of the matching noisy density.
 
-    Both (B, 1, H, W) in grey units. The score is the derivative of the log density by automatic differentiation.
+    Both (B, 1, H, W) in grey units. The score is the derivative of the log density by automatic differentiation; that of
+    uniform noise is zero, wherever the density is not. Raises ValueError for a y that no future allows.
     """
     log_w = futures.probabilities.log()
 
@@ -90,11 +92,25 @@ def optimum_and_score(
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             logits = log_w.to(y) + log_likelihood(y, futures.frames.to(y), sigma, corruption)
+            if not (logits.amax(1) > -torch.inf).all():
+                raise ValueError(f"no future allows some y: {corruption} noise of σ = {sigma:g} does not reach so far")
             (score,) = torch.autograd.grad(logits.logsumexp(1).sum(), y)
         mean = (logits.detach().softmax(1)[:, :, None, None] * futures.frames.to(y)).sum(1, keepdim=True)
-        return mean, sigma**2 * score.nan_to_num()
+        return mean, sigma**2 * score
 
     return both
+
+
+def _check(x: Tensor, sigma: float | Tensor, corruption: str) -> None:
+    if corruption not in CORRUPTIONS:
+        raise ValueError(f"the corruption must be one of {', '.join(CORRUPTIONS)}, got {corruption!r}")
+    if not x.is_floating_point():
+        raise ValueError(f"grey levels in [0, 1] are due, got {x.dtype}")
+    levels = torch.as_tensor(sigma)
+    if levels.ndim and levels.shape != (len(x), 1, 1, 1):
+        raise ValueError(f"sigma must be a number or ({len(x)}, 1, 1, 1), got {tuple(levels.shape)}")
+    if not ((levels > 0) & levels.isfinite()).all():
+        raise ValueError(f"sigma must be positive and finite, got {levels.flatten().tolist()}")
 
 
 def _signal_variance(x: Tensor) -> Tensor:

@@ -41,6 +41,8 @@ class NoisePrior:
         if self.law not in LAWS:
             raise ValueError(f"law must be one of {', '.join(LAWS)}, got {self.law!r}")
         object.__setattr__(self, "peak", tuple(self.peak))  # a card has it as a list
+        if len(self.peak) != 2:
+            raise ValueError(f"peak must be (low, high), got {self.peak}")
         if self.law == "peaked" and not self.sigma_min <= self.peak[0] < self.peak[1] <= self.sigma_max:
             raise ValueError(f"peak must lie in [{self.sigma_min}, {self.sigma_max}], got {self.peak}")
         if self.corruption not in CORRUPTIONS:

@@ -63,7 +63,7 @@ def blind_posterior_mean(
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out under the training prior.
 
-    Other arguments and errors as in :func:`posterior_mean`.
+    Other arguments and errors as in :func:`posterior_mean`; and ValueError for a prior of other than Gaussian noise.
     """
     lookup = _Lookup(futures, past)
 
@@ -98,13 +98,20 @@ def score(y: Tensor, futures: Futures, sigma: float | Tensor) -> Tensor:
 
 def blind_log_density(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
     """log of ∫ p(σ) p_σ(y | c) dσ in nats, (B,), normalised: the density of what a blind denoiser is shown."""
-    logits, peak = _blind_logits(y, futures, prior)
+    logits, peak, _ = _blind(y, futures, prior)
     return logits.logsumexp(1) + peak - 0.5 * y[0].numel() * math.log(2 * math.pi)
 
 
 def blind_responsibilities(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
     """r_k = P(x = x_k | y, c) with σ integrated out under its prior, (B, K)."""
-    return _blind_logits(y, futures, prior)[0].softmax(1)
+    return _blind(y, futures, prior)[0].softmax(1)
+
+
+def blind_score(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
+    """∇_y of :func:`blind_log_density`, E[(x − y)/σ² | y, c] over the joint posterior of x and σ, (B, 1, H, W)."""
+    logits, _, precision = _blind(y, futures, prior)
+    pull = logits.softmax(1) * precision  # r_k E[1/σ² | x_k, y]
+    return (pull[:, :, None, None] * (futures.frames.to(y) - y)).sum(1, keepdim=True)
 
 
 @dataclass
@@ -175,11 +182,14 @@ def _distances(y: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     return closest.square().sum((1, 2, 3)), ((away - closest) * (away + closest)).sum((2, 3))
 
 
-def _blind_logits(y: Tensor, futures: Futures, prior: NoisePrior) -> tuple[Tensor, Tensor]:
-    """log w_k ∫ p(σ) σ^−N exp(−‖y − x_k‖² / 2σ²) dσ as (B, K) relative to a peak (B,), by quadrature in log σ.
+def _blind(y: Tensor, futures: Futures, prior: NoisePrior) -> tuple[Tensor, Tensor, Tensor]:
+    """log w_k ∫ p(σ) σ^−N exp(−‖y − x_k‖² / 2σ²) dσ as (B, K) relative to a peak (B,), and E[1/σ² | x_k, y] (B, K).
 
-    The integrand in log σ is a bump of width 1/√(2N), to which the trapezoidal rule takes four nodes.
+    By quadrature in log σ. The integrand is a bump of width 1/√(2N), to which the trapezoidal rule takes four nodes; where
+    a prior is cut off or bends within the bump, the log is good to about 1e-3.
     """
+    if prior.corruption != "gaussian":
+        raise ValueError(f"the noise of these oracles is Gaussian, that of the prior {prior.corruption}")
     nearest, excess = _distances(y, futures)
     pixels, low, high = y[0].numel(), math.log(prior.sigma_min), math.log(prior.sigma_max)
     count = 1 + max(32, math.ceil((high - low) * 4 * math.sqrt(2 * pixels)))
@@ -192,8 +202,10 @@ def _blind_logits(y: Tensor, futures: Futures, prior: NoisePrior) -> tuple[Tenso
     bump = log_weight - pixels * log_sigma - nearest[:, None] * precision / 2  # (B, nodes)
     peak = bump.detach().amax(1)
     bump = bump - peak[:, None]
-    each = [(bump - e[:, None] * precision / 2).logsumexp(1) for e in excess.unbind(1)]
-    return futures.probabilities.to(y).log() + torch.stack(each, 1), peak
+    each = [bump - e[:, None] * precision / 2 for e in excess.unbind(1)]
+    mass = torch.stack([b.logsumexp(1) for b in each], 1)
+    pull = torch.stack([b.softmax(1) @ precision for b in each], 1)
+    return futures.probabilities.to(y).log() + mass, peak, pull
 
 
 class _Lookup:

@@ -11,6 +11,7 @@ positive semi-definite. Nothing here needs the normaliser of p.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,7 +72,8 @@ def covariance_product(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: f
 class Shape:
     """What J_y has of a covariance. Everything but ``leading`` is (B,) and dimensionless.
 
-    asymmetry: ‖(J − Jᵀ)/2‖ / ‖(J + Jᵀ)/2‖, 0 for a covariance. least, greatest: eigenvalues of the symmetric part.
+    asymmetry: ‖(J − Jᵀ)/2‖ / ‖(J + Jᵀ)/2‖, estimated; 0 for a covariance, and where J is zero. least, greatest: ends of
+    the spectrum of the symmetric part, approached from within: least from above, greatest from below.
     leading: (B, 1, H, W), unit eigenvector of the greatest.
     """
 
@@ -88,33 +90,40 @@ def jacobian_shape(
 
     Without writing the Jacobian down: Lanczos' method on its symmetric part for the two ends of the spectrum, with so
     many steps, and so many random vectors for the asymmetry (Hutchinson). Steps and probes each take one product with
-    J_y and one with its transpose. Raises ValueError unless 2 <= steps <= HW and probes >= 1.
+    J_y and one with its transpose. y (B, 1, H, W), c (B, M, H, W). Raises ValueError unless 2 <= steps <= HW and probes >= 1.
     """
     if not (2 <= steps <= y[0].numel() and probes >= 1):
         raise ValueError(f"2 to {y[0].numel()} steps and 1 probe or more are due, got {steps} and {probes}")
 
-    def halves(v: Tensor) -> tuple[Tensor, Tensor]:
-        """Symmetric and antisymmetric part times v."""
+    def halves(v: Tensor) -> Tensor:
+        """Symmetric and antisymmetric part times v, (2, B, 1, H, W)."""
         forward, back = jvp(f, y, c, v), vjp(f, y, c, v)
-        return (forward + back) / 2, (forward - back) / 2
+        return torch.stack([forward + back, forward - back]) / 2
 
     def noise() -> Tensor:
         return torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
 
-    squares = sum(torch.stack([half.square().sum((1, 2, 3)) for half in halves(noise())]) for _ in range(probes))
+    def apart(v: Tensor, basis: Tensor) -> Tensor:
+        """What v (B, N) has orthogonal to the basis (B, k, N)."""
+        return v - torch.einsum("bk,bkn->bn", torch.einsum("bkn,bn->bk", basis, v), basis)
+
+    squares = torch.stack([halves(noise()).square().sum((2, 3, 4)) for _ in range(probes)]).sum(0)
     basis = torch.nn.functional.normalize(noise().flatten(1), dim=1)[:, None]  # (B, k, N), orthonormal
     images = []
     for _ in range(steps):
         images.append(halves(basis[:, -1].reshape(y.shape))[0].flatten(1))
-        new = images[-1]
-        for _ in range(2):  # once is not enough in floating point
-            new = new - torch.einsum("bk,bkn->bn", torch.einsum("bkn,bn->bk", basis, new), basis)
-        if len(images) < steps:
-            basis = torch.cat([basis, torch.nn.functional.normalize(new, dim=1)[:, None]], 1)
+        if len(images) == steps:
+            break
+        new, image = apart(images[-1], basis), images[-1].norm(dim=1, keepdim=True)
+        spent = new.norm(dim=1, keepdim=True) <= 10 * torch.finfo(y.dtype).eps * math.sqrt(y[0].numel()) * image
+        new = torch.where(spent, noise().flatten(1), new)  # an invariant subspace: go on outside of it
+        for _ in range(3):  # once is not enough in floating point
+            new = torch.nn.functional.normalize(apart(new, basis), dim=1)
+        basis = torch.cat([basis, new[:, None]], 1)
     small = torch.einsum("bkn,bjn->bkj", basis, torch.stack(images, 1))
     values, vectors = torch.linalg.eigh((small + small.mT) / 2)
     leading = torch.einsum("bk,bkn->bn", vectors[:, :, -1], basis).reshape(y.shape)
-    return Shape((squares[1] / squares[0]).sqrt(), values[:, 0], values[:, -1], leading)
+    return Shape((squares[1] / squares[0]).sqrt().nan_to_num(), values[:, 0], values[:, -1], leading)
 
 
 def _level(sigma: float | Tensor, like: Tensor) -> Tensor:

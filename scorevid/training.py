@@ -228,8 +228,9 @@ class Trainer:
         self.steps = self.settings.steps or kept["steps"]
         self.images, self.changes, self.made_on = kept["images"], kept["changes"], kept["made_on"]
         self.settled, self.settled_at = kept["settled"], kept["settled_at"]
+        before["noise"] = asdict(NoisePrior(**before["noise"]))  # fields that are newer than the checkpoint
         if any(before.get(k) != now[k] for k in set(now) - NOT_ABOUT_THE_RESULT):
-            changed = {k: v for k, v in before.items() if v != now[k] and k not in NOT_ABOUT_THE_RESULT}
+            changed = {k: v for k, v in before.items() if v != now.get(k) and k not in NOT_ABOUT_THE_RESULT}
             self.changes.append({"until_step": self.step} | changed)
 
     def _update(self) -> None:

@@ -59,7 +59,7 @@ def wiener(world: Gaussian, sigma: float | Tensor) -> Callable[[Tensor, Tensor],
 def blind_wiener(world: Gaussian, prior: NoisePrior) -> Callable[[Tensor, Tensor], Tensor]:
     """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out under the training prior.
 
-    Raises ValueError in f for shapes that do not fit the world.
+    Raises ValueError for a prior of other than Gaussian noise, and in f for shapes that do not fit the world.
     """
     split, posterior = _Split(world), _Levels(world, prior)
 
@@ -205,6 +205,8 @@ class _Levels:
     """
 
     def __init__(self, world: Gaussian, prior: NoisePrior):
+        if prior.corruption != "gaussian":
+            raise ValueError(f"the noise of these oracles is Gaussian, that of the prior {prior.corruption}")
         length, pixels = math.log(prior.sigma_max / prior.sigma_min), world.size**2
         panels = max(4, math.ceil(length * math.sqrt(pixels / 2)))
         at, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(6))

@@ -3,7 +3,11 @@
 import math
 
 import pytest
+from hypothesis import settings
 from scipy import stats
+
+settings.register_profile("the same examples in every run", derandomize=True)
+settings.load_profile("the same examples in every run")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorevid.claims import Bound, ClaimError, check, mean_interval, ratio_interval, read_records
+from scorevid.claims import Bound, ClaimError, check, mean_interval, ratio_interval, read_records, worst_ratio_interval
 
 ROOT = Path(__file__).parent.parent
 finite = st.floats(-1e6, 1e6)
@@ -200,3 +200,20 @@ def _checks(source):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "claims.check":
             (bound,) = (k.value.value for k in node.keywords if k.arg == "bound")
             yield node.args[0].value, bound
+
+
+def test_the_interval_of_the_worst_ratio_covers_the_choice_of_the_worst():
+    rng = np.random.default_rng(0)
+    one = rng.exponential(size=(1, 200)), np.ones((1, 200))
+    assert worst_ratio_interval(*one) == ratio_interval(one[0][0], one[1][0])
+    many = rng.exponential(size=(12, 200)), np.ones((12, 200))
+    value, low, high = worst_ratio_interval(*many)
+    assert value == many[0].mean(1).max() and low < value < high
+    means = [
+        worst_ratio_interval(rng.exponential(size=(12, 60)), np.ones((12, 60)), replicates=200)[0] for _ in range(50)
+    ]
+    assert np.mean(means) > 1.05  # the largest of many estimates is too large, which is on the safe side
+    with pytest.raises(ValueError, match="denominators"):
+        worst_ratio_interval(np.ones((2, 5)), np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="as many"):
+        worst_ratio_interval(np.ones((2, 5)), np.ones((1, 5)))

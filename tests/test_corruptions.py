@@ -6,9 +6,10 @@ import pytest
 import torch
 from scipy import stats
 
-from scorevid.corruptions import CORRUPTIONS, corrupt, log_likelihood, optimum_and_score
+from scorevid.corruptions import CORRUPTIONS, _power, corrupt, log_likelihood, optimum_and_score
 from scorevid.noise import NoisePrior
 from scorevid.oracles import posterior_mean, score
+from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves import Leaves
 from scorevid.worlds.meetings import undecided_meetings
 
@@ -116,3 +117,33 @@ def test_unknown_noise_is_refused():
         log_likelihood(x, x, 1.0, "pink")
     with pytest.raises(ValueError, match="must be one of gaussian, laplace"):
         NoisePrior(corruption="pink")
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), torch.ones(4), torch.ones(2, 1, 1, 1)])
+def test_a_noise_level_that_does_not_fit_is_refused(sigma):
+    with pytest.raises(ValueError, match="sigma"):
+        corrupt(torch.rand(3, 1, 4, 4), sigma, "laplace", torch.Generator())
+
+
+def test_what_no_future_allows_is_said():
+    _, ahead = meetings(2)
+    y = ahead.frames[:, :1] + 1.0
+    with pytest.raises(ValueError, match="no future allows"):
+        optimum_and_score(ahead, 0.1, "uniform")(y)
+
+
+def test_the_score_of_correlated_noise_is_the_whitened_residual():
+    """d = σ² K s, exactly, however many futures."""
+    _, ahead = meetings(20)
+    y, _ = drawn(ahead, 0.3, "correlated")
+    mean, score = optimum_and_score(ahead, 0.3, "correlated")(y)
+    whitened = torch.fft.irfft2(_power(*y.shape[2:]).to(y) * torch.fft.rfft2(score), s=y.shape[2:])
+    torch.testing.assert_close(whitened, mean - y, rtol=1e-9, atol=1e-9)
+
+
+def test_the_score_of_signal_dependent_noise_where_one_future_is_left():
+    _, ahead = meetings(20)
+    one = Futures(ahead.frames[:, :1], torch.ones(20, 1, dtype=torch.double))
+    y, x = drawn(one, 0.3, "signal")
+    _, score = optimum_and_score(one, 0.3, "signal")(y)
+    torch.testing.assert_close(score, (x - y) * 0.6 / (x + 0.1), rtol=1e-9, atol=1e-9)

@@ -1,5 +1,6 @@
 """Scores of denoisers whose scores are known."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from scorevid.evaluation import (
     excess_and_ambiguity,
     excess_curve,
     gaussian_score_error,
-    identity_errors,
+    identity_distances,
     report,
     squared_errors,
 )
@@ -75,21 +76,29 @@ def test_the_excess_curve_is_the_ratio_at_each_level_within_its_interval(undecid
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_only_gaussian_noise_makes_the_optimal_residual_the_score(undecided, corruption):
-    """Where a single future is left, theory gives the miss: 1 for Laplace and uniform noise."""
+    """Where a single future is left, theory gives the miss: as large as the residual for Laplace and uniform noise."""
     c, ahead = undecided
     both = optimum_and_score(ahead, 0.2, corruption)
-    errors = identity_errors(lambda y, c: both(y)[0], c, ahead, 0.2, corruption, generator())
-    assert set(errors) == {"network and optimum", "network and score", "optimum and score"}
-    assert all(e.shape == (len(c),) for e in errors.values())
-    assert errors["network and optimum"].max() == 0
-    torch.testing.assert_close(errors["network and score"], errors["optimum and score"])
-    miss = errors["optimum and score"].mean().item()
+    found = identity_distances(lambda y, c: both(y)[0], c, ahead, 0.2, corruption, generator(), batch=len(c))
+    assert all(v.shape == (len(c),) for v in found.values())
+    assert found["to optimum"].max() == found["excess"].max() == 0
+    np.testing.assert_allclose(found["to score"], found["optimum to score"])
+    miss = found["optimum to score"].sum() / found["residual"].sum()
     if corruption == "gaussian":
         assert miss < 1e-10
     elif corruption in ("laplace", "uniform"):
         assert miss == pytest.approx(1, abs=0.05)
     else:
         assert miss > 0.02
+
+
+def test_the_excess_is_that_of_the_differing_pixels(undecided):
+    c, ahead = undecided
+    found = identity_distances(lambda y, c: ahead.mean(), c, ahead, 1e-3, "gaussian", generator(), batch=len(c))
+    assert found["excess"].sum() == pytest.approx(found["to optimum"].sum(), rel=1e-4)
+    assert found["excess"].sum() == pytest.approx(ahead.ambiguity().sum().item(), rel=0.25)
+    off = identity_distances(lambda y, c: y + 1, c, ahead, 0.1, "gaussian", generator(), batch=len(c))
+    assert off["excess"].sum() < 0.5 * off["to optimum"].sum()
 
 
 def test_always_answering_the_mean_is_optimal_at_large_and_worthless_at_small_noise(undecided):

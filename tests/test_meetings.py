@@ -36,6 +36,10 @@ def test_hidden_disks_and_equal_greys_leave_the_past_undetermined():
     assert not determined(pair([[-4.0, 8.0], [22.0, 22.0]])).item()
 
 
+def test_one_frame_does_not_tell_velocities():
+    assert not determined(Leaves(memory=1).scenes(50, generator())).any()
+
+
 def test_meetings_have_two_futures_at_the_odds_asked_for():
     odds = torch.linspace(0.05, 0.95, 40)
     scenes, ahead = undecided_meetings(Leaves(), 40, generator(), odds)

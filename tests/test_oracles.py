@@ -92,6 +92,22 @@ def test_blind_is_the_average_over_the_noise_prior(law, sigma, law_density):
         torch.testing.assert_close(r, joint / joint.sum(1, keepdim=True), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("sigma", [0.03, 0.3, 3.0])
+def test_the_blind_score_is_the_gradient_of_the_blind_log_density(law, sigma):
+    y, _, ahead = problem(sigma)
+    y.requires_grad_()
+    prior = NoisePrior(0.01, 10.0, law)
+    (gradient,) = torch.autograd.grad(oracles.blind_log_density(y, ahead, prior).sum(), y)
+    assert relative(oracles.blind_score(y, ahead, prior), gradient) < 1e-6
+
+
+def test_other_noise_is_not_taken_for_gaussian():
+    y, c, ahead = problem(0.3)
+    with pytest.raises(ValueError, match="laplace"):
+        blind_posterior_mean(ahead, NoisePrior(corruption="laplace"))(y, c)
+
+
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])
 def test_blindness_costs_nearly_nothing(sigma):
     """In a frame of 1,024 pixels σ can be read off y: told and blind denoisers agree where futures differ."""

@@ -107,3 +107,34 @@ def test_the_jacobian_of_an_optimal_denoiser_has_the_shape_of_a_covariance():
     assert (shape.asymmetry[decided] < 1e-6).all()
     with pytest.raises(ValueError, match="steps"):
         jacobian_shape(oracles.posterior_mean(ahead, 0.5), y, c, torch.Generator(), steps=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("steps", [2, 12, 16])
+def test_a_spectrum_of_few_values_is_not_made_up_for(dtype, steps):
+    """A multiple of the identity, a rank more, and nothing: an exhausted Krylov space must not invent eigenvalues."""
+    generator = torch.Generator().manual_seed(3)
+    y = torch.rand(3, 1, 4, 4, dtype=dtype, generator=generator)
+    u = torch.nn.functional.normalize(torch.randn(16, dtype=dtype, generator=generator), dim=0)
+    for a, b in ((2.0, 0.0), (0.5, 1.0), (0.0, 3.0), (0.0, 0.0)):
+
+        def f(y, c, a=a, b=b):
+            v = y.flatten(1)
+            return (a * v + b * (v @ u)[:, None] * u).reshape(y.shape)
+
+        shape = jacobian_shape(f, y, y, generator, steps=steps)
+        close = {"rtol": 0, "atol": 1e-4}
+        torch.testing.assert_close(shape.greatest, torch.full((3,), a + b, dtype=dtype), **close)
+        torch.testing.assert_close(shape.least, torch.full((3,), a, dtype=dtype), **close)
+        assert shape.asymmetry.max() < 1e-3
+        if b:
+            along = (shape.leading.flatten(1) @ u).abs()
+            torch.testing.assert_close(along, torch.ones(3, dtype=dtype), **close)
+
+
+def test_single_precision_serves_for_the_shape_of_an_oracle():
+    y, c, ahead = problem(1.0, batch=20)
+    single = oracles.posterior_mean(ahead.to(torch.float32), 1.0)
+    shape = jacobian_shape(single, y.float(), c.float(), torch.Generator().manual_seed(0), steps=30)
+    exact = oracles.posterior_covariance(y, ahead, 1.0).eigenpairs(1)[0][:, 0].float()
+    torch.testing.assert_close(shape.greatest, exact, rtol=1e-3, atol=1e-5)

@@ -29,6 +29,7 @@ def test_cards_say_what_a_reader_asks(name):
 
 def test_leaves_32_is_published():
     assert "leaves-32" in available()
+    assert "leaves-32" in available("Leaves") and "gaussian-32" not in available("Leaves")
 
 
 def test_a_denoiser_comes_back_as_it_was_saved(tmp_path):

@@ -20,9 +20,10 @@ class DamagedWeights(ValueError):
     """A weights file that is not the one its card describes."""
 
 
-def available() -> list[str]:
-    """Names of the published weights."""
-    return sorted(p.stem for p in FOLDER.glob("*.json"))
+def available(world: str | None = None) -> list[str]:
+    """Names of the published weights: all, or those trained on the world of that name, "Leaves" or "Gaussian"."""
+    names = sorted(p.stem for p in FOLDER.glob("*.json"))
+    return [name for name in names if world is None or load_card(name)["world"]["name"] == world]
 
 
 def load_card(name: str, folder: Path | str = FOLDER) -> dict:

@@ -275,20 +275,19 @@ def futures(scene: Scene, tolerance: float = 1e-4) -> Futures:
     orders = torch.tensor(list(permutations(range(n))), device=scene.radius.device)  # (n!, n), nearest first
     ranks = orders.argsort(1)
     log_p = _log_plackett_luce(scene.kappa * scene.radius.double().log(), orders)  # (B, n!)
-    past, frames = scene.past(), []
+    past = scene.past()
+    found: list[tuple[Tensor, Tensor]] = []  # different frames (B, H, W), and log weights (B,), −∞ where not met
     for k, rank in enumerate(ranks):
         video = scene.replace(depth=rank.expand_as(scene.depth)).video()
         consistent = (video[:, :-1] - past).abs().amax((1, 2, 3)) <= tolerance
-        log_p[:, k] = log_p[:, k].masked_fill(~consistent, -torch.inf)
-        frames.append(video[:, -1])
-    frames = torch.stack(frames, 1)
-    p = log_p.softmax(1)
-    for k in range(1, len(ranks)):  # give the weight of each frame to the first equal one
-        for j in range(k):
-            equal = (frames[:, k] - frames[:, j]).abs().amax((1, 2)) <= tolerance
-            equal &= p[:, j] > 0
-            p[:, j] += torch.where(equal, p[:, k], 0)
-            p[:, k] = torch.where(equal, 0, p[:, k])
+        weight, frame = log_p[:, k].masked_fill(~consistent, -torch.inf), video[:, -1]
+        for place, (other, total) in enumerate(found):
+            equal = ((frame - other).abs().amax((1, 2)) <= tolerance) & (total > -torch.inf)
+            found[place] = other, torch.where(equal, torch.logaddexp(total, weight), total)
+            weight = weight.masked_fill(equal, -torch.inf)
+        if (weight > -torch.inf).any():
+            found.append((frame, weight))
+    frames, p = torch.stack([f for f, _ in found], 1), torch.stack([w for _, w in found], 1).softmax(1)
     most = int((p > 0).sum(1).max())
     first = (p > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
     chosen = frames.gather(1, first[:, :, None, None].expand(-1, -1, *frames.shape[2:]))

@@ -22,9 +22,11 @@ LEAST_DISTANCE = 0.7  # grey units: D of two futures, 8 pixels at a contrast of 
 def determined(scene: Scene, least_visible: float = LEAST_VISIBLE) -> Tensor:
     """Whether the past determines all but the depth order: (B,) bool.
 
-    It does where at least ``least_visible`` of every disk is seen in every past frame, and no two disks whose order
-    decides what is seen next have the same grey.
+    It does where there are two past frames or more, for the velocities, at least ``least_visible`` of every disk is seen
+    in each of them, and no two disks have nearly the same grey, by which they are told apart.
     """
+    if scene.memory < 2:
+        return torch.zeros(len(scene), dtype=torch.bool, device=scene.radius.device)
     seen = visible(scene, torch.arange(-scene.memory, 0)).amin((1, 2)) >= least_visible
     different = (scene.grey[:, :, None] - scene.grey[:, None]).abs()
     different.diagonal(dim1=1, dim2=2).fill_(1)
