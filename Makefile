@@ -11,6 +11,8 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+# the chapters that take longest, which begin first where chapters run side by side
+LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipynb
 SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
            _config.yml _toc.yml
 
@@ -32,13 +34,13 @@ test unit nbval: PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesse
 
 test: $(STAMP) _build/html/index.html
 	$(PYTEST)
-	$(PYTEST) --nbval notebooks
+	$(PYTEST) --nbval $(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS))
 
 unit: $(STAMP)
 	$(PYTEST) --ignore tests/test_book.py
 
 nbval: $(STAMP)
-	$(PYTEST) --nbval notebooks
+	$(PYTEST) --nbval $(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS))
 
 # run the notebooks in place and keep their outputs, which nbval compares to
 notebooks: $(STAMP)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import load, save_file
 
 from scorevid.denoiser import Denoiser
@@ -54,7 +55,8 @@ def load_denoiser(name: str, folder: Path | str = FOLDER, device: str = "cpu") -
     network = Denoiser(**card["network"])
     network.load_state_dict(load(content))
     network.card = card
-    return network.to(device).eval().requires_grad_(False)
+    network = network.to(device, memory_format=torch.channels_last)  # in which convolutions are faster, on a CPU too
+    return network.eval().requires_grad_(False)
 
 
 def save_denoiser(network: Denoiser, name: str, card: dict, folder: Path | str = FOLDER) -> Path:
