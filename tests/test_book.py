@@ -33,6 +33,7 @@ UNFINISHED = {  # what a page must not say outside of code
     "a role or directive as text": re.compile(r"\{[a-z:-]+\}`|```|:::|\{\{"),
     "a link as text": re.compile(r"\]\([^)\s]+\)|\[\[|\]\["),
     "emphasis as text": re.compile(r"\*\*\w"),
+    "a table as text": re.compile(r"\|\s*:?-{2,}:?\s*\|"),
     "mathematics as text": re.compile(r"\$\$|\\\(|\\\)|\\\[|\\begin\{|\\mathbb|\\sigma"),
     "a claim that was not measured": re.compile(r"not measured in this build"),
     "an object's repr": re.compile(r"<(Figure size|matplotlib\.|Axes:|torch\.)|np\.float64\("),
