@@ -1,13 +1,21 @@
 """Ablations: every variant can be built, trained for a moment, published and loaded again."""
 
 import signal
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from scorevid import ablations, load_denoiser
+from scorevid.claims import Bound
 from scorevid.denoiser import Denoiser
+from scorevid.evaluation import identity_distances
 from scorevid.training import Trainer
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.meetings import undecided_meetings
+
+LEDGER = Path(__file__).parent.parent / "book" / "claims.yml"
 
 
 def test_every_variant_differs_from_the_base_in_one_thing():
@@ -46,3 +54,21 @@ def test_an_interrupted_variant_is_not_published(tmp_path, monkeypatch):
         ablations.Ablate(minutes=1, out=tmp_path / "runs", folder=tmp_path / "weights", only=("base",), scenes=20)()
     assert (tmp_path / "runs" / "base" / "checkpoint.pt").is_file()
     assert not (tmp_path / "weights").exists()
+
+
+def test_always_answering_the_mean_of_the_futures_breaks_the_claims_about_other_noise():
+    """And a published network does not: what chapter 2 decides with these bounds, on fewer scenes and one kind."""
+    generator = torch.Generator().manual_seed(0)
+    scenes, ahead = undecided_meetings(Leaves(), 100, generator)
+    c = scenes.past()
+    ledger = {claim["id"]: Bound.parse(claim["bound"]) for claim in yaml.safe_load(LEDGER.read_text())}
+    network = load_denoiser("signal", ablations.FOLDER)
+    found = {
+        name: identity_distances(f, c, ahead, 0.1, "signal", torch.Generator().manual_seed(1), batch=len(c))
+        for name, f in (("network", network), ("mean", lambda y, c: ahead.mean()))
+    }
+    missed = {name: d["to optimum"].sum() / d["to score"].sum() for name, d in found.items()}
+    assert missed["network"] in ledger["score.break-condition"]
+    assert missed["mean"] not in ledger["score.break-condition"]
+    assert found["network"]["excess"].sum() / found["mean"]["excess"].sum() in ledger["score.other-noise-is-learned"]
+    assert 1.0 not in ledger["score.other-noise-is-learned"]  # the mean against itself
