@@ -16,7 +16,7 @@ LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipy
 SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
            _config.yml _toc.yml
 
-.PHONY: book test unit nbval notebooks picture bench lint clean
+.PHONY: book test unit nbval notebooks picture peers sweep bench lint clean
 
 # what the claims of this build measured, which the tables and numbers of the book are made from
 book: export SCOREVID_CLAIMS := $(CURDIR)/_build/claims
@@ -51,6 +51,17 @@ notebooks: $(STAMP)
 picture: $(STAMP)
 	$(BIN)/python book/result.py
 
+# networks of other parameterisation on one backbone, each trained for the same processor time; an hour
+peers: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
+	  --minutes 14 --only blind edm flow
+	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
+	  --minutes 5 --only regression
+
+# the large comparison of samplers behind chapter 3; its parameters and results are stored; half an hour
+sweep: $(STAMP)
+	$(BIN)/python -m papermill notebooks/sweeps/solvers.ipynb notebooks/sweeps/solvers.ipynb --cwd notebooks/sweeps
+
 bench: $(STAMP)
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
 
@@ -64,5 +75,7 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[baselines,book,test]'
+	# two of its samplers are compared with ours; what it asks for, torchvision among it, they do not need
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps azula
 	touch $@

@@ -28,7 +28,7 @@ optimiser = torch.optim.Adam(plain.parameters(), 1e-3)
 
 
 def plain_step(step: int) -> None:
-    y, c, x = noisy_batch(world, noise, arguments.batch, generator_for(0, step))
+    y, c, x, _ = noisy_batch(world, noise, arguments.batch, generator_for(0, step))
     optimiser.zero_grad()
     (plain(y, c) - x).square().mean().backward()
     optimiser.step()

@@ -16,8 +16,8 @@ import torch
 import tyro
 
 from scorevid.corruptions import CORRUPTIONS
-from scorevid.denoiser import Denoiser
 from scorevid.noise import NoisePrior
+from scorevid.peers import build_network
 from scorevid.publishing import publish
 from scorevid.runs import open_run
 from scorevid.training import Settings, Trainer
@@ -53,18 +53,25 @@ TRAINING = {
     "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam"}),
 }
 SEEDS = {f"seed-{k}": Variant(f"base, seed {k}", settings={"seed": k}) for k in (1, 2)}
+_PEAKED = {"law": "peaked"}
+PEERS = {
+    "blind": Variant("blind, as the paper", noise=_PEAKED),
+    "edm": Variant("told σ, preconditioned", {"type": "Told", "kind": "edm"}, _PEAKED),
+    "flow": Variant("told σ, flow matching", {"type": "Told", "kind": "flow"}, _PEAKED),
+    "regression": Variant("regression on the past", {"type": "Regression"}, _PEAKED),
+}
 VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
 
 
 def train(name: str, minutes: float, folder: Path) -> None:
     """Train one variant for about so many minutes of processor time in a folder, going on with what is there."""
-    variant = VARIANTS[name]
+    variant = (VARIANTS | PEERS)[name]
     if (folder / "checkpoint.pt").is_file():
         trainer = open_run(folder)
     else:
         settings = Settings(**{"settle": 1000, "noise": NoisePrior(**variant.noise), **variant.settings})
         torch.manual_seed(settings.seed)
-        trainer = Trainer(Denoiser(**{**BASE, **variant.network}), Leaves(), settings, folder)
+        trainer = Trainer(build_network(BASE | variant.network), Leaves(), settings, folder)
     left = minutes - trainer.seconds / 60
     if left > 0:
         trainer.run(left, clock=time.process_time)

@@ -23,30 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class Scaling(nn.Module):
-    """Bias-free batch normalisation: divides each channel by its standard deviation, with a learned gain.
-
-    The mean is subtracted for the deviation but not from x, and no shift is learned (Mohan et al. 2020). In training
-    the deviation is that of the batch over (B, H, W), in evaluation a running average of its square. Once ``settled``,
-    training uses the kept average as well.
-    """
-
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5):
-        super().__init__()
-        self.momentum, self.eps, self.settled = momentum, eps, False
-        self.gain = nn.Parameter(torch.ones(channels))
-        self.register_buffer("variance", torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and not self.settled:
-            variance = x.to(self.variance.dtype).var((0, 2, 3), correction=0)
-            with torch.no_grad():
-                self.variance.lerp_(variance, self.momentum)
-        else:
-            variance = self.variance
-        scale = self.gain * (variance + self.eps).rsqrt()
-        return x * scale.to(x.dtype)[:, None, None]
+from scorevid.scaling import Scaling
 
 
 class Block(nn.Sequential):
@@ -113,6 +90,10 @@ class Denoiser(nn.Module):
             x = F.interpolate(self.up[level](x), scale_factor=2, mode="bilinear", align_corners=False)
             x = self.decoder[level](torch.cat([kept[level], x], 1) if self.lateral else x)
         return self.out(x)
+
+    def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """What training makes small: mean square of f(y, c) − x over frames and pixels. Blind: sigma is not looked at."""
+        return (self(y, c).to(x.dtype) - x).square().mean()
 
     def _check(self, y: Tensor, c: Tensor) -> None:
         step = 2 ** (len(self.widths) - 1)

@@ -22,6 +22,7 @@ from scorevid.claims import ratio_interval
 from scorevid.corruptions import Corruption, corrupt, optimum_and_score
 from scorevid.noise import NoisePrior
 from scorevid.oracles import blind_posterior_mean, posterior_mean
+from scorevid.peers import Told
 from scorevid.score import AnyDenoiser, relative_error
 from scorevid.wiener import wiener
 from scorevid.worlds.futures import Futures
@@ -41,7 +42,7 @@ def squared_errors(
     errors = []
     for sigma in sigmas:
         y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        estimates = apply(f, y, c, batch)
+        estimates = apply(_at(f, sigma), y, c, batch)
         errors.append((estimates - x).square().mean((1, 2, 3)))
     return torch.stack(errors)
 
@@ -63,7 +64,7 @@ def excess_and_ambiguity(
     x = futures.draw(generator)
     y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     where = futures.where()
-    distance = (apply(f, y, c, batch) - optimal(y, c)).square() * where
+    distance = (apply(_at(f, sigma), y, c, batch) - optimal(y, c)).square() * where
     return distance.sum((1, 2, 3)), futures.ambiguity()
 
 
@@ -146,6 +147,11 @@ def report(f: AnyDenoiser, world: Leaves | Gaussian, scenes: int = 1000, seed: i
     meetings, ahead = undecided_meetings(world, scenes, generator)
     excess = excess_curve(f, meetings.past(), ahead, SIGMAS, generator)[0].tolist()
     return scores | {"excess_error": {str(s): round(e, 4) for s, e in zip(SIGMAS, excess, strict=True)}}
+
+
+def _at(f: AnyDenoiser | Told, sigma: float) -> AnyDenoiser:
+    """f(y, c), of a network told σ that at this level."""
+    return f.at(sigma) if isinstance(f, Told) else f
 
 
 def gaussian_score_error(f: AnyDenoiser, world: Gaussian, y: Tensor, c: Tensor, sigma: float) -> Tensor:

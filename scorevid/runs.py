@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from scorevid.checkpoints import load_checkpoint
-from scorevid.denoiser import Denoiser
 from scorevid.noise import NoisePrior
+from scorevid.peers import build_network
 from scorevid.training import Settings, Trainer
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
@@ -36,7 +36,7 @@ def open_run(folder: Path | str, device: torch.device | str = "cpu", **changes) 
     """
     settings, world, config = read_run(folder)
     settings = replace(settings, **changes)
-    return Trainer(Denoiser(**config), world, settings, folder, device=device, resume=True)
+    return Trainer(build_network(config), world, settings, folder, device=device, resume=True)
 
 
 def make_world(description: dict):

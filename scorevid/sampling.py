@@ -23,33 +23,20 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
+
+from scorevid.starts import Centre, Samples, Start, check_count, check_levels, check_source, residual_level
 
 Callback = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 
 
-@dataclass
-class Samples:
-    """S samples for each of B scenes.
-
-    x: (B, S, H, W) frames. steps: (B, S) updates taken; each is one evaluation of the denoiser, and the last denoising
-    is one more. sigma: (B, S) last noise estimate, in grey units. converged: (B, S) whether it fell to σ_L.
-    """
-
-    x: Tensor
-    steps: Tensor
-    sigma: Tensor
-    converged: Tensor
-
-
 @torch.no_grad()
 def ascend(
-    f: Callable[[Tensor, Tensor], Tensor],
+    f: Callable[..., Tensor],
     c: Tensor,
     *,
     n_samples: int = 1,
@@ -59,7 +46,9 @@ def ascend(
     h_max: float = 1.0,
     beta: float = 0.01,
     max_steps: int = 2000,
-    centre: float | Tensor | Literal["prediction"] | None = None,
+    sigma: Literal["residual", "schedule"] = "residual",
+    told: bool = False,
+    centre: Centre = None,
     generator: torch.Generator,
     batch_limit: int | None = None,
     callback: Callback | None = None,
@@ -73,6 +62,9 @@ def ascend(
     sigma_0, sigma_L: first and last noise level in grey units. For the right frequencies σ_0 has to be several times
     the distance between the futures, and within what f was trained on. h_0: first step size; h grows towards
     ``h_max`` (1 in the published algorithm). beta: in (0, 1], 1 adds no noise. max_steps: bound on the updates.
+    sigma: the noise level of each update, read from the "residual" as published, or the one that the "schedule"
+    σ_{t+1} = (1 − β h_t) σ_t from σ_0 foresees. told: f is a denoiser f(y, c, σ) told its level, (n,), which the
+    schedule gives.
     centre: mean of the start: None for mid-grey ½, another grey level, frames (B, 1, H, W), or "prediction" for the
     denoiser's own estimate f(½ + σ_0 z, c), which costs one more evaluation.
     generator: of all randomness, on c's device. Noise is drawn for all B·S samples at every step, so a sample does not
@@ -85,66 +77,43 @@ def ascend(
     as they are, count as not converged, and a warning says how many; so does one for estimates that are not finite.
     Raises ValueError for bad input before any work.
     """
-    _check(f, c, n_samples, sigma_0, sigma_L, h_0, h_max, beta, max_steps, centre, generator, batch_limit)
-    scenes, _, *size = c.shape
-    c = c.to(torch.float64 if c.dtype == torch.float64 else torch.float32).repeat_interleave(n_samples, 0)
-    shape = (len(c), 1, *size)
+    _check_constants(sigma_0, sigma_L, h_0, h_max, beta)
+    check_source(sigma, told)
+    check_count("max_steps", max_steps)
+    start = Start(f, c, n_samples, sigma_0, centre, generator, batch_limit, told)
+    y, c, level = start.y, start.c, sigma_0
 
-    def noise() -> Tensor:
-        return torch.randn(shape, generator=generator, device=c.device, dtype=c.dtype)
-
-    def denoise(y: Tensor, c: Tensor) -> Tensor:
-        limit = batch_limit or len(y)
-        return torch.cat([f(a, b).to(y.dtype) for a, b in zip(y.split(limit), c.split(limit), strict=True)])
-
-    if centre is None:
-        mean = 0.5
-    elif isinstance(centre, str):
-        mean = denoise(0.5 + sigma_0 * noise(), c)
-    elif isinstance(centre, Tensor) and centre.ndim:
-        mean = centre.to(c).repeat_interleave(n_samples, 0)
-    else:
-        mean = float(centre)
-    y = mean + sigma_0 * noise()
-
-    result = Samples(
-        x=torch.empty_like(y),
-        steps=torch.zeros(len(y), dtype=torch.long, device=y.device),
-        sigma=torch.zeros_like(y[:, 0, 0, 0]),
-        converged=torch.zeros(len(y), dtype=torch.bool, device=y.device),
-    )
+    x, last = torch.empty_like(y), torch.zeros_like(y[:, 0, 0, 0])
+    steps = torch.zeros(len(y), dtype=torch.long, device=y.device)
     active = torch.arange(len(y), device=y.device)
     expected = schedule_length(sigma_0, sigma_L, h_0, beta, h_max) if progress else None
     bar = tqdm(total=expected, disable=not progress, unit="step")
     for t in range(1, max_steps + 2):
-        estimate = denoise(y, c)
+        estimate = start.denoise(y, c, level)
         d = estimate - y
-        sigma = d.flatten(1).norm(dim=1) / math.sqrt(y[0].numel())
+        at = residual_level(d)
+        if sigma == "schedule":
+            at = torch.full_like(at, level).where(at.isfinite(), at)
         if callback is not None:
-            callback(t, y, d, sigma, active)
-        going = (sigma > sigma_L) & sigma.isfinite()
+            callback(t, y, d, at, active)
+        going = (at > sigma_L) & at.isfinite()
         if t > max_steps:
             going = torch.zeros_like(going)
         if not going.all():
             over = active[~going]
-            result.x[over], result.steps[over], result.sigma[over] = estimate[~going], t - 1, sigma[~going]
-            result.converged[over] = sigma[~going] <= sigma_L
-            active, y, c, d, sigma = active[going], y[going], c[going], d[going], sigma[going]
+            x[over], steps[over], last[over] = estimate[~going], t - 1, at[~going]
+            active, y, c, d, at = active[going], y[going], c[going], d[going], at[going]
         if not len(active):
             break
         h = step_size(t, h_0, h_max)
-        y = partial_step(y, d, sigma, h, beta, noise()[active] if beta < 1 else None)
+        y = partial_step(y, d, at, h, beta, start.noise()[active] if beta < 1 else None)
+        level *= 1 - beta * h
         bar.update()
     bar.close()
 
-    _warn(result, sigma_L, max_steps)
-    fold = (scenes, n_samples)
-    return Samples(
-        result.x.reshape(*fold, *size),
-        result.steps.reshape(fold),
-        result.sigma.reshape(fold),
-        result.converged.reshape(fold),
-    )
+    converged = last <= sigma_L
+    _warn(last, converged, sigma_L, max_steps)
+    return Samples(*start.folded(x, steps, steps + 1 + start.evaluations, last, converged))
 
 
 def step_size(t: int, h_0: float = 0.01, h_max: float = 1.0) -> float:
@@ -183,49 +152,21 @@ def schedule_length(
     return t
 
 
-def _warn(result: Samples, sigma_L: float, max_steps: int) -> None:
-    lost = ~result.sigma.isfinite()
-    bound = ~result.converged & ~lost
+def _warn(sigma: Tensor, converged: Tensor, sigma_L: float, max_steps: int) -> None:
+    lost = ~sigma.isfinite()
+    bound = ~converged & ~lost
     if bound.any():
         warnings.warn(
             f"{int(bound.sum())} of {len(bound)} samples were stopped at the bound of {max_steps} steps with a noise "
-            f"estimate of up to {result.sigma[bound].max():.3g}, above sigma_L = {sigma_L:g}",
+            f"estimate of up to {sigma[bound].max():.3g}, above sigma_L = {sigma_L:g}",
             stacklevel=3,
         )
     if lost.any():
         warnings.warn(f"{int(lost.sum())} of {len(lost)} samples diverged: their residual is not finite", stacklevel=3)
 
 
-def _check(f, c, n_samples, sigma_0, sigma_L, h_0, h_max, beta, max_steps, centre, generator, batch_limit) -> None:
-    if isinstance(f, nn.Module) and f.training:
-        raise ValueError("the denoiser is in training mode, where it depends on the batch: call its eval() first")
-    if not isinstance(c, Tensor) or c.ndim != 4 or not c.is_floating_point():
-        came = f"{tuple(c.shape)} of {c.dtype}" if isinstance(c, Tensor) else type(c).__name__
-        raise ValueError(f"c must be floating-point frames (B, M, H, W) with greys in [0, 1], got {came}")
-    if 0 in (len(c), *c.shape[2:]):
-        raise ValueError(f"c must not be empty, got {tuple(c.shape)}")
-    if not c.isfinite().all():
-        raise ValueError("c must be finite, got NaN or infinite values")
-    _check_constants(sigma_0, sigma_L, h_0, h_max, beta)
-    for name, value in (("n_samples", n_samples), ("max_steps", max_steps), ("batch_limit", batch_limit)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    if getattr(generator, "device", None) is None or generator.device.type != c.device.type:
-        raise ValueError(f"generator must be a torch.Generator on the device of c, {c.device}, got {generator!r}")
-    if isinstance(centre, str):
-        if centre != "prediction":
-            raise ValueError(f"centre must be None, a grey level, frames, or 'prediction', got {centre!r}")
-    elif centre is not None:
-        due = (len(c), 1, *c.shape[2:])
-        if isinstance(centre, Tensor) and centre.ndim and centre.shape != due:
-            raise ValueError(f"centre must be {due}, got {tuple(centre.shape)}")
-        if not torch.as_tensor(centre).isfinite().all():
-            raise ValueError("centre must be finite")
-
-
 def _check_constants(sigma_0, sigma_L, h_0, h_max, beta) -> None:
-    if not 0 < sigma_L < sigma_0 < math.inf:
-        raise ValueError(f"0 < sigma_L < sigma_0 is due, got sigma_L={sigma_L}, sigma_0={sigma_0}")
+    check_levels(sigma_0, sigma_L)
     for name, value in (("h_0", h_0), ("h_max", h_max), ("beta", beta)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must lie in (0, 1], got {value}")

@@ -29,12 +29,14 @@ from tqdm import tqdm
 
 from scorevid.checkpoints import load_checkpoint, save_checkpoint
 from scorevid.corruptions import corrupt
-from scorevid.denoiser import Denoiser, Scaling
+from scorevid.denoiser import Denoiser
 from scorevid.interrupts import stop_signals
 from scorevid.logs import append_to_log, trim_log
 from scorevid.machine import computes_in_bf16, machine
 from scorevid.noise import NoisePrior
 from scorevid.optimisers import learning_rate, make_optimiser
+from scorevid.peers import Regression, Told, build_network
+from scorevid.scaling import Scaling, estimate_statistics
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,15 @@ class Settings:
             raise ValueError("learning rates must be positive and averaging in [0, 1)")
 
 
-def noisy_batch(world, noise: NoisePrior, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """One batch of training data: y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W)."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+Trainable = Denoiser | Told | Regression  # has memory, config and squared_error(y, c, x, sigma)
+
+
+def noisy_batch(world, noise: NoisePrior, batch: int, generator: torch.Generator) -> Batch:
+    """One batch of training data: y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W), sigma (B, 1, 1, 1)."""
     c, x = world.draw(batch, generator)
     sigma = noise.draw(batch, generator)
-    return corrupt(x, sigma, noise.corruption, generator), c, x
+    return corrupt(x, sigma, noise.corruption, generator), c, x, sigma
 
 
 def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -84,7 +90,7 @@ class Trainer:
     ``log.jsonl``; an existing checkpoint is continued when ``resume`` is set and refused otherwise.
     """
 
-    def __init__(self, network: Denoiser, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
+    def __init__(self, network: Trainable, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
         if network.memory != world.memory:
             raise ValueError(f"the network has a memory of {network.memory}, the world one of {world.memory}")
         self.world, self.settings, self.device = world, settings, torch.device(device)
@@ -153,14 +159,14 @@ class Trainer:
         self.interrupted = bool(stopped)
         return self.steps is not None and self.step >= self.steps
 
-    def denoiser(self) -> Denoiser:
+    def denoiser(self) -> Trainable:
         """The averaged network in evaluation mode.
 
         While the normalisation follows the batch, its running variances belong to the raw weights; with the averaged
         ones they are wrong, up to several times the error at small σ, and are estimated anew. Once it has settled they
         are part of what was trained, and stay.
         """
-        network = Denoiser(**self.network.config).to(self.device)
+        network = build_network(self.network.config).to(self.device)
         network.load_state_dict(self.network.state_dict())
         for p, averaged in zip(network.parameters(), self.average, strict=True):
             p.data.copy_(averaged)
@@ -168,7 +174,7 @@ class Trainer:
             return network.eval()
         return estimate_statistics(network, self._fresh_batches())
 
-    def _fresh_batches(self, batches: int = 40) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _fresh_batches(self, batches: int = 40) -> Iterator[Batch]:
         streams = (generator_for(2**31 + self.step, k, self.device) for k in range(batches))
         return (noisy_batch(self.world, self.settings.noise, self.settings.batch, stream) for stream in streams)
 
@@ -209,7 +215,7 @@ class Trainer:
 
     def _restore(self) -> None:
         kept = load_checkpoint(self.checkpoint, self.device)
-        if Denoiser(**kept["config"]).config != self.network.config:
+        if build_network(kept["config"]).config != self.network.config:
             raise ValueError(f"{self.checkpoint} holds a network {kept['config']}, not {self.network.config}")
         before, now = kept["settings"], asdict(self.settings)
         if before["optimiser"] != now["optimiser"]:
@@ -241,9 +247,9 @@ class Trainer:
             for kept, p in zip(self.average, self.network.parameters(), strict=True):
                 kept.copy_(p.detach())  # older weights go with other statistics
             self.settled_at = self.step
-        y, c, x = noisy_batch(self.world, s.noise, s.batch, generator)
+        batch = noisy_batch(self.world, s.noise, s.batch, generator)
         try:
-            loss = self._loss(y, c, x)
+            loss = self._loss(*batch)
             loss.backward()
         except Exception as problem:
             if self._loss == self._eager_loss:
@@ -251,7 +257,7 @@ class Trainer:
             warnings.warn(f"torch.compile does not work here, training goes on without it: {problem}", stacklevel=2)
             self._loss = self._eager_loss
             self.network.zero_grad()
-            loss = self._loss(y, c, x)
+            loss = self._loss(*batch)
             loss.backward()
         rate = learning_rate(self.step, self.steps, s.warmup)
         for optimiser in self.optimisers:
@@ -268,10 +274,9 @@ class Trainer:
         self.step += 1
         self.images += s.batch
 
-    def _eager_loss(self, y: Tensor, c: Tensor, x: Tensor) -> Tensor:
+    def _eager_loss(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         with torch.autocast(y.device.type, torch.bfloat16, enabled=self.bf16):
-            estimate = self.network(y, c)
-        return (estimate.float() - x).square().mean()
+            return self.network.squared_error(y, c, x, sigma)
 
     def _write_log(self, bar: tqdm) -> None:
         loss = (self.running[0] / self.running[1]).item()
@@ -287,18 +292,3 @@ class Trainer:
 
 NOT_ABOUT_THE_RESULT = {"compile"}  # a setting that may change between resumptions without a note
 PLAN_AFTER = 20  # updates that warm up before the speed is measured, over twice as many, to plan the steps
-
-
-def estimate_statistics(network: Denoiser, batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Denoiser:
-    """Replace the running variances by their mean over the batches (y, c, x); leaves the network in evaluation mode."""
-    scalings = [m for m in network.modules() if isinstance(m, Scaling)]
-    momenta = [m.momentum for m in scalings]
-    network.train()
-    with torch.no_grad():
-        for k, (y, c, _) in enumerate(batches):
-            for m in scalings:
-                m.momentum = 1 / (k + 1)
-            network(y, c)
-    for m, momentum in zip(scalings, momenta, strict=True):
-        m.momentum = momentum
-    return network.eval()

@@ -371,3 +371,60 @@ def test_constants_are_accepted_or_refused(sigma_0, sigma_L, h_0, beta):
             schedule_length(**constants)
         with pytest.raises(ValueError, match=r"due|must"):
             ascend(must_not_run, torch.zeros(1, 1, 4, 4), generator=generator(), **constants)
+
+
+def test_noise_levels_step_by_step():
+    """y + h d + γ z is "denoise to (1 − h)σ, re-noise to (1 − βh)σ": the same frames, and the same levels of noise."""
+    x = torch.rand(3, 1, 4, 4, generator=generator(), dtype=torch.float64)
+    z, new = torch.randn(2, 3, 1, 4, 4, generator=generator(1), dtype=torch.float64)
+    sigma = torch.tensor([0.1, 1.0, 7.0], dtype=torch.float64)
+    column = sigma[:, None, None, None]
+    y = x + column * z
+    for h in (0.01, 0.3, 0.9, 1.0):
+        for beta in (0.01, 0.5, 0.99, 1.0):
+            after = partial_step(y, x - y, sigma, h, beta, new)
+            kept, due = (1 - h) * column, (1 - beta * h) * column
+            added = (due.square() - kept.square()).clamp_min(0).sqrt()
+            torch.testing.assert_close(after, x + kept * z + added * new, rtol=1e-12, atol=1e-6 if beta == 1 else 1e-12)
+
+
+def test_the_schedules_level_is_that_of_the_residual_for_an_exact_residual():
+    """Where ‖d‖ is σ√N exactly, taking σ from the schedule changes nothing."""
+
+    def f(y, c):  # an "estimate" whose residual has the norm that the schedule foresees
+        return y + levels[next(at)] * y / y.flatten(1).norm(dim=1)[:, None, None, None] * 4
+
+    steps = schedule_length(2.0, 0.05, 0.1, 0.5)
+    levels = [2.0]
+    for t in range(1, steps + 1):
+        levels.append(levels[-1] * (1 - 0.5 * step_size(t, 0.1)))
+    found = []
+    for source in ("residual", "schedule"):
+        at = iter(range(steps + 1))
+        c = torch.zeros(3, 1, 4, 4, dtype=torch.float64)
+        found.append(ascend(f, c, sigma_0=2.0, sigma_L=0.05, h_0=0.1, beta=0.5, sigma=source, generator=generator()))
+    torch.testing.assert_close(found[0].x, found[1].x)
+    assert (found[0].steps == steps).all() and (found[1].steps == steps).all()
+    assert (found[0].evaluations == steps + 1).all()
+
+
+def test_a_denoiser_that_is_told_gets_the_schedules_level():
+    told = []
+
+    def f(y, c, sigma):
+        told.append(sigma.unique().item())
+        return torch.full_like(y, 0.5)
+
+    c = torch.zeros(2, 1, 4, 4)
+    samples = ascend(
+        f, c, sigma_0=1.0, sigma_L=0.4, h_0=0.5, beta=0.5, sigma="schedule", told=True, centre="prediction",
+        generator=generator(),
+    )  # fmt: skip
+    assert told == pytest.approx([1, 1, 0.75, 0.5, 0.3125])
+    assert (samples.evaluations == 5).all() and (samples.steps == 3).all()
+
+
+@pytest.mark.parametrize("wrong", [{"sigma": "known"}, {"told": True}])
+def test_the_source_of_sigma_is_checked(wrong):
+    with pytest.raises(ValueError, match="sigma"):
+        ascend(lambda y, c: y, torch.zeros(1, 1, 4, 4), generator=generator(), **wrong)

@@ -11,12 +11,13 @@ import time
 import pytest
 import torch
 
-from scorevid.denoiser import Denoiser, Scaling
+from scorevid.denoiser import Denoiser
 from scorevid.logs import read_log
 from scorevid.noise import NoisePrior
 from scorevid.optimisers import learning_rate
 from scorevid.runs import open_run
-from scorevid.training import Settings, Trainer, estimate_statistics, generator_for, noisy_batch
+from scorevid.scaling import Scaling, estimate_statistics
+from scorevid.training import Settings, Trainer, generator_for, noisy_batch
 from scorevid.worlds.leaves import Leaves
 
 SMALL = Leaves(size=16, n_disks=2, memory=1, radius=(2.0, 3.0))
@@ -178,7 +179,7 @@ def test_statistics_of_the_averaged_network_are_those_of_the_data():
     first = next(m for m in network.modules() if isinstance(m, Scaling))
     convolution = network.encoder[0][0]
     with torch.no_grad():
-        variances = torch.stack([convolution(torch.cat([c, y], 1)).var((0, 2, 3), correction=0) for y, c, _ in data])
+        variances = torch.stack([convolution(torch.cat([c, y], 1)).var((0, 2, 3), correction=0) for y, c, *_ in data])
     torch.testing.assert_close(first.variance, variances.mean(0))
 
 
@@ -186,7 +187,7 @@ def test_training_and_evaluation_agree_on_a_mixed_batch(tmp_path):
     run = trainer(tmp_path, steps=200, batch=32)
     run.run(progress=False)
     network = run.denoiser()
-    y, c, x = noisy_batch(SMALL, NoisePrior(), 512, generator_for(5, 5))
+    y, c, x, _ = noisy_batch(SMALL, NoisePrior(), 512, generator_for(5, 5))
     with torch.no_grad():
         evaluated = (network(y, c) - x).square().mean()
         trained = (network.train()(y, c) - x).square().mean()
@@ -203,14 +204,14 @@ def test_a_settled_normalisation_keeps_its_statistics_and_trains_what_evaluation
     assert all(not torch.equal(kept[25][k], kept[30][k]) for k in kept[25])  # they follow the batches
     assert all(not torch.equal(kept[30][k], kept[31][k]) for k in kept[30])  # estimated once more
     assert all(torch.equal(kept[31][k], kept[60][k]) for k in kept[31])
-    y, c, _ = noisy_batch(SMALL, NoisePrior(), 8, generator_for(5, 5))
+    y, c, *_ = noisy_batch(SMALL, NoisePrior(), 8, generator_for(5, 5))
     with torch.no_grad():
         torch.testing.assert_close(run.denoiser()(y, c), run.network(y, c))
 
 
 def test_the_averaged_network_is_as_good_right_after_settling_as_before(tmp_path):
     run = trainer(tmp_path, steps=400, settle=200, batch=16, averaging=0.99)
-    y, c, x = noisy_batch(SMALL, NoisePrior(), 256, generator_for(5, 5))
+    y, c, x, _ = noisy_batch(SMALL, NoisePrior(), 256, generator_for(5, 5))
     errors = {}
     for _ in range(260):
         run._update()

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load, save_file
 
 from scorevid.denoiser import Denoiser
+from scorevid.peers import build_network
 
 FOLDER = Path(__file__).parent
 
@@ -52,7 +53,7 @@ def load_denoiser(name: str, folder: Path | str = FOLDER, device: str = "cpu") -
             f"{path} is damaged or was changed: its sha256 is {found}, its card says {card['sha256']}. "
             "Install scorevid again, or fetch the file again"
         )
-    network = Denoiser(**card["network"])
+    network = build_network(card["network"])
     network.load_state_dict(load(content))
     network.card = card
     network = network.to(device, memory_format=torch.channels_last)  # in which convolutions are faster, on a CPU too

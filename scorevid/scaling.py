@@ -1,0 +1,51 @@
+"""Bias-free batch normalisation, and the estimate of its statistics that evaluation uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class Scaling(nn.Module):
+    """Bias-free batch normalisation: divides each channel by its standard deviation, with a learned gain.
+
+    The mean is subtracted for the deviation but not from x, and no shift is learned (Mohan et al. 2020). In training
+    the deviation is that of the batch over (B, H, W), in evaluation a running average of its square. Once ``settled``,
+    training uses the kept average as well.
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.momentum, self.eps, self.settled = momentum, eps, False
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and not self.settled:
+            variance = x.to(self.variance.dtype).var((0, 2, 3), correction=0)
+            with torch.no_grad():
+                self.variance.lerp_(variance, self.momentum)
+        else:
+            variance = self.variance
+        scale = self.gain * (variance + self.eps).rsqrt()
+        return x * scale.to(x.dtype)[:, None, None]
+
+
+def estimate_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> nn.Module:
+    """Replace the running variances by their mean over the batches, and leave the network in evaluation mode.
+
+    network: one that training takes, with ``squared_error(y, c, x, sigma)``, which is called with each batch.
+    """
+    scalings = [m for m in network.modules() if isinstance(m, Scaling)]
+    momenta = [m.momentum for m in scalings]
+    network.train()
+    with torch.no_grad():
+        for k, batch in enumerate(batches):
+            for m in scalings:
+                m.momentum = 1 / (k + 1)
+            network.squared_error(*batch)
+    for m, momentum in zip(scalings, momenta, strict=True):
+        m.momentum = momentum
+    return network.eval()
