@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from scorevid.weights import load_card
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-ASKED = [Requirement(r) for r in [*PYPROJECT["project"]["dependencies"], *EXTRAS["book"], *EXTRAS["test"]]]
+ASKED = [Requirement(r) for r in [*PYPROJECT["project"]["dependencies"], *chain.from_iterable(EXTRAS.values())]]
 
 
 def constraints():
