@@ -45,13 +45,13 @@ class Start:
         self.c = c.to(dtype).repeat_interleave(n_samples, 0)
         self.shape, self.evaluations = (len(self.c), 1, *c.shape[2:]), 0
         if isinstance(centre, str):
-            mean = self.denoise(0.5 + sigma_0 * self.noise(), self.c, sigma_0)
+            self.mean = self.denoise(0.5 + sigma_0 * self.noise(), self.c, sigma_0)
             self.evaluations = 1
         elif isinstance(centre, Tensor) and centre.ndim:
-            mean = centre.to(self.c).repeat_interleave(n_samples, 0)
+            self.mean = centre.to(self.c).repeat_interleave(n_samples, 0)
         else:
-            mean = 0.5 if centre is None else float(centre)
-        self.y = mean + sigma_0 * self.noise()
+            self.mean = 0.5 if centre is None else float(centre)
+        self.y = self.mean + sigma_0 * self.noise()
 
     def noise(self) -> Tensor:
         """Normal deviates for all B·S samples, (B·S, 1, H, W)."""

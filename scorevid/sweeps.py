@@ -1,0 +1,144 @@
+"""How well a sampler weighs futures, case by case: what chapter 3 measures, and the stored results of its sweep.
+
+``make sweep`` runs the notebooks in ``notebooks/sweeps`` by papermill. They measure samplers, their constants, and the
+network as its training went on, each on the same scenes, and store what they found, with their parameters, in
+``scorevid/results``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorevid import calibration
+from scorevid.peers import Told
+from scorevid.sampling import ascend
+from scorevid.solvers import solve
+from scorevid.starts import Samples
+from scorevid.worlds.futures import Futures
+
+FOLDER = Path(__file__).parent / "results"
+PUBLISHED = {
+    "sigma_0": 1.0,
+    "sigma_L": 0.01,
+    "h_0": 0.01,
+    "beta": 0.01,
+    "centre": None,
+}  # constants of the sampler's earlier public code
+RECOMMENDED = {"method": "multistep", "steps": 12, "beta": 1.0, "sigma": "residual", "sigma_0": 4.0}
+ASCENT = {"sigma_0": 4.0, "sigma_L": 0.01, "h_0": 0.01, "beta": 0.5, "centre": "prediction"}
+SOLVERS: dict[str, list[dict]] = {
+    "multistep, β = 1": [{"method": "multistep", "steps": n, "beta": 1.0} for n in (6, 10, 20, 36)],
+    "multistep, β = ½": [{"method": "multistep", "steps": n, "beta": 0.5} for n in (6, 10, 20, 36)],
+    "Heun": [{"method": "heun", "steps": n} for n in (3, 5, 10, 18)],
+    "Euler": [{"method": "euler", "steps": n} for n in (6, 10, 20, 36)],
+    "ancestral": [{"method": "ancestral", "steps": n} for n in (6, 10, 20, 36)],
+    "churn": [{"method": "churn", "steps": n} for n in (3, 5, 10, 18)],
+}
+CONSTANTS: dict[str, list[float]] = {
+    "beta": [0.1, 0.25, 0.5, 1.0],
+    "h_0": [0.005, 0.01, 0.03, 0.1],
+    "h_max": [0.1, 0.2, 1.0],
+    "sigma_0": [0.5, 1.0, 2.0, 4.0],
+}
+GAINS = [0.0, 0.1, 0.2, 0.3, 0.5]
+
+
+def sample(f: Callable[..., Tensor], c: Tensor, settings: dict, generator: torch.Generator, **common) -> Samples:
+    """Samples by :func:`~scorevid.sampling.ascend`, or, where the settings name a method, by ``solve``.
+
+    A network that is told σ takes it from the schedule. common: ``n_samples``, ``batch_limit``.
+    """
+    if isinstance(f, Told):
+        settings = settings | {"told": True, "sigma": "schedule"}
+    draw = solve if "method" in settings else ascend
+    return draw(f, c, generator=generator, **settings, **common)
+
+
+def measure(samples: Samples, ahead: Futures, seed: int = 0, replicates: int = 2000) -> dict:
+    """How often samples of scenes with two futures chose which: plain numbers, those in threes are value, low and high.
+
+    slope, intercept: of the log odds chosen against the true ones. towards_grey: the intercept where A is the future
+    nearer to mid-grey, a bias of the start. blends: share of samples that are neither future. calibration_error:
+    expected, less what chance adds. rendering_error: grey² a pixel. evaluations: of the denoiser for one sample, on
+    average. converged: share. scenes: their number. bins: scenes in ten groups by probability, mean probability and
+    frequency with Wilson's interval of each. Where no line can be fitted slope, intercept and what follows from them
+    are None. Intervals are of 95 %.
+    """
+    odds = calibration.odds(ahead).numpy()
+    counts = calibration.count(calibration.place(samples.x, ahead))
+    blends, n = int(counts.blends.sum()), samples.steps.numel()
+    low, high = calibration.wilson(blends, n)
+    result = {
+        "slope": None,
+        "intercept": None,
+        "towards_grey": None,
+        "calibration_error": None,
+        "blends": [blends / n, float(low), float(high)],
+        "rendering_error": calibration.rendering_error(samples.x, ahead).mean().item(),
+        "evaluations": samples.evaluations.float().mean().item(),
+        "converged": samples.converged.float().mean().item(),
+        "scenes": len(odds),
+        "bins": bins(odds, counts),
+    }
+    grey_first = nearer_to_grey(ahead).numpy()
+    towards = [np.where(grey_first, *pair) for pair in _both_ways(odds, counts)]
+    try:
+        fit = calibration.fit_logit(odds, counts.first, counts.second, seed=seed, replicates=replicates)
+        grey = calibration.fit_logit(*towards, seed=seed, replicates=replicates)
+        error = calibration.calibration_error(odds, counts.first, counts.second, seed=seed)
+    except ValueError:  # nothing was chosen, or nothing but one side
+        return result
+    return result | {
+        "slope": [fit.slope, *fit.slope_interval],
+        "intercept": [fit.intercept, *fit.intercept_interval],
+        "towards_grey": [grey.intercept, *grey.intercept_interval],
+        "calibration_error": [error.corrected, *error.interval],
+    }
+
+
+def bins(odds: np.ndarray, counts: calibration.Counts, n: int = 10) -> dict[str, list[float]]:
+    """Scenes in n groups by probability: lists of "probability", "frequency", "low" and "high" (Wilson, 95 %).
+
+    odds: (B,) probability of the first future. Samples that chose neither are left out.
+    """
+    groups = np.array_split(np.argsort(odds, kind="stable"), n)
+    first, second = (np.array([k[g].sum() for g in groups]) for k in (counts.first, counts.second))
+    low, high = calibration.wilson(first, first + second)
+    frequency = first / np.maximum(first + second, 1)
+    means = np.array([odds[g].mean() for g in groups])
+    columns = {"probability": means, "frequency": frequency, "low": low, "high": high}
+    return {name: [float(v) for v in column] for name, column in columns.items()}
+
+
+def nearer_to_grey(ahead: Futures) -> Tensor:
+    """Whether the first of a scene's two futures is the one nearer to a frame of mid-grey, (B,) bool."""
+    distance = (ahead.frames - 0.5).square().sum((2, 3))
+    return distance[:, 0] < distance[:, 1]
+
+
+def _both_ways(odds: np.ndarray, counts: calibration.Counts) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Probability, choices of A, choices of B: each as they are, and with A and B exchanged."""
+    return [(odds, 1 - odds), (counts.first, counts.second), (counts.second, counts.first)]
+
+
+def store(name: str, parameters: dict, results: list[dict]) -> Path:
+    """Write the results of a sweep with its parameters; returns the path."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.write_text(json.dumps({"parameters": parameters, "results": results}, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def load(name: str) -> dict:
+    """Parameters and results of a stored sweep. Raises ValueError for a name that is not stored."""
+    path = FOLDER / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json"))) or "none"
+        raise ValueError(f"there is no stored sweep named {name!r}; stored are: {known}")
+    return json.loads(path.read_text())
