@@ -167,12 +167,35 @@ def fit_logit(
     fit = _newton(x, a[None], b[None])[0]
     if np.isnan(fit).any():
         raise ValueError("no finite fit: the odds of all scenes are equal, or separate the choices completely")
-    weight = np.random.default_rng(seed).multinomial(len(p), np.full(len(p), 1 / len(p)), size=replicates)
+    weight = _bootstrap(len(p), replicates, seed)
     fits = _newton(x, weight * a, weight * b)
     good = ~np.isnan(fits).any(1)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(fits[good], [tail, 100 - tail], axis=0) if good.any() else np.full((2, 2), np.nan)
     return LogitFit(*map(float, fit), *((float(low[i]), float(high[i])) for i in (0, 1)), failed=float(1 - good.mean()))
+
+
+def slope_gap(
+    probability, ours: Counts, others: Counts, *, replicates: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """By how much our logit slope is farther from 1 than another's on the same scenes: (gap, low, high).
+
+    probability: (B,). ours, others: counts of the same B scenes, blends left out. The gap is |slope − 1| of ours less
+    that of the others; its percentile interval draws scenes anew for both together. Raises ValueError as
+    :func:`fit_logit` does.
+    """
+    weight = _bootstrap(len(ours.first), replicates, seed)
+    weight = np.concatenate([np.ones_like(weight[:1]), weight])  # the scenes themselves, then drawn anew
+    off = []
+    for counts in (ours, others):
+        p, a, b = _check_counts(probability, counts.first, counts.second)
+        off.append(np.abs(_newton(special.logit(p), weight * a, weight * b)[:, 1] - 1))
+    gap, *again = off[0] - off[1]
+    if not np.isfinite(gap):
+        raise ValueError("no finite fit: the odds of all scenes are equal, or separate the choices completely")
+    again, tail = np.array(again), 50 * (1 - confidence)
+    low, high = np.percentile(again[np.isfinite(again)], [tail, 100 - tail])
+    return float(gap), float(min(low, gap)), float(max(high, gap))
 
 
 @dataclass
@@ -236,6 +259,11 @@ def calibration_error(
         probability=np.array([p[block].mean() for block in blocks]),
         frequency=np.array([(a / n)[block].mean() for block in blocks]),
     )
+
+
+def _bootstrap(n: int, replicates: int, seed: int) -> np.ndarray:
+    """How often each of n scenes is in a sample of n drawn with replacement, (replicates, n)."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
 
 
 def _newton(x: np.ndarray, a: np.ndarray, b: np.ndarray, steps: int = 50) -> np.ndarray:

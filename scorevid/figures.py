@@ -43,7 +43,7 @@ def use_style() -> None:
 
 def frames_row(frames, titles: Sequence[str] | None = None, *, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
     """Frames side by side in grey levels. frames: (n, H, W), clipped to [vmin, vmax] for display."""
-    frames = _array(frames, 3)
+    frames = as_frames(frames, 3)
     return grid(frames[None], column_titles=titles, vmin=vmin, vmax=vmax)
 
 
@@ -57,7 +57,7 @@ def grid(
 ) -> Figure:
     """Frames in rows and columns, in grey levels clipped to [vmin, vmax]. images: (R, C, H, W)."""
     figure, axes = _panels(images, row_titles, column_titles)
-    for row, line in zip(axes, _array(images, 4), strict=True):
+    for row, line in zip(axes, as_frames(images, 4), strict=True):
         for ax, image in zip(row, line, strict=True):
             ax.imshow(image, cmap="gray", vmin=vmin, vmax=vmax)
     return figure
@@ -68,7 +68,7 @@ def signed_grid(images, row_titles: Sequence[str] | None = None, column_titles: 
 
     Each row has one scale, symmetric about zero, given by its colour bar.
     """
-    images = _array(images, 4)
+    images = as_frames(images, 4)
     figure, axes = _panels(images, row_titles, column_titles, extra=0.45)
     for row, line in zip(axes, images, strict=True):
         limit = float(np.abs(line).max()) or 1.0
@@ -120,25 +120,48 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def calibration(probabilities, curves: Mapping[str, tuple]) -> Figure:
-    """Frequency against probability, with the diagonal. curves: label -> (3, P) of frequency, low and high."""
-    p = np.asarray(probabilities, dtype=float)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"probabilities must lie in [0, 1], got {p.tolist()}")
-    figure, ax = plt.subplots(figsize=(4.4, 4.0))
-    ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", zorder=0, label="as often as it should")
-    for k, (label, curve) in enumerate(curves.items()):
-        value, low, high = _curve(label, curve, len(p))
-        bars = np.maximum([value - low, high - value], 0)
-        shift = 0.008 * (k - (len(curves) - 1) / 2)  # so that error bars do not hide one another
-        ax.errorbar(p + shift, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
-    ax.set(xlabel="probability", ylabel="frequency", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    ax.legend()
+def calibration(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
+    """Frequency against probability with the diagonal, panels side by side.
+
+    panels: title -> label -> curve with "probability", "frequency", "low" and "high", (P,) each, as of
+    :func:`scorevid.sweeps.bins`.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels) + 0.6, 3.8), sharey=True, squeeze=False)
+    for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
+        ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", zorder=0, label="as often as it should")
+        for k, (label, curve) in enumerate(curves.items()):
+            p = np.asarray(curve["probability"], dtype=float)
+            if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+                raise ValueError(f"probabilities must lie in [0, 1], got {p.tolist()}")
+            value, low, high = _curve(label, [curve[name] for name in ("frequency", "low", "high")], len(p))
+            bars = np.maximum([value - low, high - value], 0)
+            shift = 0.008 * (k - (len(curves) - 1) / 2)  # so that error bars do not hide one another
+            ax.errorbar(p + shift, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+        ax.set(title=title, xlabel="probability", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes[0, 0].set_ylabel("frequency")
+    axes[0, 0].legend()
     return figure
 
 
+def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> None:
+    """One line with error bars for each group of records. groups: label -> records with numbers ``x`` and values ``y``.
+
+    A value is [value, low, high]; records in which it is None, where no line could be fitted, are left out.
+    """
+    for k, (label, records) in enumerate(groups.items()):
+        points = sorted((record[x], *record[y]) for record in records if record[y] is not None)
+        if points:
+            at, *curve = np.array(points, dtype=float).T
+            value, low, high = _curve(label, curve, len(at))
+            bars = np.maximum([value - low, high - value], 0)
+            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            ax.errorbar(at, value, bars, color=colour, marker=marker, capsize=2, label=label)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+
+
 def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figure, np.ndarray]:
-    rows, columns, height, width = _array(images, 4).shape
+    rows, columns, height, width = as_frames(images, 4).shape
     for name, titles, due in (("row", row_titles, rows), ("column", column_titles, columns)):
         if titles is not None and len(titles) != due:
             raise ValueError(f"{due} {name} titles are due, got {len(titles)}")
@@ -154,13 +177,14 @@ def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figu
     return figure, axes
 
 
-def _array(images, ndim: int) -> np.ndarray:
+def as_frames(images, ndim: int) -> np.ndarray:
+    """Frames as an array: (n, H, W), (R, C, H, W) or (T, R, C, H, W). Raises ValueError for others, and for NaN."""
     if isinstance(images, torch.Tensor):
         images = images.detach().cpu()
         images = images.float() if images.dtype == torch.bfloat16 else images  # which NumPy does not know
     images = np.asarray(images)
     if images.ndim != ndim or 0 in images.shape:
-        due = "(n, H, W)" if ndim == 3 else "(R, C, H, W)"
+        due = {3: "(n, H, W)", 4: "(R, C, H, W)", 5: "(T, R, C, H, W)"}[ndim]
         raise ValueError(f"frames must be {due}, got {images.shape}")
     if not np.issubdtype(images.dtype, np.floating) or not np.isfinite(images).all():
         raise ValueError(f"frames must be finite floating-point numbers, got {images.dtype}")

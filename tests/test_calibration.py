@@ -9,6 +9,7 @@ from scipy import optimize, special, stats
 
 from scorevid.calibration import (
     BLEND,
+    Counts,
     calibration_error,
     choose,
     classify,
@@ -17,6 +18,7 @@ from scorevid.calibration import (
     odds,
     place,
     rendering_error,
+    slope_gap,
     tally,
     wilson,
 )
@@ -296,3 +298,20 @@ def test_calibration_error_refuses_bad_input():
     ):
         with pytest.raises(ValueError, match=message):
             calibration_error(*wrong[:3], bins=wrong[3])
+
+
+def test_the_gap_of_two_slopes_is_that_of_their_distances_from_one():
+    random = np.random.default_rng(0)
+    p = np.linspace(0.05, 0.95, 300)
+
+    def chosen(slope):
+        first = random.binomial(20, 1 / (1 + (1 / p - 1) ** slope))
+        return Counts(first, 20 - first, np.zeros_like(first))
+
+    good, sure, unsure = chosen(1.0), chosen(1.5), chosen(0.5)
+    gap, low, high = slope_gap(p, good, sure)
+    assert low < gap < high < 0 and gap == pytest.approx(-0.5, abs=0.1)
+    back = slope_gap(p, sure, good)
+    assert back[0] == pytest.approx(-gap) and back[1] == pytest.approx(-high) and back[2] == pytest.approx(-low)
+    gap, low, high = slope_gap(p, sure, unsure)
+    assert low < 0 < high

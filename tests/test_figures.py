@@ -64,8 +64,20 @@ def test_error_curves_have_a_marker_each_and_bars():
 
 
 def test_calibration_shows_the_diagonal():
-    figure = figures.calibration([0.1, 0.9], {"f": ([0.2, 0.8], [0.1, 0.7], [0.3, 0.9])})
-    np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[0, 0], [1, 1]])
+    curve = {"probability": [0.1, 0.9], "frequency": [0.2, 0.8], "low": [0.1, 0.7], "high": [0.3, 0.9]}
+    figure = figures.calibration({"ours": {"f": curve}, "theirs": {"f": curve}})
+    for ax, title in zip(figure.axes, ("ours", "theirs"), strict=True):
+        assert ax.get_title() == title
+        np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0, 0], [1, 1]])
+        np.testing.assert_allclose(ax.lines[1].get_xydata(), [[0.1, 0.2], [0.9, 0.8]])
+
+
+def test_lines_are_sorted_and_leave_out_what_was_not_measured():
+    records = [{"cost": 9, "slope": [1, 0.5, 2]}, {"cost": 3, "slope": [2, 1, 3]}, {"cost": 5, "slope": None}]
+    ax = plt.figure().subplots()
+    figures.lines(ax, {"a": records, "none": records[2:]}, "cost", "slope")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[3, 2], [9, 1]])
+    assert ax.get_legend_handles_labels()[1] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +91,7 @@ def test_calibration_shows_the_diagonal():
         (lambda: figures.error_curves([0.0, 1.0], {"a": np.ones((3, 2))}), "must be positive"),
         (lambda: figures.error_curves([0.1, 1.0], {"a": np.full((3, 2), np.nan)}), "low <= value <= high"),
         (lambda: figures.error_curves([0.1, 1.0], {"a": np.array([[1, 1], [2, 2], [0, 0]])}), "low <= value <= high"),
-        (lambda: figures.calibration([0.1, 1.5], {"a": np.ones((3, 2))}), r"in \[0, 1\]"),
+        (lambda: figures.calibration({"a": {"f": {"probability": [0.1, 1.5]}}}), r"in \[0, 1\]"),
         (lambda: figures.frames_row(np.full((2, 8, 8), 200, np.uint8)), "floating-point"),
         (lambda: figures.frames_row(torch.full((2, 8, 8), 200, dtype=torch.uint8)), "floating-point"),
         (lambda: figures.signed_grid(torch.full((1, 1, 8, 8), np.nan)), "finite"),
