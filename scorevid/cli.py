@@ -57,9 +57,10 @@ class Train:
             torch.set_num_threads(self.threads)
         device = best_device(self.device)
         if self.resume:
-            trainer = open_run(self.out, device, **{k.name: getattr(self.settings, k.name) for k in fields(Settings)})
-            if (self.world, self.network) != (trainer.world, Network.of(trainer.network.config)):
-                raise ValueError(f"the run in {self.out} goes on with its own world and network, not with other ones")
+            settings = {k.name: getattr(self.settings, k.name) for k in fields(Settings)}
+            trainer = open_run(self.out, device, world=self.world, **settings)
+            if self.network != Network.of(trainer.network.config):
+                raise ValueError(f"the run in {self.out} goes on with its own network, not with another one")
         else:
             torch.manual_seed(self.settings.seed)
             network = Denoiser(self.world.memory, **asdict(self.network))

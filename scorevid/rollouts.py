@@ -80,7 +80,7 @@ def hidden_scenes(world: Leaves, n: int, generator: torch.Generator, frames: int
     check_count("frames", frames)
     if frames < 2:
         raise ValueError("a disk comes out at time 1 or later: frames must be at least 2")
-    world = replace(world, n_disks=2, meeting=0.0)
+    world = replace(world, n_disks=2, fewest=None, meeting=0.0)
     found: list[Scene] = []
     missing = n
     for _ in range(200):

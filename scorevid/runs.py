@@ -27,15 +27,18 @@ def read_run(folder: Path | str) -> tuple[Settings, object, dict]:
     return settings, make_world(kept["world"]), kept["config"]
 
 
-def open_run(folder: Path | str, device: torch.device | str = "cpu", **changes) -> Trainer:
+def open_run(folder: Path | str, device: torch.device | str = "cpu", *, world=None, **changes) -> Trainer:
     """The trainer of a run as its checkpoint left it: world, network and settings are the run's own.
 
-    changes: fields of :class:`~scorevid.training.Settings` to replace from here on, such as ``steps``, a new length of
-    the whole run, over which the learning rate then falls. Raises ValueError where there is no checkpoint, and for
-    another optimiser, whose state the checkpoint does not hold.
+    world: another one to go on with, of the same kind, frame size and memory. changes: fields of
+    :class:`~scorevid.training.Settings` to replace from here on, such as ``steps``, a new length of the whole run, over
+    which the learning rate then falls. Raises ValueError where there is no checkpoint, for a world that does not fit,
+    and for another optimiser, whose state the checkpoint does not hold.
     """
-    settings, world, config = read_run(folder)
-    settings = replace(settings, **changes)
+    settings, own, config = read_run(folder)
+    settings, world = replace(settings, **changes), own if world is None else world
+    if (type(world), world.size, world.memory) != (type(own), own.size, own.memory):
+        raise ValueError(f"the run in {folder} goes on with frames and a memory like those of {own}, not with {world}")
     return Trainer(build_network(config), world, settings, folder, device=device, resume=True)
 
 

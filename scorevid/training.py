@@ -235,8 +235,11 @@ class Trainer:
         self.images, self.changes, self.made_on = kept["images"], kept["changes"], kept["made_on"]
         self.settled, self.settled_at = kept["settled"], kept["settled_at"]
         before["noise"] = asdict(NoisePrior(**before["noise"]))  # fields that are newer than the checkpoint
-        if any(before.get(k) != now[k] for k in set(now) - NOT_ABOUT_THE_RESULT):
-            changed = {k: v for k, v in before.items() if v != now.get(k) and k not in NOT_ABOUT_THE_RESULT}
+        changed = {k: before.get(k) for k in now if before.get(k) != now[k] and k not in NOT_ABOUT_THE_RESULT}
+        world = asdict(self.world)
+        other = {k: kept["world"].get(k) for k in world if kept["world"].get(k) != world[k]}
+        changed |= {"world": other} if other else {}
+        if changed:
             self.changes.append({"until_step": self.step} | changed)
 
     def _update(self) -> None:

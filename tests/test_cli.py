@@ -34,10 +34,25 @@ def test_what_is_given_on_resume_replaces_the_runs_own_and_nothing_else(tmp_path
     run = str(tmp_path / "run")
     main(["train", *TINY, "--network.widths", "4", "--noise.sigma-max", "3", "--noise.law", "uniform", "--out", run])
     # a default that is given counts, and one that is not does not
-    main(["train", "--resume", "--steps", "40", "--batch", "48", "--noise.law", "log-uniform", "--out", run])
+    main(
+        [
+            "train",
+            "--resume",
+            "--steps",
+            "40",
+            "--batch",
+            "48",
+            "--noise.law",
+            "log-uniform",
+            "--out",
+            run,
+            "--world.meeting",
+            "0.9",
+        ]
+    )
     settings, world, _ = read_run(run)
     assert (settings.batch, settings.warmup, settings.noise.sigma_max, settings.noise.law) == (48, 5, 3, "log-uniform")
-    assert (world.size, world.n_disks) == (16, 2)
+    assert (world.size, world.n_disks, world.meeting) == (16, 2, 0.9)
 
 
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
@@ -47,7 +62,7 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
         (["train", *TINY, "--network.widths", "4", "--out", run], "exists: resume it"),
         (["train", "--resume", "--out", str(tmp_path / "nowhere")], "no run to continue"),
         (["train", "--no-compile", "--out", str(tmp_path / "other")], "say how long to train"),
-        (["train", "--resume", "--out", run, "--network.widths", "8"], "goes on with its own world and network"),
+        (["train", "--resume", "--out", run, "--network.widths", "8"], "goes on with its own network"),
         (["train-gaussian", "--resume", "--out", run], "is one of Leaves, not of Gaussian"),
         (["train", "--resume", "--out", run, "--optimiser", "adam"], "made with muon and cannot go on with adam"),
         (["train", "--device", "gpu", "--out", str(tmp_path / "other")], "the device 'gpu' cannot be used here"),

@@ -72,6 +72,23 @@ def test_a_coin_for_kappa_zero():
     assert (drawn.depth[:, 0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.012)
 
 
+def test_scenes_have_any_number_of_disks_from_the_fewest_to_the_most():
+    world = Leaves(n_disks=3, fewest=1, meeting=0.0)
+    scenes = world.scenes(3000, generator())
+    present = (scenes.position.abs() < 100).all(2)
+    assert torch.equal(present.sum(1).sort().values, present.sum(1).sort().values.clamp(1, 3)) and present[:, 0].all()
+    for number in (1, 2, 3):
+        assert (present.sum(1) == number).float().mean().item() == pytest.approx(1 / 3, abs=0.035)
+    alone = scenes[present.sum(1) == 1]
+    only = alone.replace(**{k: getattr(alone, k)[:, :1] for k in ("position", "velocity", "radius", "grey", "depth")})
+    torch.testing.assert_close(alone.video(), only.video())
+
+
+def test_meetings_of_a_world_of_few_disks_keep_both():
+    scenes = Leaves(n_disks=2, fewest=1, meeting=1.0).scenes(200, generator())
+    assert (scenes.position.abs() < 100).all()
+
+
 def test_disks_meet_first_in_the_next_frame():
     world = Leaves(n_disks=2)
     meeting = world.meetings(500, generator())
@@ -180,6 +197,9 @@ def test_odds_out_of_reach_are_refused():
     [
         {"size": 0},
         {"n_disks": 2.5},
+        {"fewest": 0},
+        {"fewest": 4},
+        {"fewest": 1.5},
         {"memory": 0},
         {"radius": (5.0, 3.0)},
         {"grey": (0.0, 2.0)},

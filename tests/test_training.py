@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from scorevid.optimisers import learning_rate
 from scorevid.runs import open_run
 from scorevid.scaling import Scaling, estimate_statistics
 from scorevid.training import Settings, Trainer, generator_for, noisy_batch
+from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
 
 SMALL = Leaves(size=16, n_disks=2, memory=1, radius=(2.0, 3.0))
@@ -134,6 +136,18 @@ def test_changed_settings_count_from_then_on_and_are_noted(tmp_path):
     assert changed.changes == [{"until_step": 20, "steps": 20, "lr_muon": 0.02}]
     changed.save()
     assert open_run(tmp_path).changes == changed.changes
+
+
+def test_another_world_of_the_same_frames_is_noted(tmp_path):
+    trainer(tmp_path, steps=20).run(progress=False)
+    changed = open_run(tmp_path, world=replace(SMALL, meeting=0.9, kappa=2.0))
+    assert changed.changes == [{"until_step": 20, "world": {"meeting": SMALL.meeting, "kappa": SMALL.kappa}}]
+    changed.save()
+    again = open_run(tmp_path)
+    assert again.world == changed.world and again.changes == changed.changes
+    for other in (replace(SMALL, size=24), replace(SMALL, memory=2), Gaussian(size=16, memory=1)):
+        with pytest.raises(ValueError, match="frames and a memory"):
+            open_run(tmp_path, world=other)
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):

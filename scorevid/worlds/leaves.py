@@ -131,7 +131,8 @@ class Leaves:
     """
 
     size: int = 32  # frames are size x size pixels
-    n_disks: int = 3  # disks in a scene
+    n_disks: int = 3  # disks in a scene, the most if fewest is set
+    fewest: int | None = None  # least number of disks, up to n_disks; None: always n_disks
     memory: int = 2  # M, past frames
     kappa: float = 4.0  # depth exponent: 4 makes a disk of twice the radius nearer 16 times out of 17, 0 is a coin
     radius: tuple[float, float] = (3.0, 7.0)  # least and most, in pixels
@@ -145,6 +146,8 @@ class Leaves:
         for name in ("size", "n_disks", "memory"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a positive integer, got {getattr(self, name)!r}")
+        if self.fewest is not None and not (isinstance(self.fewest, int) and 1 <= self.fewest <= self.n_disks):
+            raise ValueError(f"fewest must lie in 1 to n_disks = {self.n_disks}, got {self.fewest!r}")
         for name, least in (("radius", 0.5), ("grey", 0.0), ("speed", 0.0)):
             low, high = getattr(self, name)
             if not least <= low <= high < math.inf:
@@ -164,8 +167,15 @@ class Leaves:
         return video[:, :-1], video[:, -1:]
 
     def scenes(self, batch: int, generator: torch.Generator) -> Scene:
-        """Random scenes, a share ``meeting`` of which has an undecided first touch of disks 0 and 1."""
+        """Random scenes, a share ``meeting`` of which has an undecided first touch of disks 0 and 1.
+
+        A disk that a scene lacks, where ``fewest`` is set, lies far outside of the frame.
+        """
         scene = self._anywhere(batch, generator)
+        if self.fewest is not None:
+            count = torch.randint(self.fewest, self.n_disks + 1, (batch,), generator=generator, device=generator.device)
+            absent = torch.arange(self.n_disks, device=generator.device) >= count[:, None]
+            scene.position.masked_fill_(absent[..., None], -1e3)  # far outside of the frame, and it stays there
         if self.n_disks < 2 or self.meeting == 0:
             return scene
         meets = _uniform(generator, batch, 0, 1) < self.meeting

@@ -43,11 +43,11 @@ def undecided_meetings(
     """n scenes of two disks that meet in the next frame, with exactly two futures, for exact comparisons.
 
     odds: (n,) probability of the first future, in which disk 0 is in front; drawn as in the world if not given.
-    least_distance: least ‖x_A − x_B‖, in grey units. The world's other parameters are kept, but for n_disks = 2.
+    least_distance: least ‖x_A − x_B‖, in grey units. The world's other parameters are kept, but for two disks.
 
     Draws and rejects until all are found. Raises ValueError where too few draws give such a scene.
     """
-    world = replace(world, n_disks=2)
+    world = replace(world, n_disks=2, fewest=None)
     if odds is not None:
         odds = torch.as_tensor(odds, dtype=torch.float32, device=generator.device)
         if odds.shape != (n,):
