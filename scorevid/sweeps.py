@@ -122,6 +122,14 @@ def nearer_to_grey(ahead: Futures) -> Tensor:
     return distance[:, 0] < distance[:, 1]
 
 
+def distance_from_one(slope: list[float] | None) -> list[float] | None:
+    """|slope − 1| with its interval, from a slope with its own: value, low, high; None of none."""
+    if slope is None:
+        return None
+    value, *ends = (abs(v - 1) for v in slope)
+    return [value, 0.0 if slope[1] <= 1 <= slope[2] else min(ends), max(ends)]
+
+
 def _both_ways(odds: np.ndarray, counts: calibration.Counts) -> list[tuple[np.ndarray, np.ndarray]]:
     """Probability, choices of A, choices of B: each as they are, and with A and B exchanged."""
     return [(odds, 1 - odds), (counts.first, counts.second), (counts.second, counts.first)]

@@ -68,6 +68,15 @@ def test_bins_hold_all_that_chose():
     assert found["low"] == pytest.approx([low] * 5) and found["high"] == pytest.approx([high] * 5)
 
 
+@pytest.mark.parametrize(
+    ("slope", "distance"),
+    [([1.5, 1.25, 2.0], [0.5, 0.25, 1.0]), ([0.75, 0.5, 1.25], [0.25, 0, 0.5]), ([0.5, 0.25, 0.75], [0.5, 0.25, 0.75])],
+)
+def test_how_far_a_slope_is_from_one(slope, distance):
+    assert sweeps.distance_from_one(slope) == distance
+    assert sweeps.distance_from_one(None) is None
+
+
 def test_sampling_takes_the_sampler_that_the_settings_name():
     x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     c = x.expand(-1, 2, -1, -1)
