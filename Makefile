@@ -58,9 +58,12 @@ peers: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
 	  --minutes 5 --only regression
 
-# the large comparison of samplers behind chapter 3; its parameters and results are stored; half an hour
+# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; half an hour.
+# SWEEP="-p n_scenes 50 -p folder /tmp/trial" makes it a small one elsewhere
 sweep: $(STAMP)
-	$(BIN)/python -m papermill notebooks/sweeps/solvers.ipynb notebooks/sweeps/solvers.ipynb --cwd notebooks/sweeps
+	mkdir -p _sweeps
+	for name in training solvers constants; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
+	  _sweeps/$$name.ipynb --cwd notebooks/sweeps $(SWEEP) || exit; done
 
 bench: $(STAMP)
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
@@ -70,7 +73,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf _build dist
+	rm -rf _build _sweeps dist
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+collect_ignore = ["sweeps"]  # no chapters, half an hour each
+
 
 def pytest_configure(config):
     if getattr(config.option, "nbval", False) and not config.option.nbval_sanitize_with:

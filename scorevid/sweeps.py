@@ -135,10 +135,11 @@ def _both_ways(odds: np.ndarray, counts: calibration.Counts) -> list[tuple[np.nd
     return [(odds, 1 - odds), (counts.first, counts.second), (counts.second, counts.first)]
 
 
-def store(name: str, parameters: dict, results: list[dict]) -> Path:
-    """Write the results of a sweep with its parameters; returns the path."""
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.json"
+def store(name: str, parameters: dict, results: list[dict], folder: Path | str = "") -> Path:
+    """Write the results of a sweep with its parameters, into the package's own folder unless told; returns the path."""
+    folder = Path(folder) if str(folder) else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps({"parameters": parameters, "results": results}, indent=1, ensure_ascii=False) + "\n")
     return path
 

@@ -7,6 +7,7 @@ import torch
 from scorevid import calibration, sweeps
 from scorevid.peers import Told
 from scorevid.starts import Samples
+from scorevid.weights import load_card
 from scorevid.worlds.futures import Futures
 
 
@@ -109,3 +110,18 @@ def test_results_are_stored_with_their_parameters(tmp_path, monkeypatch):
     assert sweeps.load("some") == {"parameters": {"seed": 1}, "results": results}
     with pytest.raises(ValueError, match="no stored sweep named 'other'; stored are: some"):
         sweeps.load("other")
+
+
+def test_what_is_stored_is_about_the_weights_as_published():
+    for name in ("solvers", "constants"):
+        parameters = sweeps.load(name)["parameters"]
+        card = load_card(parameters["weights"])
+        assert (parameters["sha256"], parameters["images"]) == (card["sha256"], card["training"]["images"]), name
+    history = sweeps.load("training")
+    assert history["results"][-1]["sha256"] == load_card(history["parameters"]["weights"])["sha256"]
+
+
+def test_what_is_stored_has_enough_scenes_to_speak_of():
+    """A trial with a few scenes, kept by mistake, would draw figures all the same."""
+    for name, least in (("solvers", 500), ("constants", 400), ("training", 1000)):
+        assert sweeps.load(name)["parameters"]["n_scenes"] >= least, name
