@@ -8,12 +8,8 @@ For a scene with two futures :math:`x_A, x_B` (the first and second of its
 1 for A, 0 for B; u > ¾ counts as A, u < ¼ as B, between is a blend. What is left orthogonal to :math:`x_A - x_B` is
 the error of rendering, and reported apart: measured by its distance to the futures, a small blur of every edge would
 drown the choice. With more futures, the one is chosen that counts as chosen against each of the others (:func:`choose`).
-Over scenes of various odds,
-
-.. math:: \mathrm{logit}\, P(\text{A chosen}) = a + b\, \mathrm{logit}\, w_A
-
-is fitted by maximum likelihood to the samples that chose; ideal are a = 0 and b = 1. b > 1: too sure, b < 1: not sure
-enough, a ≠ 0: a bias towards A. The expected calibration error (:func:`calibration_error`) assumes no such line.
+Over scenes of various odds, :mod:`scorevid.logit` fits a line to the log odds of the choices; the expected calibration
+error (:func:`calibration_error`) assumes no such line.
 Whether the samples could have come from the true law at all is a question for :mod:`scorevid.scoring`.
 """
 
@@ -23,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import stats
 from torch import Tensor
 
 from scorevid.worlds.futures import Futures
@@ -114,6 +110,13 @@ class Counts:
         return float(self.blends.sum() / (self.first + self.second + self.blends).sum())
 
 
+def blend_share(u: Tensor) -> tuple[float, float, float]:
+    """Share of blends among all samples, from u (B, S), with Wilson's interval for these scenes: (share, low, high)."""
+    blends = classify(u) == BLEND
+    low, high = wilson(int(blends.sum()), blends.numel())
+    return blends.double().mean().item(), float(low), float(high)
+
+
 def count(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Counts:
     """Choices of each scene from u (B, S)."""
     choice = classify(u, upper, lower).cpu().numpy()
@@ -131,71 +134,6 @@ def wilson(successes, trials, confidence: float = 0.95) -> tuple[np.ndarray, np.
         otypes=[float, float],
     )
     return interval(_integers(successes), _integers(trials))
-
-
-@dataclass
-class LogitFit:
-    """logit(frequency) = intercept + slope · logit(probability), with bootstrap intervals over scenes.
-
-    Both intervals are (lower, upper) at the wanted confidence. failed: share of bootstrap replicates without a fit
-    (all choices separated by the odds), left out of the intervals; the intervals mean little if it is not small.
-    """
-
-    intercept: float
-    slope: float
-    intercept_interval: tuple[float, float]
-    slope_interval: tuple[float, float]
-    failed: float
-
-
-def fit_logit(
-    probability, first, second, *, replicates: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> LogitFit:
-    """Binomial logistic regression of choices on the logit of the true probability, blends left out.
-
-    probability: w_A of each scene, (B,), in (0, 1). first, second: how often A and B were chosen, (B,). Newton's method;
-    percentile intervals from ``replicates`` bootstrap samples of whole scenes, so that samples of one scene may be
-    as alike as they like.
-
-    Raises ValueError for input out of range, and where no finite fit exists: all scenes of equal odds, or choices
-    that the odds separate completely.
-    """
-    p, a, b = _check_counts(probability, first, second)
-    if not ((p > 0) & (p < 1)).all():
-        raise ValueError("probabilities must lie in (0, 1)")
-    x = special.logit(p)
-    fit = _newton(x, a[None], b[None])[0]
-    if np.isnan(fit).any():
-        raise ValueError("no finite fit: the odds of all scenes are equal, or separate the choices completely")
-    weight = _bootstrap(len(p), replicates, seed)
-    fits = _newton(x, weight * a, weight * b)
-    good = ~np.isnan(fits).any(1)
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(fits[good], [tail, 100 - tail], axis=0) if good.any() else np.full((2, 2), np.nan)
-    return LogitFit(*map(float, fit), *((float(low[i]), float(high[i])) for i in (0, 1)), failed=float(1 - good.mean()))
-
-
-def slope_gap(
-    probability, ours: Counts, others: Counts, *, replicates: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> tuple[float, float, float]:
-    """By how much our logit slope is farther from 1 than another's on the same scenes: (gap, low, high).
-
-    probability: (B,). ours, others: counts of the same B scenes, blends left out. The gap is |slope − 1| of ours less
-    that of the others; its percentile interval draws scenes anew for both together. Raises ValueError as
-    :func:`fit_logit` does.
-    """
-    weight = _bootstrap(len(ours.first), replicates, seed)
-    weight = np.concatenate([np.ones_like(weight[:1]), weight])  # the scenes themselves, then drawn anew
-    off = []
-    for counts in (ours, others):
-        p, a, b = _check_counts(probability, counts.first, counts.second)
-        off.append(np.abs(_newton(special.logit(p), weight * a, weight * b)[:, 1] - 1))
-    gap, *again = off[0] - off[1]
-    if not np.isfinite(gap):
-        raise ValueError("no finite fit: the odds of all scenes are equal, or separate the choices completely")
-    again, tail = np.array(again), 50 * (1 - confidence)
-    low, high = np.percentile(again[np.isfinite(again)], [tail, 100 - tail])
-    return float(gap), float(min(low, gap)), float(max(high, gap))
 
 
 @dataclass
@@ -228,10 +166,10 @@ def calibration_error(
     is no error, and next to nothing where it is large. The interval is the bootstrap's (scenes drawn within bins, the
     spread put around the value) with chance taken out of its ends: it reaches zero where chance explains the value.
 
-    probability in [0, 1], first, second: as in :func:`fit_logit`; scenes without a choice are left out. Raises
+    probability in [0, 1], first, second: as in :func:`~scorevid.logit.fit_logit`; scenes without a choice are left out. Raises
     ValueError for input out of range and fewer than two scenes a bin.
     """
-    p, a, b = _check_counts(probability, first, second)
+    p, a, b = check_counts(probability, first, second)
     order = p.argsort(kind="stable")
     order = order[(a + b)[order] > 0]
     p, a, n = p[order], a[order], (a + b)[order]
@@ -261,32 +199,6 @@ def calibration_error(
     )
 
 
-def _bootstrap(n: int, replicates: int, seed: int) -> np.ndarray:
-    """How often each of n scenes is in a sample of n drawn with replacement, (replicates, n)."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
-
-
-def _newton(x: np.ndarray, a: np.ndarray, b: np.ndarray, steps: int = 50) -> np.ndarray:
-    """Maximum-likelihood (intercept, slope) for R sets of counts a, b (R, B) at logits x (B,); NaN without a maximum."""
-    design = np.stack([np.ones_like(x), x], 1)
-    theta = np.zeros((len(a), 2))
-    theta[:, 1] = 1.0
-    for _ in range(steps):
-        q = special.expit(theta @ design.T)
-        gradient = (a - (a + b) * q) @ design
-        hessian = np.einsum("rb,bi,bj->rij", (a + b) * q * (1 - q), design, design)
-        determinant = hessian[:, 0, 0] * hessian[:, 1, 1] - hessian[:, 0, 1] ** 2
-        lost = ~(determinant > 1e-10 * (hessian[:, 0, 0] + hessian[:, 1, 1]) ** 2)
-        hessian[lost] = np.eye(2)
-        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
-        step[lost] = np.nan
-        theta += np.clip(step, -2, 2)  # a full step may overshoot far from the maximum
-        if not (np.abs(step) > 1e-10).any():
-            break
-    theta[~(np.abs(step) <= 1e-6).all(1)] = np.nan
-    return theta
-
-
 def _pair(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     """x_B and x_A − x_B, (B, 1, H, W), of the two possible futures."""
     _check_frames(x_hat, futures)
@@ -310,7 +222,8 @@ def _possible(futures: Futures) -> Tensor:
     return (futures.probabilities > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :2]
 
 
-def _check_counts(probability, first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def check_counts(probability, first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three as floats, (B,) each. Raises ValueError for shapes, probabilities or counts that are none."""
     p, a, b = (np.asarray(v, dtype=float) for v in (probability, first, second))
     if not (p.ndim == 1 and p.shape == a.shape == b.shape and len(p) > 1):
         raise ValueError(f"probability, first and second must be (B,) with B > 1, got {p.shape}, {a.shape}, {b.shape}")

@@ -13,8 +13,10 @@ kind        c_in                c_skip                 c_out                 lev
 The first is that of Karras et al. (2022). The second is conditional flow matching on the straight path
 :math:`x_t = t x + (1 - t) z` (Lipman et al. 2023; Liu et al. 2023) in the same words: :math:`t = 1 / (1 + \sigma)`,
 :math:`x_t = t y`, and F estimates the velocity :math:`x - z`. Both are trained by the squared error of F itself, that is
-:math:`\| D - x \|^2 / c_{out}^2`. The levels are drawn from the noise prior of the blind network, so that nothing but the
-parameterisation is different; each method's own habits about which levels to draw are left out.
+:math:`\| D - x \|^2 / c_{out}^2`. The levels are drawn from the noise prior of the blind network; each method's own
+habits about which levels to draw are left out. What is different is all that the parameterisation brings along: being
+told σ, the skip from y, and the weight 1 / c_out², by which small levels count for much more than in the blind
+network's plain squared error of x.
 
 F gets the level as a constant image and another constant image of ones, and has biases: with σ told, nothing asks for
 homogeneity.
@@ -60,7 +62,11 @@ class Told(nn.Module):
         }
 
     def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> Tensor:
-        """y (B, 1, H, W), c (B, M, H, W) in grey levels, sigma a number or (B,); returns (B, 1, H, W)."""
+        """y (B, 1, H, W), c (B, M, H, W) in grey levels, sigma a number or (B,); returns (B, 1, H, W).
+
+        Raises ValueError for shapes and types that do not fit, and levels that are not positive.
+        """
+        self._check(y, c, sigma)
         y, c, sigma = self._scaled(y, c, sigma)
         skip, out = self._coefficients(sigma)[1:3]
         return 0.5 + self.spread * (skip * y + out * self._output(y, c, sigma))
@@ -75,6 +81,15 @@ class Told(nn.Module):
         _, skip, out, _ = self._coefficients(sigma)
         target = ((x - 0.5) / self.spread - skip * y) / out
         return (self._output(y, c, sigma) - target).square().mean()
+
+    def _check(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> None:
+        due = (len(y), self.memory, *y.shape[2:])
+        if y.ndim != 4 or y.shape[1] != 1 or c.shape != due or not (y.is_floating_point() and c.is_floating_point()):
+            came = f"y {tuple(y.shape)} of {y.dtype}, c {tuple(c.shape)} of {c.dtype}"
+            raise ValueError(f"floating-point y (B, 1, H, W) and c (B, {self.memory}, H, W) are due, got {came}")
+        level = torch.as_tensor(sigma)
+        if not ((level > 0) & level.isfinite()).all():
+            raise ValueError(f"sigma must be positive and finite, got {sigma}")
 
     def _scaled(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         sigma = torch.as_tensor(sigma, dtype=y.dtype, device=y.device)

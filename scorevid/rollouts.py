@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from scorevid import sweeps
 from scorevid.starts import check_count
-from scorevid.worlds.leaves import Leaves, Scene, covers, visible
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.scenes import Scene, covers, visible
 
 KEPT, CHANGED, DROPPED = 0, 1, 2  # fates of a disk
 FATES = ("kept", "changed", "dropped")  # their names

@@ -12,8 +12,9 @@ solver is a step from σ to σ' on a fixed ladder of levels, :func:`ladder`:
     the line above (DDIM with no noise; Song et al. 2021). The ascent's step with β = 1 and h = 1 − r.
 ``heun``
     the same for D linear in log σ between its values at the two ends of a step of length H = ln(σ/σ'):
-    :math:`y' = r y + (1 - r) D + \big(1 - \tfrac{1 - r}{H}\big) (D' - D)`, with D' evaluated where Euler's step ends (the
-    predictor and corrector of Karras et al. 2022, algorithm 1, in log σ).
+    :math:`y' = r y + (1 - r) D + \big(1 - \tfrac{1 - r}{H}\big) (D' - D)`, with D' evaluated where Euler's step ends.
+    Predictor and corrector as in Karras et al. (2022, algorithm 1), but integrated exactly in log σ where theirs
+    averages slopes in σ.
 ``ancestral``
     :math:`y' = D + r^2 (y - D) + \sigma' \sqrt{1 - r^2}\, z`, the exact posterior of the noise, given D (DDPM; Ho et
     al. 2020, for noise that explodes).
@@ -30,7 +31,8 @@ solver is a step from σ to σ' on a fixed ladder of levels, :func:`ladder`:
               H = \ln \frac{\sigma}{\sigma'}, \quad H_{n-1} = \ln \frac{\sigma_{n-1}}{\sigma_n} .
 
     For D linear in log σ, the coefficient makes the step exact (the integral of :math:`e^{-(H - s)/\beta} / \beta` against
-    D + s D'). β = 1 is the DPM-Solver++(2M) of Lu et al. (2022), β = ½ its stochastic variant.
+    D + s D'). β = 1 agrees to second order with the DPM-Solver++(2M) of Lu et al. (2022), β = ½ with its stochastic
+    variant; the weight here is the exact one.
 
 A network that heeds y too little, and the past with its odds too much, can be helped on its way: with ``gain`` g its
 estimate is drawn away from m, what it answers before it has seen any evidence,
@@ -120,6 +122,8 @@ def solve(
         raise ValueError(f"churn must be finite and not negative, got {churn}")
     if not 0 <= gain < math.inf or (gain and not isinstance(centre, str)):
         raise ValueError(f"gain must be finite, not negative, and of a start from the prediction, got {gain}")
+    if not gain_above >= 0:
+        raise ValueError(f"gain_above must be a noise level, got {gain_above}")
     levels = ladder(steps, sigma_0, sigma_L, rho).tolist()
     start = Start(f, c, n_samples, sigma_0, centre, generator, batch_limit, told)
     path = _Path(start, beta, churn, gain, gain_above)
@@ -134,7 +138,9 @@ def solve(
             callback(t, y, d, at)
         if target is None:
             break
-        ratio = (target / at).clamp(LEAST_RATIO, MOST_RATIO)
+        ratio = torch.full_like(at, target / level)
+        if sigma == "residual":
+            ratio = (target / at).clamp(LEAST_RATIO, MOST_RATIO)
         y = _STEPS[method](path, y, estimate, at, ratio[:, None, None, None], target)
         evaluations += 2 if method in ("heun", "churn") else 1
     count = torch.full((len(y),), steps, device=y.device)

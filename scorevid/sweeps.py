@@ -8,14 +8,15 @@ network as its training went on, each on the same scenes, and store what they fo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid import calibration
+from scorevid import calibration, logit
 from scorevid.peers import Told
 from scorevid.sampling import ascend
 from scorevid.solvers import solve
@@ -33,6 +34,9 @@ PUBLISHED = {
 RECOMMENDED = {"method": "multistep", "steps": 12, "beta": 1.0, "sigma": "residual", "sigma_0": 4.0}
 ASCENT = {"sigma_0": 4.0, "sigma_L": 0.01, "h_0": 0.01, "beta": 0.5, "centre": "prediction"}
 SOLVERS: dict[str, list[dict]] = {
+    "multistep, β = 1, σ from the residual": [
+        {"method": "multistep", "steps": n, "beta": 1.0, "sigma": "residual"} for n in (6, 12, 20, 36)
+    ],
     "multistep, β = 1": [{"method": "multistep", "steps": n, "beta": 1.0} for n in (6, 10, 20, 36)],
     "multistep, β = ½": [{"method": "multistep", "steps": n, "beta": 0.5} for n in (6, 10, 20, 36)],
     "Heun": [{"method": "heun", "steps": n} for n in (3, 5, 10, 18)],
@@ -67,39 +71,37 @@ def measure(samples: Samples, ahead: Futures, seed: int = 0, replicates: int = 2
     nearer to mid-grey, a bias of the start. blends: share of samples that are neither future. calibration_error:
     expected, less what chance adds. rendering_error: grey² a pixel. evaluations: of the denoiser for one sample, on
     average. converged: share. scenes: their number. bins: scenes in ten groups by probability, mean probability and
-    frequency with Wilson's interval of each. Where no line can be fitted slope, intercept and what follows from them
-    are None. Intervals are of 95 %.
+    frequency of each. Where no line can be fitted slope, intercept and towards_grey are None.
+
+    Intervals are of 95 %. Those of slopes, intercepts and the calibration error draw scenes anew; those of shares and
+    frequencies are Wilson's, for the scenes as they are, whose samples are independent.
     """
     odds = calibration.odds(ahead).numpy()
-    counts = calibration.count(calibration.place(samples.x, ahead))
-    blends, n = int(counts.blends.sum()), samples.steps.numel()
-    low, high = calibration.wilson(blends, n)
+    u = calibration.place(samples.x, ahead)
+    counts = calibration.count(u)
     result = {
         "slope": None,
         "intercept": None,
         "towards_grey": None,
         "calibration_error": None,
-        "blends": [blends / n, float(low), float(high)],
+        "blends": list(calibration.blend_share(u)),
         "rendering_error": calibration.rendering_error(samples.x, ahead).mean().item(),
         "evaluations": samples.evaluations.float().mean().item(),
         "converged": samples.converged.float().mean().item(),
         "scenes": len(odds),
         "bins": bins(odds, counts),
     }
+    with suppress(ValueError):  # too few scenes that chose
+        error = calibration.calibration_error(odds, counts.first, counts.second, seed=seed)
+        result["calibration_error"] = [error.corrected, *error.interval]
     grey_first = nearer_to_grey(ahead).numpy()
     towards = [np.where(grey_first, *pair) for pair in _both_ways(odds, counts)]
-    try:
-        fit = calibration.fit_logit(odds, counts.first, counts.second, seed=seed, replicates=replicates)
-        grey = calibration.fit_logit(*towards, seed=seed, replicates=replicates)
-        error = calibration.calibration_error(odds, counts.first, counts.second, seed=seed)
-    except ValueError:  # nothing was chosen, or nothing but one side
-        return result
-    return result | {
-        "slope": [fit.slope, *fit.slope_interval],
-        "intercept": [fit.intercept, *fit.intercept_interval],
-        "towards_grey": [grey.intercept, *grey.intercept_interval],
-        "calibration_error": [error.corrected, *error.interval],
-    }
+    with suppress(ValueError):  # nothing was chosen, or nothing but one side
+        fit = logit.fit_logit(odds, counts.first, counts.second, seed=seed, replicates=replicates)
+        result |= {"slope": [fit.slope, *fit.slope_interval], "intercept": [fit.intercept, *fit.intercept_interval]}
+        grey = logit.fit_logit(*towards, seed=seed, replicates=replicates)
+        result["towards_grey"] = [grey.intercept, *grey.intercept_interval]
+    return result
 
 
 def bins(odds: np.ndarray, counts: calibration.Counts, n: int = 10) -> dict[str, list[float]]:
@@ -120,6 +122,18 @@ def nearer_to_grey(ahead: Futures) -> Tensor:
     """Whether the first of a scene's two futures is the one nearer to a frame of mid-grey, (B,) bool."""
     distance = (ahead.frames - 0.5).square().sum((2, 3))
     return distance[:, 0] < distance[:, 1]
+
+
+def by_solver(results: list[dict], network: str, solvers: Iterable[str]) -> dict[str, list[dict]]:
+    """The stored results of a network by solver, each with ``off``, the distance of its slope from one."""
+    return {
+        solver: [
+            r | {"off": distance_from_one(r["slope"])}
+            for r in results
+            if (r["network"], r["solver"]) == (network, solver)
+        ]
+        for solver in solvers
+    }
 
 
 def distance_from_one(slope: list[float] | None) -> list[float] | None:

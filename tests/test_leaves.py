@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, power_divergence
 
-from scorevid.worlds.leaves import Leaves, Scene, futures, render
+from scorevid.worlds.leaves import Leaves, futures
+from scorevid.worlds.scenes import Scene, render
 
 
 def generator(seed=0):

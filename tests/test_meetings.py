@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from scorevid.worlds.leaves import Leaves, Scene, visible
+from scorevid.worlds.leaves import Leaves
 from scorevid.worlds.meetings import LEAST_DISTANCE, determined, undecided_meetings
+from scorevid.worlds.scenes import Scene, visible
 
 
 def generator(seed=0):

@@ -135,6 +135,11 @@ def test_published_regression_predicts_better_than_copying():
         lambda: Regression(0, (4,)),
         lambda: build_network({"type": "GAN"}),
         lambda: told("edm")(*batch()[:2], torch.ones(2)),
+        lambda: told("edm")(*batch()[:2], -1.0),
+        lambda: told("flow")(*batch()[:2], float("nan")),
+        lambda: told("edm")(batch()[0], batch()[1][:, :1], 1.0),
+        lambda: told("edm")(batch()[0].long(), batch()[1], 1.0),
+        lambda: told("edm")(batch()[0][:3], batch()[1], 1.0),
         lambda: Regression(2, (4,))(None, torch.zeros(1, 3, 4, 4)),
     ],
 )

@@ -21,7 +21,8 @@ from scorevid.rollouts import (
     own_pixels,
     roll_out,
 )
-from scorevid.worlds.leaves import Leaves, Scene, render, visible
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.scenes import Scene, render, visible
 
 SETTINGS = [{"method": "multistep", "steps": 3, "beta": 1.0, "sigma": "residual"}, {"h_0": 0.3, "beta": 0.5}]
 N, FRAMES = 40, 12

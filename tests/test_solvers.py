@@ -153,13 +153,38 @@ def test_euler_is_the_ascent_without_noise():
         torch.testing.assert_close(after, partial_step(y, d, None, 0.5, 1.0, None))
 
 
-def test_one_step_of_multistep_is_the_ascents_law():
-    """Where D does not change, both keep 1 − h of the old noise and end at the same level."""
-    beta, r = 0.5, 0.8
-    kept = r ** (1 / beta)
-    h = 1 - kept
-    total = (1 - beta * h) ** 2  # of the ascent with that h; of the ladder r²
-    assert total == pytest.approx(r**2, rel=0.06)  # equal to first order in h
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_multistep_is_exact_for_estimates_linear_in_log_sigma(beta):
+    """D = a + b ln σ, two steps: the mean of y' against the integral of its linear equation by quadrature."""
+    a, b, levels = 0.2, 0.3, [2.0, 1.0, 0.4]
+    f = lambda y, c, sigma: (a + b * sigma.log())[:, None, None, None].expand_as(y)  # noqa: E731
+    seen = []
+    solve(
+        f, torch.zeros(1, 1, 64, 64), method="multistep", steps=2, sigma_0=levels[0], sigma_L=0.4, beta=beta, told=True,
+        centre=None, n_samples=200, generator=generator(2), rho=None, callback=lambda t, y, d, s: seen.append((y, s)),
+    )  # fmt: skip
+    (y, start), (after, end) = seen[1:3]
+    length = (start[0] / end[0]).log().item()
+    kept = math.exp(-length / beta)
+    s = torch.linspace(0, length, 20001, dtype=torch.float64)
+    weight = torch.exp(-(length - s) / beta) / beta
+    drawn = torch.trapezoid(weight * (a + b * (math.log(start[0]) - s)), s).item()
+    change = (after - kept * y).double()
+    assert change.mean().item() == pytest.approx(drawn, abs=5e-3 if beta < 1 else 1e-5)
+    spread = math.sqrt(end[0].item() ** 2 - (kept * start[0].item()) ** 2) if beta < 1 else 0.0
+    assert change.std().item() == pytest.approx(spread, rel=0.01, abs=1e-5)
+
+
+def test_a_schedule_is_followed_whatever_its_steps():
+    """Steps of next to nothing, and a single one of four decades: the last level is the one asked for."""
+    for steps, sigma_0 in ((3000, 0.02), (1, 100.0)):
+        seen = []
+        f = lambda y, c: torch.full_like(y, 0.5)  # noqa: E731
+        solve(
+            f, torch.zeros(1, 1, 8, 8), method="euler", steps=steps, sigma_0=sigma_0, sigma_L=0.01, centre=None,
+            n_samples=20, generator=generator(2), callback=lambda t, y, d, s, seen=seen: seen.append(y),
+        )  # fmt: skip
+        assert (seen[-1] - 0.5).std().item() == pytest.approx(0.01, rel=0.1)
 
 
 @pytest.mark.parametrize("sigma", ["residual", "schedule"])

@@ -7,7 +7,7 @@ import torch
 from scorevid import calibration, sweeps
 from scorevid.peers import Told
 from scorevid.starts import Samples
-from scorevid.weights import load_card
+from scorevid.weights import FOLDER, load_card
 from scorevid.worlds.futures import Futures
 
 
@@ -117,6 +117,8 @@ def test_what_is_stored_is_about_the_weights_as_published():
         parameters = sweeps.load(name)["parameters"]
         card = load_card(parameters["weights"])
         assert (parameters["sha256"], parameters["images"]) == (card["sha256"], card["training"]["images"]), name
+    for name, sha256 in sweeps.load("solvers")["parameters"]["peers"].items():
+        assert sha256 == load_card(name, FOLDER / "peers")["sha256"], name
     history = sweeps.load("training")
     assert history["results"][-1]["sha256"] == load_card(history["parameters"]["weights"])["sha256"]
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from scorevid.worlds.leaves import Scene
+from scorevid.worlds.scenes import Scene
 
 PLACES = {
     "ground": "ground, as far from every disk as the frame allows",

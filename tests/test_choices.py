@@ -1,0 +1,59 @@
+"""When samples choose, on ways that are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scorevid import choices
+from scorevid.noise import NoisePrior
+from scorevid.oracles import blind_posterior_mean
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.meetings import undecided_meetings
+
+SETTINGS = {"method": "multistep", "steps": 30, "beta": 0.5, "sigma": "residual", "sigma_0": 4.0}
+
+
+def ways(probability, level=None, blends=0):
+    probability = torch.tensor(probability, dtype=torch.float32).T
+    level = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.25])[:, None].expand_as(probability) if level is None else level
+    return choices.Ways(probability, level, blends)
+
+
+def test_the_level_of_choice_is_the_last_open_one():
+    found = ways(
+        [[0.5, 0.6, 0.7, 0.99, 1], [0.5, 0.95, 0.6, 0.8, 0.99], [0.9, 0.95, 1, 1, 1], [0.5, 0.5, 0.5, 0.5, 0.5]]
+    )
+    assert found.levels_of_choice().tolist() == [1.0, 0.5, 0.25]  # the third was never open
+
+
+def test_quartiles_are_taken_between_levels():
+    found = ways([[0.1, 0.2, 0.3, 0.4, 0.5], [0.2, 0.3, 0.4, 0.5, 0.6], [0.3, 0.4, 0.5, 0.6, 0.7]])
+    low, median, high = found.quartiles([0.4, 0.8, 4.5, 8.0])
+    assert median[0] == pytest.approx(0.5) and low[0] == pytest.approx(0.45) and high[0] == pytest.approx(0.55)
+    assert median[1] == pytest.approx(np.median([0.1, 0.2, 0.3, 0.2, 0.3, 0.4, 0.3, 0.4, 0.5]))
+    assert np.isnan(median[2])
+
+
+def test_with_the_exact_denoiser_the_choice_is_made_around_half_the_distance():
+    generator = torch.Generator().manual_seed(0)
+    scenes, ahead = undecided_meetings(Leaves(), 100, generator, odds=[0.5] * 100)
+    c = scenes.past()
+    oracle = blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
+    found = choices.follow(oracle, c, ahead, SETTINGS, generator)
+    assert found.blends == 0 and found.probability.shape == (31, 100)
+    assert found.probability[0].mean().item() == pytest.approx(0.5, abs=0.15)
+    assert (found.probability[-1] > 0.999).all()
+    assert found.levels_of_choice().mul(2).log2().median().item() == pytest.approx(0, abs=1)
+    # theory: the median at σ = D/2 is logistic(2)
+    median = found.quartiles([0.4, 0.6])[1, 0]
+    assert median == pytest.approx(1 / (1 + math.exp(-2)), abs=0.08)
+
+
+def test_blends_make_no_choice():
+    generator = torch.Generator().manual_seed(0)
+    scenes, ahead = undecided_meetings(Leaves(), 10, generator, odds=[0.5] * 10)
+    mean = ahead.mean()
+    found = choices.follow(lambda y, c: mean.to(y), scenes.past(), ahead, SETTINGS, generator)
+    assert found.blends == 10 and found.probability.shape == (31, 0) and not len(found.levels_of_choice())
