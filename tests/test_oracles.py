@@ -256,3 +256,19 @@ def test_what_holds_for_any_futures(sigma, size, count, seed):
         assert (x <= ahead.frames.amax(1, keepdim=True) + 1e-9).all()
         assert (x >= ahead.frames.amin(1, keepdim=True) - 1e-9).all()
     assert (torch.linalg.eigvalsh(posterior_covariance(y, ahead, sigma).matrix()) > -1e-9).all()
+
+
+@pytest.mark.parametrize("law", ["log-uniform", "uniform", "peaked"])
+def test_the_quadrature_sees_all_there_is_within_its_window(law, monkeypatch):
+    """Levels from far below the prior's range to far above it, and a noisy frame that is a future to the letter."""
+    generator = torch.Generator().manual_seed(4)
+    ahead = leaves_futures(Leaves(n_disks=2).meetings(60, generator))
+    sigma = torch.logspace(-3, 2, 60, dtype=torch.float64)[:, None, None, None]
+    y = ahead.draw(generator).double() + sigma * torch.randn(60, 1, 32, 32, generator=generator, dtype=torch.float64)
+    y[0] = ahead.frames[0, :1].double()
+    prior = NoisePrior(0.01, 10.0, law)
+    measures = oracles.blind_log_density, oracles.blind_responsibilities, oracles.blind_score
+    found = [q(y, ahead, prior) for q in measures]
+    monkeypatch.setattr(oracles, "WINDOW", 10**9)
+    for value, q in zip(found, measures, strict=True):
+        torch.testing.assert_close(value, q(y, ahead, prior), rtol=1e-10, atol=1e-10)
