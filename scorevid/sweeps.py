@@ -31,24 +31,24 @@ PUBLISHED = {
     "beta": 0.01,
     "centre": None,
 }  # constants of the sampler's earlier public code
-RECOMMENDED = {"method": "multistep", "steps": 12, "beta": 1.0, "sigma": "residual", "sigma_0": 4.0}
-ASCENT = {"sigma_0": 4.0, "sigma_L": 0.01, "h_0": 0.01, "beta": 0.5, "centre": "prediction"}
-SOLVERS: dict[str, list[dict]] = {
-    "multistep, β = 1, σ from the residual": [
-        {"method": "multistep", "steps": n, "beta": 1.0, "sigma": "residual"} for n in (6, 12, 20, 36)
-    ],
-    "multistep, β = 1": [{"method": "multistep", "steps": n, "beta": 1.0} for n in (6, 10, 20, 36)],
-    "multistep, β = ½": [{"method": "multistep", "steps": n, "beta": 0.5} for n in (6, 10, 20, 36)],
-    "Heun": [{"method": "heun", "steps": n} for n in (3, 5, 10, 18)],
-    "Euler": [{"method": "euler", "steps": n} for n in (6, 10, 20, 36)],
-    "ancestral": [{"method": "ancestral", "steps": n} for n in (6, 10, 20, 36)],
-    "churn": [{"method": "churn", "steps": n} for n in (3, 5, 10, 18)],
+RECOMMENDED = {"method": "multistep", "steps": 12, "beta": 1.0, "sigma": "residual", "sigma_0": 5.0}
+ASCENT = {"sigma_0": 5.0, "sigma_L": 0.01, "h_0": 0.01, "beta": 0.5, "centre": "prediction"}
+_ONE, _TWO = (6, 12, 20, 36), (3, 6, 10, 18)  # steps of solvers with one evaluation a step, and with two
+_SOLVERS: dict[str, tuple[dict, tuple[int, ...]]] = {
+    "multistep, β = 1, σ from the residual": ({"method": "multistep", "beta": 1.0, "sigma": "residual"}, _ONE),
+    "multistep, β = 1": ({"method": "multistep", "beta": 1.0}, _ONE),
+    "multistep, β = ½": ({"method": "multistep", "beta": 0.5}, _ONE),
+    "Heun": ({"method": "heun"}, _TWO),
+    "Euler": ({"method": "euler"}, _ONE),
+    "ancestral": ({"method": "ancestral"}, _ONE),
+    "churn": ({"method": "churn"}, _TWO),
 }
+SOLVERS = {name: [{"sigma_0": 5.0, "steps": n} | case for n in steps] for name, (case, steps) in _SOLVERS.items()}
 CONSTANTS: dict[str, list[float]] = {
     "beta": [0.1, 0.25, 0.5, 1.0],
     "h_0": [0.005, 0.01, 0.03, 0.1],
     "h_max": [0.1, 0.2, 1.0],
-    "sigma_0": [0.5, 1.0, 2.0, 4.0],
+    "sigma_0": [0.5, 1.0, 2.0, 5.0],
 }
 GAINS = [0.0, 0.1, 0.2, 0.3, 0.5]
 
