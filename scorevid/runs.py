@@ -11,10 +11,11 @@ from scorevid.checkpoints import load_checkpoint
 from scorevid.noise import NoisePrior
 from scorevid.peers import build_network
 from scorevid.training import Settings, Trainer
+from scorevid.worlds.clips import Clips
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
 
-WORLDS = {"Leaves": Leaves, "Gaussian": Gaussian}
+WORLDS = {"Leaves": Leaves, "Gaussian": Gaussian, "Clips": Clips}
 
 
 def read_run(folder: Path | str) -> tuple[Settings, object, dict]:

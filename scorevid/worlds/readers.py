@@ -1,0 +1,211 @@
+"""Footage from files, as grey frames: the official layout of DAVIS, a file of arrays, a video of one's own.
+
+Whatever it was, footage becomes a :class:`Clip`: (T, H, W) uint8, one shot without a cut, oldest frame first. Frames are
+made smaller by averaging areas, in integers, so that all machines agree. Nothing here downloads anything.
+
+DAVIS 2017, trainval at 480p, is one archive, ``DAVIS-2017-trainval-480p.zip``, of 832,766,765 bytes with sha256
+``e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492``, as other public projects record it; get it from the
+pages of the data set, davischallenge.org, and unpack it. Its licence is CC BY-NC 4.0: not for commercial use, so it does
+not come with this package, and weights trained on it have to say so.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SEEN = "test, background seen in training"
+SPLITS = ("train", "test", SEEN)
+DUPLICATES = {"pigs": ("00025", "00050", "00075")}  # DAVIS frames that repeat the one before
+SMALLEST, FEWEST = 32, 2  # pixels of the shorter side, frames: below that there is nothing to predict
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One shot: frames (T, H, W) uint8 grey, oldest first, and whether it is for training or for testing.
+
+    Raises ValueError for other arrays, for fewer than 2 frames, and for frames less than 32 pixels high or wide.
+    """
+
+    name: str
+    frames: np.ndarray
+    split: str = "train"  # one of SPLITS
+
+    def __post_init__(self):
+        frames = self.frames
+        if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 3:
+            came = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+            raise ValueError(f"clip {self.name!r}: frames (T, H, W) of uint8 were due, got {came}")
+        if len(frames) < FEWEST:
+            raise ValueError(f"clip {self.name!r} has too few frames: {len(frames)}, at least {FEWEST} were due")
+        if min(frames.shape[1:]) < SMALLEST:
+            size = " × ".join(map(str, frames.shape[1:]))
+            raise ValueError(f"clip {self.name!r} is too small: {size} pixels, {SMALLEST} each way were due")
+        if self.split not in SPLITS:
+            raise ValueError(f"clip {self.name!r}: split must be one of {SPLITS}, got {self.split!r}")
+
+
+def davis(
+    path: Path | str, subsets: Sequence[str] = ("train", "val"), sequences: Sequence[str] = (), height: int = 96
+) -> dict[str, Clip]:
+    """Sequences of DAVIS 2017 at 480p by name; those of "val" are for testing. About the archive see the module.
+
+    path: the folder that holds ``JPEGImages/480p/<sequence>/00000.jpg …`` and ``ImageSets/2017/{train,val}.txt``.
+    sequences: names of those wanted, all of the subsets if empty. height: of the frames, in pixels.
+
+    The three frames of ``pigs`` that repeat their neighbours are skipped. Raises ValueError that names what is missing or
+    damaged: a folder, a list, a sequence, a frame.
+    """
+    path, found = Path(path), {}
+    images = path / "JPEGImages" / "480p"
+    if not images.is_dir():
+        raise ValueError(f"{images} is missing: {path} should be the unpacked DAVIS-2017-trainval-480p.zip")
+    for subset in subsets:
+        listing = path / "ImageSets" / "2017" / f"{subset}.txt"
+        if not listing.is_file():
+            raise ValueError(f"{listing} is missing: the list of sequences, train.txt or val.txt, was due")
+        for name in listing.read_text().split():
+            if not sequences or name in sequences:
+                frames = np.stack([shrink(frame, height) for frame in _jpegs(images / name)])
+                found[name] = Clip(name, frames, "train" if subset == "train" else "test")
+    if not found or (unknown := set(sequences) - set(found)):
+        wanted = ", ".join(sorted(unknown)) if found else "any sequence"
+        raise ValueError(f"the lists {', '.join(subsets)} in {path / 'ImageSets' / '2017'} do not name {wanted}")
+    return found
+
+
+def npz(path: Path | str, test: Sequence[str] = ()) -> dict[str, Clip]:
+    """Clips from an .npz file of arrays (T, H, W) uint8, by name. test: names of those that are for testing.
+
+    Raises ValueError for a file that is missing, damaged or empty, for an array of another kind, and for unknown names.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; an .npz of arrays (T, H, W) was due")
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"{path} is damaged, or no .npz of arrays (T, H, W): {error}") from error
+    if not arrays:
+        raise ValueError(f"{path} is empty; arrays (T, H, W) of uint8 were due")
+    if unknown := set(test) - set(arrays):
+        raise ValueError(f"{path} has no clips named {', '.join(sorted(unknown))}; it has {', '.join(arrays)}")
+    return {name: Clip(name, frames, "test" if name in test else "train") for name, frames in arrays.items()}
+
+
+def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
+    """A video file of one's own as one clip, decoded by PyAV (``pip install 'scorevid[video]'``).
+
+    height: to make the frames smaller, None keeps them. stride: keep every so many frames, for slow motion. Cuts are not
+    looked for: give a file of one shot. Pixels are taken as they are stored, without regard to rotation or aspect tags.
+
+    Raises ModuleNotFoundError without PyAV, and ValueError for no file, none that can be read, no video stream, frames
+    that are damaged, too few or too small.
+    """
+    path = Path(path)
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"stride must be a positive number of frames, got {stride!r}")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    frames = []
+    for k, frame in enumerate(_decoded(path)):
+        if k % stride == 0:
+            frames.append(shrink(frame, height or len(frame)))
+    if len(frames) < FEWEST:
+        raise ValueError(f"{path} has too few frames: {len(frames)} at stride {stride}, at least {FEWEST} were due")
+    if len({frame.shape for frame in frames}) > 1:
+        raise ValueError(f"the frames of {path} change their size; one size was due")
+    return Clip(path.name, np.stack(frames))
+
+
+def shrink(frame: np.ndarray, height: int) -> np.ndarray:
+    """A uint8 frame (H, W) made smaller, each pixel the rounded mean of the area that it covers.
+
+    The width follows, rounded down; what is too much for it is cut off evenly at the left and right. Raises ValueError
+    for frames lower than the height: nothing is made larger.
+    """
+    if not isinstance(height, int) or height < 1:
+        raise ValueError(f"height must be a positive number of pixels, got {height!r}")
+    tall, wide = frame.shape
+    if tall < height:
+        raise ValueError(f"a frame {tall} × {wide} is too small for a height of {height} pixels")
+    if tall == height:
+        return frame
+    width = wide * height // tall
+    used = min(wide, round(width * tall / height))
+    left = (wide - used) // 2
+    # float64 holds these whole numbers exactly, in whatever order they are summed
+    total = _overlap(tall, height) @ frame[:, left : left + used].astype(np.float64) @ _overlap(used, width).T
+    area = tall * used
+    return ((2 * total.astype(np.int64) + area) // (2 * area)).astype(np.uint8)
+
+
+def _overlap(fine: int, coarse: int) -> np.ndarray:
+    """By how much each of the coarse pixels on a line covers each of the fine ones, in 1/coarse of a fine pixel."""
+    i, j = np.arange(coarse)[:, None], np.arange(fine)
+    shared = np.minimum((i + 1) * fine, (j + 1) * coarse) - np.maximum(i * fine, j * coarse)
+    return shared.clip(0).astype(np.float64)
+
+
+def _jpegs(folder: Path) -> Iterator[np.ndarray]:
+    """The frames of a DAVIS sequence, (H, W) uint8, without those that repeat one."""
+    paths = sorted(p for p in folder.glob("*.jpg") if re.fullmatch(r"\d{5}", p.stem))
+    if not paths:
+        raise ValueError(f"{folder} has no frames: 00000.jpg and so on were due")
+    skipped, size = DUPLICATES.get(folder.name, ()), None
+    missing = {f"{k:05d}" for k in range(int(paths[-1].stem))} - {p.stem for p in paths} - set(skipped)
+    if missing:
+        raise ValueError(f"{folder} lacks the frame {min(missing)}.jpg, though later ones are there")
+    for path in paths:
+        if path.stem in skipped:
+            continue
+        try:
+            with Image.open(path) as image:
+                frame = np.asarray(image.convert("L"))
+        except (OSError, SyntaxError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        if size not in (None, frame.shape):
+            raise ValueError(f"{path} is {frame.shape}, the frames before it are {size}")
+        size = frame.shape
+        yield frame
+
+
+def _decoded(path: Path) -> Iterator[np.ndarray]:
+    """All frames of a video file, (H, W) uint8, black at 0 and white at 255."""
+    try:
+        import av
+    except ImportError as error:
+        raise ModuleNotFoundError("to read video files takes PyAV: pip install 'scorevid[video]'", name="av") from error
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise _NoVideo(f"{path} has no video stream")
+            for frame in container.decode(video=0):
+                if frame.is_corrupt:
+                    raise ValueError(f"frame at {frame.time} s cannot be decoded")
+                yield frame.to_ndarray(format="gray")
+    except _NoVideo:
+        raise
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ValueError(f"{path} is damaged, or no video file: {error}") from error
+
+
+class _NoVideo(ValueError):
+    """The file can be read, and is of another kind."""
