@@ -19,7 +19,7 @@ generator = torch.Generator().manual_seed(3)
 scenes, ahead = undecided_meetings(make_world(f.card["world"]), 32, generator, odds=[0.5] * 32)
 clearest = int(ahead.ambiguity().argmax())
 c = scenes[clearest].past()
-y = ahead[clearest].mean() + 4.0 * torch.randn(1, 1, 32, 32, generator=generator)
+y = ahead[clearest].draw(generator) + 4.0 * torch.randn(1, 1, 32, 32, generator=generator)
 with torch.no_grad():
     one_step = f(y, c)[0]
 samples = ascend(f, c, n_samples=4, sigma_0=4.0, beta=0.5, centre="prediction", generator=generator).x[0]
