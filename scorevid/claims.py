@@ -98,9 +98,9 @@ class Record:
 
 def check(
     id: str,
-    value: float,
+    value: float | Sequence[float],
     *,
-    interval: Sequence[float],
+    interval: Sequence[float] | None = None,
     n: int,
     bound: str,
     fails: str | None = None,
@@ -109,7 +109,7 @@ def check(
     """Decide a claim, record it, and raise where it does not come out as stated.
 
     id: of the claim in ``book/claims.yml``. value: the measured figure, with its 95 % interval (low, high) from n
-    independent cases. bound: as in the claim, see :class:`Bound`. fails: why the claim is known to fail; it is then
+    independent cases; or all three in one, (value, low, high), without an interval. bound: as in the claim, see :class:`Bound`. fails: why the claim is known to fail; it is then
     recorded as failed without raising, and raises once the whole interval meets the bound. context: what else to
     record (seed, weights and their sha256).
 
@@ -120,6 +120,10 @@ def check(
     if not (isinstance(id, str) and _ID.fullmatch(id)):
         raise ValueError(f"an id is lower-case letters, digits, dots and hyphens, got {id!r}")
     limits = Bound.parse(bound)
+    if interval is None:
+        if np.ndim(value) != 1 or len(value) != 3:
+            raise ValueError(f"{id}: without an interval, value must be (value, low, high), got {value!r}")
+        value, *interval = value
     value, (low, high) = float(value), map(float, interval)
     if not all(map(math.isfinite, (value, low, high))):
         raise ValueError(f"{id}: value and interval must be finite, got {value}, [{low}, {high}]")

@@ -63,6 +63,13 @@ def test_a_claim_that_holds_is_recorded(tmp_path, monkeypatch):
     assert [p.name for p in (tmp_path / "records").iterdir()] == ["some.claim.json"]
 
 
+def test_a_measure_may_come_in_one_with_its_interval():
+    assert check("a", [0.3, 0.2, 0.5], n=9, bound="<= 1") == check("a", 0.3, interval=(0.2, 0.5), n=9, bound="<= 1")
+    for wrong in (0.3, [0.3, 0.2], [[0.3, 0.2, 0.5]], "abc"):
+        with pytest.raises(ValueError):
+            check("a", wrong, n=9, bound="<= 1")
+
+
 def test_a_claim_that_fails_raises_and_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
     with pytest.raises(ClaimError, match=r"some.claim fails: measured 0.2 \[0.15, 0.25\].*<= 0.1"):
