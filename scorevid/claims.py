@@ -109,9 +109,9 @@ def check(
     """Decide a claim, record it, and raise where it does not come out as stated.
 
     id: of the claim in ``book/claims.yml``. value: the measured figure, with its 95 % interval (low, high) from n
-    independent cases; or all three in one, (value, low, high), without an interval. bound: as in the claim, see :class:`Bound`. fails: why the claim is known to fail; it is then
-    recorded as failed without raising, and raises once the whole interval meets the bound. context: what else to
-    record (seed, weights and their sha256).
+    independent cases; or all three in one, (value, low, high), without an interval. bound: as in the claim, see
+    :class:`Bound`. fails: why the claim is known to fail; it is then recorded as failed without raising, and raises once
+    the whole interval meets the bound. context: what else to record (seed, weights and their sha256).
 
     Raises :class:`ClaimError` for a claim that fails unexpectedly, or holds unexpectedly, after recording it; ValueError
     for NaN, an interval that is reversed or without the value, n that is no positive integer, a malformed id or bound,

@@ -1,4 +1,4 @@
-"""The command line: ``scorevid train``, ``train-gaussian``, ``evaluate``, ``publish``, each a dataclass."""
+"""The command line: ``scorevid train``, ``train-gaussian``, ``train-clips``, ``evaluate``, ``publish``, a dataclass each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scorevid.publishing import publish
 from scorevid.runs import make_world, open_run, read_run
 from scorevid.training import Settings, Trainer
 from scorevid.weights import FOLDER, load_denoiser
+from scorevid.worlds.clips import Clips
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
 
@@ -95,6 +96,14 @@ class TrainGaussian(Train):
 
 
 @dataclass(frozen=True)
+class TrainClips(Train):
+    """Train a blind denoiser on natural video: the embedded bank, DAVIS, files of your own."""
+
+    out: Path = Path("runs/natural")  # folder of checkpoint.pt and log.jsonl
+    world: Clips = field(default_factory=Clips)
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Print what a denoiser scores: squared error over σ, and its distance from the optimal denoiser."""
 
@@ -147,7 +156,13 @@ def best_device(name: str) -> torch.device:
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     command = tyro.extras.subcommand_cli_from_dict(
-        {"train": Train, "train-gaussian": TrainGaussian, "evaluate": Evaluate, "publish": Publish},
+        {
+            "train": Train,
+            "train-gaussian": TrainGaussian,
+            "train-clips": TrainClips,
+            "evaluate": Evaluate,
+            "publish": Publish,
+        },
         args=arguments,
         prog="scorevid",
         description="Video prediction with the score of a conditional density.",

@@ -13,6 +13,7 @@ relative to the ambiguity there: 0 is optimal, 1 is as bad as not knowing which 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from scorevid.oracles import blind_posterior_mean, posterior_mean
 from scorevid.peers import Told
 from scorevid.score import AnyDenoiser, relative_error
 from scorevid.wiener import wiener
+from scorevid.worlds.clips import Clips, held_out
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
@@ -124,24 +126,33 @@ def apply(f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = BATCH) -> Tensor:
     return torch.cat([f(a, b) for a, b in zip(y.split(batch), c.split(batch), strict=True)])
 
 
-def report(f: AnyDenoiser, world: Leaves | Gaussian, scenes: int = 1000, seed: int = 1_000_003) -> dict:
+def report(f: AnyDenoiser, world: Leaves | Gaussian | Clips, scenes: int = 1000, seed: int = 1_000_003) -> dict:
     """What goes on the card of trained weights: scores on scenes that training cannot have seen.
 
     All under Gaussian noise, whatever the noise of the training. Mean squared error a pixel at each σ over random scenes
     of the world, with that of copying the last frame. For
     moving leaves, the excess error at each σ where the futures of undecided meetings differ; for Gaussian video, the
-    relative squared error of the score.
+    relative squared error of the score; for natural video, scenes are patches of shots held out, as many of each shot
+    as there are, up to an even share.
     """
     device = next(iter(f.parameters())).device if isinstance(f, torch.nn.Module) else "cpu"
     generator = torch.Generator(device).manual_seed(seed)
-    c, x = world.draw(scenes, generator)
+    if isinstance(world, Clips):
+        world = replace(world, split="test")
+        patches = held_out(world, max(1, scenes // len(world.clips())), seed)
+        c, x, copied = patches.c.to(device), patches.x.to(device), patches.motion.square().mean()
+    else:
+        c, x = world.draw(scenes, generator)
+        copied = (c[:, -1:] - x).square().mean()
     errors = squared_errors(f, c, x, SIGMAS, generator).mean(1)
     scores = {
         "seed": seed,
-        "scenes": scenes,
+        "scenes": len(x),
         "squared_error": {str(s): round(e.item(), 7) for s, e in zip(SIGMAS, errors, strict=True)},
-        "squared_error_copy": round((c[:, -1:] - x).square().mean().item(), 7),
+        "squared_error_copy": round(copied.item(), 7),
     }
+    if isinstance(world, Clips):
+        return scores
     if isinstance(world, Gaussian):
         return scores | {"score_error": _score_errors(f, world, c, x, generator)}
     meetings, ahead = undecided_meetings(world, scenes, generator)

@@ -55,6 +55,18 @@ def test_what_is_given_on_resume_replaces_the_runs_own_and_nothing_else(tmp_path
     assert (world.size, world.n_disks, world.meeting) == (16, 2, 0.9)
 
 
+@pytest.mark.parametrize("memory", [0, 2])
+def test_natural_video_trains_and_is_scored_on_shots_held_out(tmp_path, capsys, memory):
+    run = str(tmp_path / "run")
+    main(["train-clips", *TINY[:-4], "--world.size", "16", "--world.memory", str(memory), "--network.widths", "4",
+          "--out", run])  # fmt: skip
+    main(["train-clips", "--resume", "--steps", "40", "--out", run])
+    assert "finished at step 40:" in capsys.readouterr().out
+    main(["evaluate", run, "--scenes", "40"])
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["scenes"] == 40 and scores["squared_error_copy"] > 1e-4 and "excess_error" not in scores
+
+
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
     run = str(tmp_path / "run")
     main(["train", *TINY, "--network.widths", "4", "--out", run])
