@@ -160,6 +160,22 @@ def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> 
     ax.set_ylabel(y)
 
 
+def points(ax: Axes, records: Mapping[str, Mapping], x: str, y: str) -> None:
+    """Single results with error bars, black, each with a marker of its own: label -> record as in :func:`lines`."""
+    for marker, (label, record) in zip("*ph<>", records.items(), strict=False):
+        if record[y] is not None:
+            value, low, high = _curve(label, [[v] for v in record[y]], 1)
+            bars = np.maximum([value - low, high - value], 0)
+            ax.errorbar([record[x]], value, bars, color="k", marker=marker, ms=9, ls="", label=label)
+
+
+def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
+    """A logarithmic x axis with labels at these places only, plain numbers unless told."""
+    ax.set_xscale("log")
+    ax.set_xticks(list(ticks), labels or [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
 def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figure, np.ndarray]:
     rows, columns, height, width = as_frames(images, 4).shape
     for name, titles, due in (("row", row_titles, rows), ("column", column_titles, columns)):
