@@ -18,19 +18,22 @@ class Animation:
     """Frames that a notebook plays in an endless loop, without scripts.
 
     frames: (T, R, C, H, W) grey levels, clipped to [0, 1]; R rows of C images, T times. alt: what a reader who does not
-    see it is told. milliseconds: a frame; the last one stays five times as long. still: which times the still picture
-    shows, one row of the page each, when the reader has asked for less motion or the page shows no HTML.
+    see it is told. caption: a line below it. milliseconds: a frame; the last one stays five times as long. still: which
+    times the still picture shows, one row of the page each, when the reader has asked for less motion or the page shows
+    no HTML.
 
     Raises ValueError for frames of another shape or that are not finite, and times out of range.
     """
 
-    def __init__(self, frames, alt: str, *, milliseconds: int = 300, still: tuple[int, ...] = (0, -1)):
+    def __init__(
+        self, frames, alt: str, caption: str = "", *, milliseconds: int = 300, still: tuple[int, ...] = (0, -1)
+    ):
         frames = as_frames(frames, 5)
         if milliseconds < 20:
             raise ValueError(f"a frame takes 20 milliseconds or more, got {milliseconds}")
         if not still or not all(-len(frames) <= t < len(frames) for t in still):
             raise ValueError(f"times of the still picture must be of the {len(frames)} frames, got {still}")
-        self.alt, self.milliseconds = alt, milliseconds
+        self.alt, self.caption, self.milliseconds = alt, caption, milliseconds
         self.pictures = [_tiled(frame) for frame in frames]
         self.still = Image.fromarray(np.concatenate([np.asarray(self.pictures[t]) for t in still]))
 
@@ -53,9 +56,10 @@ class Animation:
         gif, png = (base64.b64encode(data).decode() for data in (self.gif(), self.png()))
         width = self.pictures[0].width * PIXELS
         return (
-            f'<picture><source media="(prefers-reduced-motion: reduce), print" srcset="data:image/png;base64,{png}">'
+            f'<figure><picture><source media="(prefers-reduced-motion: reduce), print" srcset="data:image/png;base64,{png}">'
             f'<img src="data:image/gif;base64,{gif}" alt="{html.escape(self.alt, quote=True)}" '
             f'style="width: {width}px; max-width: 100%; image-rendering: pixelated"></picture>'
+            f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
         )
 
 

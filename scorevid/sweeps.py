@@ -31,7 +31,14 @@ PUBLISHED = {
     "beta": 0.01,
     "centre": None,
 }  # constants of the sampler's earlier public code
-RECOMMENDED = {"method": "multistep", "steps": 12, "beta": 1.0, "sigma": "residual", "sigma_0": 5.0}
+RECOMMENDED = {
+    "method": "multistep",
+    "steps": 12,
+    "beta": 1.0,
+    "sigma": "residual",
+    "sigma_0": 5.0,
+    "centre": "prediction",
+}
 ASCENT = {"sigma_0": 5.0, "sigma_L": 0.01, "h_0": 0.01, "beta": 0.5, "centre": "prediction"}
 _ONE, _TWO = (6, 12, 20, 36), (3, 6, 10, 18)  # steps of solvers with one evaluation a step, and with two
 _SOLVERS: dict[str, tuple[dict, tuple[int, ...]]] = {

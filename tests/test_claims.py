@@ -12,7 +12,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorevid.claims import Bound, ClaimError, check, mean_interval, ratio_interval, read_records, worst_ratio_interval
+from scorevid.claims import (
+    Bound,
+    ClaimError,
+    check,
+    mean_interval,
+    pooled,
+    ratio_interval,
+    read_records,
+    worst_ratio_interval,
+)
 
 ROOT = Path(__file__).parent.parent
 finite = st.floats(-1e6, 1e6)
@@ -68,6 +77,16 @@ def test_a_measure_may_come_in_one_with_its_interval():
     for wrong in (0.3, [0.3, 0.2], [[0.3, 0.2, 0.5]], "abc"):
         with pytest.raises(ValueError):
             check("a", wrong, n=9, bound="<= 1")
+
+
+def test_independent_measures_are_pooled_by_their_precision():
+    assert pooled([[1.0, 0.5, 1.7]]) == (1.0, 0.5, 1.7)
+    mean, low, high = pooled([[1.0, 0.8, 1.2], [1.0, 0.8, 1.2], [1.0, 0.8, 1.2], [1.0, 0.8, 1.2]])
+    assert (mean, low, high) == pytest.approx((1.0, 0.9, 1.1))
+    assert pooled([[0.0, -1, 1], [3.0, 2.5, 3.5]])[0] == pytest.approx(3 * 4 / 5)
+    for wrong in ([], [[1.0, 1.0, 1.0]], [[1.0, 2.0]]):
+        with pytest.raises(ValueError):
+            pooled(wrong)
 
 
 def test_a_claim_that_fails_raises_and_is_recorded(tmp_path, monkeypatch):
