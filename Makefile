@@ -58,8 +58,8 @@ peers: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
 	  --minutes 5 --only regression
 
-# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; half an hour.
-# SWEEP="-p n_scenes 50 -p folder /tmp/trial" makes it a small one elsewhere
+# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; three quarters of an hour.
+# SWEEP="-p n_scenes 50 -p folder $PWD/_sweeps" makes it a small one elsewhere
 sweep: $(STAMP)
 	mkdir -p _sweeps
 	for name in training solvers constants; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \

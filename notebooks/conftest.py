@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-collect_ignore = ["sweeps"]  # no chapters, half an hour each
+collect_ignore = ["sweeps"]  # no chapters, many minutes each
 
 
 def pytest_configure(config):
