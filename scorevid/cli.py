@@ -13,6 +13,7 @@ import tyro
 
 from scorevid.denoiser import Denoiser
 from scorevid.evaluation import report
+from scorevid.peers import Regression
 from scorevid.publishing import publish
 from scorevid.runs import make_world, open_run, read_run
 from scorevid.training import Settings, Trainer
@@ -24,18 +25,26 @@ from scorevid.worlds.leaves import Leaves
 
 @dataclass(frozen=True)
 class Network:
-    """The bias-free U-Net."""
+    """The bias-free U-Net, or its peer that does not look at the noisy frame."""
 
     widths: tuple[int, ...] = (32, 64, 128)  # channels at each scale, finest first
     lateral: bool = True  # hand the encoder's features to the decoder at each scale
     bias: bool = False  # add biases: no longer homogeneous
     normalise: bool = True  # scale before each ReLU
+    regression: bool = False  # predict from the past alone, for comparison; of the rest the widths alone count
+
+    def build(self, memory: int) -> Denoiser | Regression:
+        """The network, with its initial weights from torch's global generator."""
+        own = asdict(self)
+        if own.pop("regression"):
+            return Regression(memory, self.widths)
+        return Denoiser(memory, **own)
 
     @classmethod
     def of(cls, config: dict) -> Network:
         """The network of a configuration, whose memory is the world's."""
-        own = {k.name: config[k.name] for k in fields(cls)}
-        return cls(**own | {"widths": tuple(own["widths"])})
+        own = {k.name: config[k.name] for k in fields(cls) if k.name in config}
+        return cls(**own | {"widths": tuple(own["widths"]), "regression": config.get("type") == "Regression"})
 
 
 @dataclass(frozen=True)
@@ -64,8 +73,7 @@ class Train:
                 raise ValueError(f"the run in {self.out} goes on with its own network, not with another one")
         else:
             torch.manual_seed(self.settings.seed)
-            network = Denoiser(self.world.memory, **asdict(self.network))
-            trainer = Trainer(network, self.world, self.settings, self.out, device=device)
+            trainer = Trainer(self.network.build(self.world.memory), self.world, self.settings, self.out, device=device)
         print(
             f"{sum(p.numel() for p in trainer.network.parameters()):,} parameters, {device}, "
             f"{'bf16' if trainer.bf16 else 'fp32'}, {trainer.settings.optimiser}, from step {trainer.step}"
@@ -135,9 +143,10 @@ class Publish:
     folder: Path = FOLDER  # where to write them; the package's own folder unless told
     scenes: int = 1000  # test scenes of each kind
     seed: int = 1_000_003  # of the test scenes
+    licence: str = "MIT"  # what goes on the card; say there what data under other terms ask for
 
     def __call__(self) -> None:
-        path = publish(self.run, self.name, self.folder, self.scenes, self.seed)
+        path = publish(self.run, self.name, self.folder, self.scenes, self.seed, self.licence)
         print(f"wrote {path} and its card")
 
 

@@ -1,4 +1,6 @@
-r"""The noise prior: the law from which training draws the noise level σ of each example.
+r"""The laws of noise in training: on the next frame, and, if so wished, on the past.
+
+The noise prior is the law from which training draws the noise level σ of each example.
 
 The denoiser never sees σ, so this law is part of what it estimates: the optimal blind denoiser averages over the
 posterior p(σ | y, c) under this prior. In a frame of N pixels that posterior is narrow, about :math:`\sigma/\sqrt{2N}`,
@@ -71,3 +73,32 @@ class NoisePrior:
         half = (high - low) / 2
         triangle = (1 - (log_sigma - (low + high) / 2).abs() / half).clamp_min(0) / half
         return (0.5 * (flat + triangle)).log()
+
+
+@dataclass(frozen=True)
+class PastNoise:
+    """White noise that training puts on past frames, so that their reliability varies; none unless told.
+
+    Each past frame of each example gets noise or not by itself, with a standard deviation of its own, log-uniform over
+    [sigma_min, sigma_max]. The denoiser is not told. Our choice: the paper's past is clean as far as is known. Raises
+    ValueError for a share outside of [0, 1] and for an empty range.
+    """
+
+    share: float = 0.0  # of past frames that get noise
+    sigma_min: float = 0.02  # least standard deviation, grey units
+    sigma_max: float = 1.0  # greatest
+
+    def __post_init__(self):
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share must lie in [0, 1], got {self.share}")
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise ValueError(f"0 < sigma_min < sigma_max is due, got [{self.sigma_min}, {self.sigma_max}]")
+
+    def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
+        """Past frames (B, M, H, W) with their noise; same shape. With a share of 0, c itself and no draw."""
+        if self.share == 0 or c.shape[1] == 0:
+            return c
+        which, u = torch.rand(2, *c.shape[:2], 1, 1, generator=generator, device=generator.device)
+        level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+        white = torch.randn(c.shape, generator=generator, device=generator.device)
+        return c + torch.where(which < self.share, level, 0.0) * white

@@ -13,11 +13,16 @@ from scorevid.training import Trainer
 from scorevid.weights import save_denoiser
 
 
-def publish(run: Path | str, name: str, folder: Path | str, scenes: int = 1000, seed: int = 1_000_003) -> Path:
-    """Write the averaged network of a run as NAME.safetensors and NAME.json; returns the path of the weights."""
+def publish(
+    run: Path | str, name: str, folder: Path | str, scenes: int = 1000, seed: int = 1_000_003, licence: str = "MIT"
+) -> Path:
+    """Write the averaged network of a run as NAME.safetensors and NAME.json; returns the path of the weights.
+
+    scenes, seed: of the scenes that the scores on the card are from. licence: of the weights, with what the data ask for.
+    """
     trainer = open_run(run, compile=False)
     network = trainer.denoiser()
-    card = describe(trainer) | {"evaluation": report(network, trainer.world, scenes, seed)}
+    card = describe(trainer) | {"licence": licence, "evaluation": report(network, trainer.world, scenes, seed)}
     evaluations = Path(run) / "evaluations.jsonl"
     if evaluations.exists():
         by_images = {scores["images"]: scores for scores in read_log(evaluations)}
@@ -34,6 +39,7 @@ def describe(trainer: Trainer) -> dict:
         "made": datetime.now(UTC).date().isoformat(),
         "world": {"name": type(trainer.world).__name__, **vars(trainer.world)},
         "noise": vars(s.noise),
+        "past_noise": vars(s.past),
         "training": {
             "seed": s.seed,
             "steps": trainer.step,
@@ -52,6 +58,5 @@ def describe(trainer: Trainer) -> dict:
         },
         "machine": {k: v for k, v in trainer.made_on.items() if k != "versions"},
         "versions": {"scorevid": scorevid.__version__} | trainer.made_on["versions"],
-        "licence": "MIT",
         "learning_curve": [{k: line[k] for k in ("images", "loss", "seconds")} for line in thinned],
     }

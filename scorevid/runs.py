@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from scorevid.checkpoints import load_checkpoint
-from scorevid.noise import NoisePrior
+from scorevid.noise import NoisePrior, PastNoise
 from scorevid.peers import build_network
 from scorevid.training import Settings, Trainer
 from scorevid.worlds.clips import Clips
@@ -24,7 +24,9 @@ def read_run(folder: Path | str) -> tuple[Settings, object, dict]:
     if not path.is_file():
         raise ValueError(f"there is no run to continue in {folder}: {path} does not exist")
     kept = load_checkpoint(path)
-    settings = Settings(**{**kept["settings"], "noise": NoisePrior(**kept["settings"]["noise"])})
+    own = kept["settings"]
+    laws = {"noise": NoisePrior(**own["noise"]), "past": PastNoise(**own.get("past", {}))}
+    settings = Settings(**{**own, **laws})
     return settings, make_world(kept["world"]), kept["config"]
 
 

@@ -33,7 +33,7 @@ from scorevid.denoiser import Denoiser
 from scorevid.interrupts import stop_signals
 from scorevid.logs import append_to_log, trim_log
 from scorevid.machine import computes_in_bf16, machine
-from scorevid.noise import NoisePrior
+from scorevid.noise import NoisePrior, PastNoise
 from scorevid.optimisers import learning_rate, make_optimiser
 from scorevid.peers import Regression, Told, build_network
 from scorevid.scaling import Scaling, estimate_statistics
@@ -52,6 +52,7 @@ class Settings:
     lr_muon: float = 0.02  # peak learning rate of Muon
     averaging: float = 0.999  # decay of the running average of the weights, which is what gets published
     noise: NoisePrior = field(default_factory=NoisePrior)
+    past: PastNoise = field(default_factory=PastNoise)
     seed: int = 0  # of the initial weights and of the data
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the machine computes in it
     compile: bool = True  # use torch.compile
@@ -70,11 +71,17 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 Trainable = Denoiser | Told | Regression  # has memory, config and squared_error(y, c, x, sigma)
 
 
-def noisy_batch(world, noise: NoisePrior, batch: int, generator: torch.Generator) -> Batch:
+NO_PAST_NOISE = PastNoise()
+
+
+def noisy_batch(
+    world, noise: NoisePrior, batch: int, generator: torch.Generator, past: PastNoise = NO_PAST_NOISE
+) -> Batch:
     """One batch of training data: y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W), sigma (B, 1, 1, 1)."""
     c, x = world.draw(batch, generator)
     sigma = noise.draw(batch, generator)
-    return corrupt(x, sigma, noise.corruption, generator), c, x, sigma
+    y = corrupt(x, sigma, noise.corruption, generator)
+    return y, past.put_on(c, generator), x, sigma
 
 
 def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -176,7 +183,11 @@ class Trainer:
 
     def _fresh_batches(self, batches: int = 40) -> Iterator[Batch]:
         streams = (generator_for(2**31 + self.step, k, self.device) for k in range(batches))
-        return (noisy_batch(self.world, self.settings.noise, self.settings.batch, stream) for stream in streams)
+        return (self._batch(stream) for stream in streams)
+
+    def _batch(self, generator: torch.Generator) -> Batch:
+        s = self.settings
+        return noisy_batch(self.world, s.noise, s.batch, generator, s.past)
 
     def _is_time_to_settle(self) -> bool:
         settle = self.settings.settle
@@ -235,6 +246,7 @@ class Trainer:
         self.images, self.changes, self.made_on = kept["images"], kept["changes"], kept["made_on"]
         self.settled, self.settled_at = kept["settled"], kept["settled_at"]
         before["noise"] = asdict(NoisePrior(**before["noise"]))  # fields that are newer than the checkpoint
+        before["past"] = asdict(PastNoise(**before.get("past", {})))
         changed = {k: before.get(k) for k in now if before.get(k) != now[k] and k not in NOT_ABOUT_THE_RESULT}
         world = asdict(self.world)
         other = {k: kept["world"].get(k) for k in world if kept["world"].get(k) != world[k]}
@@ -250,7 +262,7 @@ class Trainer:
             for kept, p in zip(self.average, self.network.parameters(), strict=True):
                 kept.copy_(p.detach())  # older weights go with other statistics
             self.settled_at = self.step
-        batch = noisy_batch(self.world, s.noise, s.batch, generator)
+        batch = self._batch(generator)
         try:
             loss = self._loss(*batch)
             loss.backward()

@@ -1,7 +1,7 @@
 r"""The optimal denoiser of linear-Gaussian video: how much to trust the noisy frame, how much the past, as a number.
 
 In :class:`~scorevid.worlds.gaussian.Gaussian` frequencies are independent and T only turns their phase, so at each
-frequency k a scalar Kalman filter runs over the past frames. With past noise of variance τ², starting from the
+frequency k a scalar Kalman filter runs over the past frames. With noise of variance τ² on a frame, starting from the
 spectrum, P = S, and from a = 0, each frame in turn is taken in and moved on by one step,
 
 .. math:: g = P / (P + \tau^2), \qquad a \leftarrow \rho\, [(1 - g)\, a,\; g], \qquad
@@ -159,10 +159,12 @@ def posterior_covariance(world: Gaussian, sigma: float) -> StationaryCovariance:
 
 def _kalman(world: Gaussian) -> tuple[Tensor, Tensor]:
     """Gains of the prediction on the past frames, (M, H, W) complex128, and the variance P it leaves, (H, W)."""
+    if isinstance(world.rho, tuple):
+        raise ValueError(f"exact for a world of one rho, got the range {world.rho}: replace(world, rho=...)")
     power = world.spectrum()
     gain, variance = power.new_zeros(0, *power.shape), power
-    for _ in range(world.memory):
-        new = variance / (variance + world.past_noise**2)
+    for level in world.past_levels():
+        new = variance / (variance + level**2)
         gain = world.rho * torch.cat([(1 - new) * gain, new[None]])
         variance = world.rho**2 * (1 - new) * variance + (1 - world.rho**2) * power
     lag = torch.arange(world.memory, 0, -1)[:, None, None]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from scorevid import load_denoiser
 from scorevid.cli import main
@@ -65,6 +66,17 @@ def test_natural_video_trains_and_is_scored_on_shots_held_out(tmp_path, capsys, 
     main(["evaluate", run, "--scenes", "40"])
     scores = json.loads(capsys.readouterr().out)
     assert scores["scenes"] == 40 and scores["squared_error_copy"] > 1e-4 and "excess_error" not in scores
+
+
+def test_a_regression_on_the_past_trains_goes_on_and_says_its_licence(tmp_path):
+    run, folder = str(tmp_path / "run"), str(tmp_path / "weights")
+    main(["train", *TINY, "--network.widths", "4", "--network.regression", "--out", run])
+    main(["train", "--resume", "--steps", "40", "--out", run])
+    main(["publish", run, "tiny", "--folder", folder, "--scenes", "20", "--licence", "CC BY-NC 4.0"])
+    f = load_denoiser("tiny", folder)
+    assert f.card["licence"] == "CC BY-NC 4.0" and f.card["training"]["steps"] == 40
+    c = torch.rand(2, 2, 16, 16)
+    assert torch.equal(f(torch.zeros(2, 1, 16, 16), c), f(torch.ones(2, 1, 16, 16), c))
 
 
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):

@@ -51,7 +51,8 @@ def dense(world):
             blocks[later][earlier], blocks[earlier][later] = block, block.T
     cov = np.block(blocks)
     past = world.memory * n * n
-    cov[:past, :past] += world.past_noise**2 * np.eye(past)
+    levels = np.broadcast_to(world.past_noise, world.memory).repeat(n * n)
+    cov[:past, :past] += np.diag(levels**2)
     return cov
 
 
@@ -69,7 +70,7 @@ def problem(world, sigma, batch=3, seed=0, dtype=torch.float64):
     return y, c, x
 
 
-@pytest.mark.parametrize("past_noise", [0.0, 0.3])
+@pytest.mark.parametrize("past_noise", [0.0, 0.3, (0.5, 0.0)])
 def test_samples_have_the_covariance_of_the_model(past_noise):
     world = Gaussian(size=4, memory=2, rho=0.8, shift=(1, 2), mean=0.5, past_noise=past_noise)
     c, x = world.draw(40_000, torch.Generator().manual_seed(0))
@@ -99,13 +100,41 @@ def test_draws_hang_on_the_generator_alone_and_texture_moves_right_and_down():
     assert (video[:, 1] - moved).square().mean() < 0.1 * (video[:, 1] - video[:, 0]).square().mean()
 
 
-def test_a_card_describes_it():
-    description = json.loads(json.dumps({"name": "Gaussian", **asdict(SMALL)}))
-    assert make_world(description) == SMALL
+@pytest.mark.parametrize("world", [SMALL, Gaussian(rho=(0.5, 0.9), past_noise=(0.1, 0.0))])
+def test_a_card_describes_it(world):
+    description = json.loads(json.dumps({"name": "Gaussian", **asdict(world)}))
+    assert make_world(description) == world
+
+
+def test_the_share_of_news_is_log_uniform_over_the_range_of_rho():
+    world = Gaussian(size=32, memory=1, rho=(0.5, 0.99), alpha=0.0, shift=(2, 1), contrast=1.0)
+    c, x = world.draw(2000, torch.Generator().manual_seed(0))
+    moved = c.roll((1, 2), (2, 3))
+    rho = ((x * moved).mean((1, 2, 3)) / moved.square().mean((1, 2, 3))).double()  # to within 1/32
+    ends = [math.log(1 - r**2) for r in world.rho]
+    share = ((1 - rho.square()).clamp_min(1e-3).log() - ends[1]) / (ends[0] - ends[1])
+    assert share.mean().item() == pytest.approx(0.5, abs=0.03) and share.std().item() == pytest.approx(
+        12**-0.5, abs=0.03
+    )
+    assert x.var().item() == pytest.approx(1.0, rel=0.01)
+
+
+def test_what_is_exact_takes_one_rho():
+    for exact in (wiener, gains, weights, posterior_covariance):
+        with pytest.raises(ValueError, match="one rho"):
+            exact(Gaussian(rho=(0.5, 0.9)), 0.3)
+
+
+def test_the_noise_of_each_past_frame_counts_for_its_own_weights():
+    world = Gaussian(size=16, memory=2)
+    clean, worthless = (gains(replace(world, past_noise=(0.0, t)), 0.5) for t in (0.0, 1e5))
+    assert clean[0].abs().max() < 1e-12  # clean, the last frame makes the one before superfluous
+    assert worthless[1].abs().max() < 1e-6 and worthless[0].abs().max() > 0.5
+    assert (worthless[2].real > clean[2].real).all()
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-@pytest.mark.parametrize("past_noise", [0.0, 0.15])
+@pytest.mark.parametrize("past_noise", [0.0, 0.15, (0.0, 0.4, 0.1)])
 def test_told_denoiser_is_the_conditional_mean_of_dense_linear_algebra(sigma, past_noise):
     world = replace(SMALL, past_noise=past_noise)
     y, c, _ = problem(world, sigma)
@@ -328,9 +357,11 @@ BAD = st.one_of(
             ("size", st.integers(max_value=0) | st.floats() | st.none()),
             ("memory", st.integers(max_value=0) | st.floats() | st.none()),
             ("rho", st.floats(max_value=0, exclude_max=True) | st.floats(min_value=1)),
+            ("rho", st.sampled_from([(0.5, 0.4), (0.5, 1.0), (-0.1, 0.4), (0.5,), (0.1, 0.2, 0.3)])),
             ("alpha", st.floats(max_value=0, exclude_max=True) | st.floats(min_value=8, exclude_min=True)),
             ("contrast", st.floats(max_value=0) | st.floats(min_value=1e6, exclude_min=True)),
             ("past_noise", st.floats(max_value=0, exclude_max=True) | st.just(math.nan)),
+            ("past_noise", st.sampled_from([(0.1,), (0.1, -0.1), (0.1, math.nan), (0.1, 0.1, 0.1)])),
             ("mean", st.sampled_from([math.nan, math.inf, -math.inf])),
             ("shift", st.integers() | st.tuples(st.integers()) | st.tuples(st.integers(), st.floats())),
         )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from scorevid.noise import LAWS, NoisePrior
+from scorevid.noise import LAWS, NoisePrior, PastNoise
 
 
 def test_noise_prior_stays_in_its_range_and_follows_its_law():
@@ -52,3 +52,31 @@ BAD = (
 def test_noise_prior_refuses_what_is_no_law(bad):
     with pytest.raises(ValueError):
         NoisePrior(**bad)
+
+
+def test_past_noise_is_put_on_a_share_of_frames_each_at_a_level_of_its_own():
+    c = torch.zeros(4000, 3, 8, 8)
+    noisy = PastNoise(0.25, 0.1, 1.0).put_on(c, torch.Generator().manual_seed(0))
+    level = noisy.square().mean((2, 3)).sqrt()
+    touched = level > 0
+    assert stats.binomtest(int(touched.sum()), touched.numel(), 0.25).pvalue > 1e-3
+    together = (touched[:, 0] & touched[:, 1]).float().mean().item()
+    assert together == pytest.approx(0.25**2, abs=0.02)  # one frame's noise says nothing of another's
+    assert level[touched].log().mean().item() == pytest.approx(math.log(math.sqrt(0.1)), abs=0.05)
+    assert level[touched].min() > 0.07 and level.max() < 1.4
+
+
+def test_a_past_without_noise_is_left_alone_and_draws_nothing():
+    c, generator = torch.rand(2, 2, 4, 4), torch.Generator().manual_seed(0)
+    state = generator.get_state()
+    assert PastNoise().put_on(c, generator) is c
+    assert PastNoise(1.0).put_on(c[:, :0], generator).shape == (2, 0, 4, 4)
+    assert torch.equal(generator.get_state(), state)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"share": -0.1}, {"share": 1.5}, {"share": math.nan}, {"sigma_min": 0}, {"sigma_max": 0.01}]
+)
+def test_past_noise_refuses_what_is_no_law(bad):
+    with pytest.raises(ValueError):
+        PastNoise(**bad)

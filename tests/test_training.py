@@ -14,8 +14,9 @@ import torch
 
 from scorevid.denoiser import Denoiser
 from scorevid.logs import read_log
-from scorevid.noise import NoisePrior
+from scorevid.noise import NoisePrior, PastNoise
 from scorevid.optimisers import learning_rate
+from scorevid.publishing import describe
 from scorevid.runs import open_run
 from scorevid.scaling import Scaling, estimate_statistics
 from scorevid.training import Settings, Trainer, generator_for, noisy_batch
@@ -148,6 +149,17 @@ def test_another_world_of_the_same_frames_is_noted(tmp_path):
     for other in (replace(SMALL, size=24), replace(SMALL, memory=2), Gaussian(size=16, memory=1)):
         with pytest.raises(ValueError, match="frames and a memory"):
             open_run(tmp_path, world=other)
+
+
+def test_noise_on_the_past_is_put_on_noted_and_kept(tmp_path):
+    past = PastNoise(1.0, 0.5, 2.0)
+    clean, noisy = (noisy_batch(SMALL, NoisePrior(), 64, generator_for(0, 0), law) for law in (PastNoise(), past))
+    assert all(torch.equal(clean[k], noisy[k]) for k in (0, 2, 3)) and (noisy[1] - clean[1]).std() > 0.5
+    trainer(tmp_path, steps=20).run(progress=False)
+    changed = open_run(tmp_path, steps=25, past=past)
+    assert changed.changes[0]["past"]["share"] == 0.0
+    changed.run(progress=False)
+    assert open_run(tmp_path).settings.past == past and describe(open_run(tmp_path))["past_noise"]["share"] == 1.0
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):

@@ -13,7 +13,8 @@ translation is periodic and by whole pixels: a permutation, which in Fourier spa
           \mathrm E\, \hat x_{t+j,k}\, \overline{\hat x_{t,k}} = \rho^{j}\, e^{-ij\theta_k}\, S_k \quad (j \ge 0).
 
 Frequencies do not mix, so everything is known one frequency at a time (:mod:`scorevid.wiener`). White noise may be put
-on the past frames: their reliability.
+on the past frames, on all alike or on each as told: their reliability. And each draw may have a ρ of its own, 1 − ρ²,
+the share of a frame that is new, being log-uniform over its range; what is exact is so for a world of one ρ.
 
 Grey levels are deviations from the mean grey: zero-mean, of either sign, and not confined to an interval. The optimal
 denoiser is then linear, which a bias-free network can be. With a ``mean`` other than 0 it is affine: a bias-free
@@ -37,12 +38,12 @@ class Gaussian:
 
     size: int = 32  # frames are size x size pixels
     memory: int = 2  # M, past frames
-    rho: float = 0.95  # correlation of a frame with the one before, moved along
+    rho: float | tuple[float, float] = 0.95  # correlation of a frame with the one before, moved along; or its range
     alpha: float = 2.0  # exponent of the power spectrum: 0 is white, 2 that of natural images
     shift: tuple[int, int] = (1, 0)  # translation (x, y) in whole pixels a frame, to the right and down
     contrast: float = 0.2  # standard deviation of a pixel, in grey units
     mean: float = 0.0  # mean grey, 0 for frames that are deviations from it
-    past_noise: float = 0.0  # standard deviation of white noise on each past frame, in grey units
+    past_noise: float | tuple[float, ...] = 0.0  # standard deviation of white noise on each past frame; one or M, greys
 
     def __post_init__(self):
         for name in ("size", "memory"):
@@ -51,9 +52,14 @@ class Gaussian:
         if not isinstance(self.shift, tuple) or [isinstance(s, int) for s in self.shift] != [True, True]:
             raise ValueError(f"shift must be two whole numbers of pixels (x, y), got {self.shift!r}")
         for name, least, most in RANGES:
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must lie in [{least}, {most}], got {getattr(self, name)!r}")
-        if not 0 <= self.rho < 1:
+            value = getattr(self, name)
+            several = value if name == "past_noise" and isinstance(value, tuple) else (value,)
+            if not all(least <= v <= most for v in several):
+                raise ValueError(f"{name} must lie in [{least}, {most}], got {value!r}")
+        if isinstance(self.past_noise, tuple) and len(self.past_noise) != self.memory:
+            raise ValueError(f"past_noise must be one number or {self.memory} of them, got {self.past_noise!r}")
+        ends = self.rho if isinstance(self.rho, tuple) else (self.rho, self.rho)
+        if len(ends) != 2 or not 0 <= ends[0] <= ends[1] < 1:
             raise ValueError(f"rho must lie in [0, 1), for nothing is left open at 1, got {self.rho!r}")
         if not math.isfinite(self.mean):
             raise ValueError(f"mean must be finite, got {self.mean!r}")
@@ -62,19 +68,32 @@ class Gaussian:
         """Training pairs: past c (batch, M, H, W), with its noise, and clean next frame x (batch, 1, H, W)."""
         video = self.video(batch, generator)
         c, x = video[:, :-1], video[:, -1:]
-        if self.past_noise > 0:
-            c = c + self.past_noise * torch.randn(c.shape, generator=generator, device=generator.device)
+        levels = self.past_levels()
+        if levels.any():
+            levels = levels.to(c)[:, None, None]
+            c = c + levels * torch.randn(c.shape, generator=generator, device=generator.device)
         return c, x
+
+    def past_levels(self) -> Tensor:
+        """Standard deviation of the noise on each past frame, oldest first, (M,) float64."""
+        return torch.tensor(self.past_noise, dtype=torch.float64).expand(self.memory)
 
     def video(self, batch: int, generator: torch.Generator) -> Tensor:
         """M + 1 clean frames of the stationary process, oldest first, (batch, M + 1, H, W)."""
         shape = (batch, self.memory + 1, self.size, self.size)
         white = torch.randn(shape, generator=generator, device=generator.device)
         texture = torch.fft.ifft2(torch.fft.fft2(white) * self.spectrum().sqrt().to(white)).real
+        if isinstance(self.rho, tuple):
+            low, high = (1 - r**2 for r in self.rho)
+            u = torch.rand(batch, 1, 1, generator=generator, device=generator.device)
+            new = low * (high / low) ** u  # variance of what is new in a frame, as a share
+            keep, new = (1 - new).sqrt(), new.sqrt()
+        else:
+            keep, new = self.rho, math.sqrt(1 - self.rho**2)
         frames = [texture[:, 0]]
         for fresh in texture.unbind(1)[1:]:
             moved = frames[-1].roll((self.shift[1], self.shift[0]), (1, 2))
-            frames.append(self.rho * moved + math.sqrt(1 - self.rho**2) * fresh)
+            frames.append(keep * moved + new * fresh)
         return torch.stack(frames, 1) + self.mean
 
     def spectrum(self) -> Tensor:
