@@ -68,21 +68,22 @@ def rows(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Sequence[tuple[int, int]]
     return Rows(torch.stack(on_y, 1), torch.stack(on_c, 1))
 
 
-def jacobian(f: AnyDenoiser, y: Tensor, c: Tensor, batch_limit: int = 256) -> tuple[Tensor, Tensor]:
+def jacobian(f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = 64) -> tuple[Tensor, Tensor]:
     """J_y (N, N) and J_c (N, M, N) in full for one small frame of N = HW pixels, in row-major order.
 
-    y (1, 1, H, W), c (1, M, H, W). The frame is repeated up to ``batch_limit`` times to take as many rows at once.
-    Raises ValueError as :func:`rows` does, and for more than one frame.
+    y (1, 1, H, W), c (1, M, H, W). Copies of the frame, ``batch`` of them, go forward once, and back for so many rows
+    at a time. Raises ValueError as :func:`rows` does, and for more than one frame.
     """
     if len(y) != 1 or len(c) != 1:
         raise ValueError(f"one frame at a time, got {len(y)} and {len(c)}")
     height, width = y.shape[2:]
-    places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).reshape(-1, 1, 2).to(y.device)
-    parts = [
-        rows(f, y.expand(len(p), *y.shape[1:]), c.expand(len(p), *c.shape[1:]), p) for p in places.split(batch_limit)
-    ]
-    on_y, on_c = torch.cat([p.on_y for p in parts]), torch.cat([p.on_c for p in parts])
-    return on_y.flatten(1), on_c[:, 0].flatten(2)
+    n = height * width
+    batch = min(batch, n)
+    order = torch.arange(-(-n // batch) * batch, device=y.device).clamp_max(n - 1)  # the last row fills the last pass
+    places = torch.stack([order // width, order % width], 1).reshape(-1, batch, 2).transpose(0, 1)
+    found = rows(f, y.expand(batch, *y.shape[1:]), c.expand(batch, *c.shape[1:]), places)
+    on_y, on_c = (v.transpose(0, 1).flatten(0, 1)[:n] for v in (found.on_y, found.on_c))
+    return on_y.flatten(1), on_c.flatten(2)
 
 
 def reconstruct(weights: Rows, y: Tensor, c: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def test_rows_of_a_known_matrix():
             torch.testing.assert_close(found.on_y[b, p].flatten(), on_y[n])
             torch.testing.assert_close(found.on_c[b, p].flatten(1), on_c[n])
     torch.testing.assert_close(found.sums()[0, 1], torch.cat([on_c[15].sum(1), on_y[15].sum()[None]]))
-    whole = jacobian(f, y[:1], c[:1], batch_limit=7)
+    whole = jacobian(f, y[:1], c[:1], batch=7)
     torch.testing.assert_close(whole, (on_y, on_c))
 
 

@@ -1,0 +1,96 @@
+r"""Learned weights against optimal ones, in linear-Gaussian video, where the optimum is a filter that can be computed.
+
+For a few pixels well inside the frame, row i of the learned J = [J_c, J_y] is put beside the row of the optimal denoiser
+told σ (:mod:`scorevid.wiener`), all past frames and y together. With learned weights l and optimal ones o of an example,
+
+.. math:: \text{slope} = \frac{\sum l\, o}{\sum o^2}, \qquad \text{correlation} = \operatorname{corr}(l, o) :
+
+a slope of 1 says that the weights are as large as they should be, a correlation of 1 that they lie where they should.
+A past frame may be spoiled (:mod:`scorevid.cues`); the optimum is then that of a frame as noisy as told, or without it.
+The optimum is told everything, the network nothing: that its error can come near it means that σ, and how reliable each
+frame is, can be read off the frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from scorevid.cues import spoil
+from scorevid.evaluation import apply
+from scorevid.linear import rows
+from scorevid.score import AnyDenoiser
+from scorevid.wiener import weights, wiener
+from scorevid.worlds.gaussian import Gaussian
+
+INSIDE = 8  # pixels from the border: the world is periodic, and what enters there a network cannot know
+WORTHLESS = 1e6  # past noise, in grey units, of a frame that tells nothing
+
+
+@dataclass
+class Agreement:
+    """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey².
+
+    learned: (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2). optimal: (M + 1, H, W), as
+    :func:`scorevid.wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of the optimum.
+    """
+
+    learned: Tensor
+    optimal: Tensor
+    error: Tensor
+    least: Tensor
+
+    def correlation(self) -> Tensor:
+        """Of the learned weights with the optimal ones, (B,)."""
+        learned, optimal = self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
+        centred = [v - v.mean(1, keepdim=True) for v in (learned, optimal)]
+        return torch.cosine_similarity(*centred, dim=1)
+
+    def products(self) -> tuple[Tensor, Tensor]:
+        """Σ l o and Σ o² of each example, (B,) each, whose ratio of sums is the slope."""
+        learned, optimal = self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
+        return (learned * optimal).sum(1), optimal.square().sum(1)
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """Sum of the weights on each frame: learned, mean over the pixels, (B, M + 1), and optimal, (M + 1,)."""
+        return self.learned.sum((3, 4)).mean(1), self.optimal.sum((1, 2))
+
+
+@torch.no_grad()
+def agreement(
+    f: AnyDenoiser,
+    world: Gaussian,
+    sigma: float,
+    generator: torch.Generator,
+    *,
+    scenes: int = 32,
+    pixels: int = 4,
+    frame: int = -1,
+    way: str | None = None,
+    level: float | None = None,
+) -> Agreement:
+    """Weights and errors of f at one noise level, on scenes drawn from a world of one ρ without past noise.
+
+    frame, way, level: what is done to a past frame, as in :func:`scorevid.cues.spoil`; nothing unless a way is given.
+    Raises ValueError as that does, for frames of less than 24 pixels, and for a world of several ρ or a noisy past.
+    """
+    if world.size < 3 * INSIDE or world.past_levels().any():
+        raise ValueError(f"frames of {3 * INSIDE} pixels or more and a past without noise are due, got {world}")
+    c, x = world.draw(scenes, generator)
+    if way is not None:
+        c = spoil(c, frame, way, generator, level)
+        noise = [0.0] * world.memory
+        noise[frame] = level if way == "noise" else WORTHLESS
+        world = replace(world, past_noise=tuple(noise))
+    y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
+    inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
+    errors = [(apply(g, y, c) - x)[inside].square().mean((1, 2, 3)) for g in (f, wiener(world, sigma))]
+    middle = world.size // 2
+    room = world.size - 2 * INSIDE
+    places = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)
+    found = rows(f, y, c, places)
+    together = torch.cat([found.on_c, found.on_y[:, :, None]], 2)
+    moved = [together[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(places)]
+    return Agreement(torch.stack(moved, 1), weights(world, sigma).to(y), *errors)

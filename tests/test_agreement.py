@@ -1,0 +1,55 @@
+"""Agreement with the optimum: full for the optimum itself, and lost by what is not."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scorevid.agreement import WORTHLESS, agreement
+from scorevid.wiener import wiener
+from scorevid.worlds.gaussian import Gaussian
+
+WORLD = Gaussian(size=24)
+
+
+def measured(f, sigma=0.5, world=WORLD, **spoiled):
+    return agreement(f, world, sigma, torch.Generator().manual_seed(0), scenes=6, pixels=2, **spoiled)
+
+
+def slope(found):
+    product, square = found.products()
+    return (product.sum() / square.sum()).item()
+
+
+@pytest.mark.parametrize("way", [None, "noise", "shuffle", "blank"])
+@pytest.mark.parametrize("frame", [0, 1])
+def test_the_optimum_agrees_with_itself(way, frame):
+    level = 0.2 if way == "noise" else None
+    noise = [0.0, 0.0]
+    noise[frame] = {None: 0.0, "noise": 0.2}.get(way, WORTHLESS)
+    found = measured(wiener(replace(WORLD, past_noise=tuple(noise)), 0.5), frame=frame, way=way, level=level)
+    assert found.learned.shape == (6, 2, 3, 24, 24) and found.optimal.shape == (3, 24, 24)
+    assert found.correlation().min() > 0.9999 and slope(found) == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(found.error, found.least)
+    learned, optimal = found.sums()
+    torch.testing.assert_close(learned, optimal.expand(6, 3), atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_not_optimal_does_not_agree():
+    optimum = wiener(WORLD, 0.5)
+    half = measured(lambda y, c: 0.5 * optimum(y, c))
+    assert slope(half) == pytest.approx(0.5, abs=1e-4) and half.correlation().min() > 0.9999
+    still = measured(lambda y, c: optimum(y, c.roll(1, 3)))  # follows the motion of another texture
+    assert still.correlation().max() < 0.9 and (still.error > still.least).all()
+    trusting = measured(optimum, way="noise", level=0.5)  # takes the past as if it were clean
+    assert trusting.correlation().max() < 0.99 and (trusting.error > 1.5 * trusting.least).all()
+    last = measured(lambda y, c: c[:, -1:] + 0 * y)
+    assert (last.error > last.least).all() and last.correlation().max() < 0.9
+
+
+@pytest.mark.parametrize(
+    "world", [replace(WORLD, size=16), replace(WORLD, past_noise=0.1), replace(WORLD, rho=(0.5, 0.9))]
+)
+def test_worlds_without_one_optimum_are_refused(world):
+    with pytest.raises(ValueError):
+        measured(lambda y, c: y, world=world)
