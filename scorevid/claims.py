@@ -221,6 +221,33 @@ def worst_ratio_interval(
     return float(ratio), float(min(low, ratio)), float(max(high, ratio))
 
 
+def correlation_interval(
+    a, b, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Correlation of a with b, (n, k) each, with a percentile bootstrap interval over the n rows: (value, low, high).
+
+    Rows are what is independent, a scene each, say; the k values of one go together. NaN in both of a pair leaves it
+    out. Raises ValueError for fewer than three rows, shapes that differ, and values that do not vary.
+    """
+    _check_confidence(confidence)
+    a, b = (np.asarray(v, dtype=float).reshape(len(v), -1) for v in (a, b))
+    there = ~(np.isnan(a) & np.isnan(b))
+    if a.shape != b.shape or len(a) < 3 or not np.isfinite(np.where(there, a + b, 0)).all():
+        raise ValueError(f"two finite arrays of one shape with three rows or more are due, got {a.shape} and {b.shape}")
+
+    def correlation(rows) -> float:
+        at = there[rows]
+        pairs = a[rows][at], b[rows][at]
+        if min(map(np.ptp, pairs), default=0) == 0:
+            raise ValueError("a correlation takes values that vary")
+        return float(np.corrcoef(*pairs)[0, 1])
+
+    drawn = np.random.default_rng(seed).integers(len(a), size=(replicates, len(a)))
+    value, found = correlation(np.arange(len(a))), [correlation(rows) for rows in drawn]
+    low, high = np.percentile(found, [50 * (1 - confidence), 50 * (1 + confidence)])
+    return value, float(min(low, value)), float(max(high, value))
+
+
 def _finite(values) -> np.ndarray:
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():

@@ -37,6 +37,20 @@ class Rows:
         """
         return torch.cat([self.on_c.sum((3, 4)), self.on_y.sum((2, 3))[..., None]], 2)
 
+    def centroids(self, pixels: Sequence[tuple[int, int]] | Tensor) -> Tensor:
+        """Where the weights on each frame lie, from the output pixel on: (B, P, M + 1, 2) as (x, y) in pixels.
+
+        pixels: those of the rows, as in :func:`rows`. The mean of places counts each by its weight squared, since
+        weights have either sign; NaN for a frame without any. On a past frame it should be where the pixel came from,
+        as optical flow tells.
+        """
+        energy = torch.cat([self.on_c, self.on_y[:, :, None]], 2).square()
+        height, width = energy.shape[-2:]
+        x = (energy.sum(3) * torch.arange(width).to(energy)).sum(3)
+        y = (energy.sum(4) * torch.arange(height).to(energy)).sum(3)
+        pixels = torch.as_tensor(pixels, device=energy.device) % torch.tensor([height, width], device=energy.device)
+        return torch.stack([x, y], 3) / energy.sum((3, 4))[..., None] - pixels.flip(-1)[..., None, :].to(energy)
+
 
 def rows(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Sequence[tuple[int, int]] | Tensor) -> Rows:
     """The rows of the Jacobian of f at (y, c) that belong to the given output pixels.

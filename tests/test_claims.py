@@ -16,6 +16,7 @@ from scorevid.claims import (
     Bound,
     ClaimError,
     check,
+    correlation_interval,
     mean_interval,
     pooled,
     ratio_interval,
@@ -243,3 +244,29 @@ def test_the_interval_of_the_worst_ratio_covers_the_choice_of_the_worst():
         worst_ratio_interval(np.ones((2, 5)), np.zeros((2, 5)))
     with pytest.raises(ValueError, match="as many"):
         worst_ratio_interval(np.ones((2, 5)), np.ones((1, 5)))
+
+
+def test_a_correlation_has_an_interval_over_rows():
+    generator = np.random.default_rng(0)
+    a = generator.normal(size=(400, 2))
+    b = 0.6 * a + 0.8 * generator.normal(size=a.shape)
+    value, low, high = correlation_interval(a, b)
+    assert low < 0.6 < high and low < value < high and high - low == pytest.approx(4 * 0.64 / 800**0.5, rel=0.2)
+    together = correlation_interval(np.repeat(a[:, :1], 2, 1), np.repeat(b[:, :1], 2, 1))
+    assert together[2] - together[1] == pytest.approx(4 * 0.64 / 400**0.5, rel=0.25)  # copies add no evidence
+    a[:10], b[:10] = np.nan, np.nan
+    assert correlation_interval(a, b)[0] == pytest.approx(np.corrcoef(a[10:].ravel(), b[10:].ravel())[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (np.ones((5, 2)), np.ones((5, 2))),
+        (np.arange(2.0), np.arange(2.0)),
+        (np.arange(5.0), np.arange(6.0)),
+        (np.array([1, np.nan, 2, 3]), np.arange(4.0)),
+    ],
+)
+def test_a_correlation_of_what_cannot_be_correlated_is_refused(a, b):
+    with pytest.raises(ValueError):
+        correlation_interval(a, b)

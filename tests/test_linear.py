@@ -170,3 +170,17 @@ def test_shapes(batch, memory, size, count, data):
     torch.testing.assert_close(found.on_y[0, 0].flatten(), on_y[places[0][0] * size[1] + places[0][1]])
     at = torch.tensor(places).T
     torch.testing.assert_close(reconstruct(found, y, c), f(y, c)[:, 0, at[0], at[1]])
+
+
+def test_centroids_are_where_each_frame_was_looked_at():
+    def moved(y, c):  # of the last frame 2 pixels to the left and 1 down, of the one before 1 up, some of y as it is
+        return 0.7 * c[:, -1:].roll((-1, 2), (2, 3)) - 0.4 * c[:, :1].roll(1, 2) + 0.1 * y
+
+    y, c = inputs(size=(8, 9))
+    pixels = torch.tensor([[3, 4], [4, -3]])
+    found = rows(moved, y, c, pixels).centroids(pixels)
+    due = torch.tensor([[0.0, -1.0], [-2.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(found, due.expand(3, 2, 3, 2))
+    own = pixels.expand(3, 2, 2)
+    torch.testing.assert_close(rows(moved, y, c, own).centroids(own), found)
+    assert rows(lambda y, c: y + 0 * c[:, :1], y, c, pixels).centroids(pixels)[:, :, :-1].isnan().all()
