@@ -10,9 +10,10 @@ import time
 
 import torch
 
+from scorevid.batches import generator_for, noisy_batch
 from scorevid.denoiser import Denoiser
 from scorevid.noise import NoisePrior
-from scorevid.training import Settings, Trainer, generator_for, noisy_batch
+from scorevid.training import Settings, Trainer
 from scorevid.worlds.leaves import Leaves
 
 arguments = argparse.ArgumentParser(description=__doc__)

@@ -69,7 +69,9 @@ def train(name: str, minutes: float, folder: Path) -> None:
     if (folder / "checkpoint.pt").is_file():
         trainer = open_run(folder)
     else:
-        settings = Settings(**{"settle": 1000, "noise": NoisePrior(**variant.noise), **variant.settings})
+        settings = Settings(
+            **{"settle": 1000, "settled_rate": 1.0, "noise": NoisePrior(**variant.noise), **variant.settings}
+        )
         torch.manual_seed(settings.seed)
         trainer = Trainer(build_network(BASE | variant.network), Leaves(), settings, folder)
     left = minutes - trainer.seconds / 60

@@ -13,11 +13,14 @@ frame is, can be read off the frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from scorevid.claims import mean_interval, ratio_interval
 from scorevid.cues import spoil
 from scorevid.evaluation import apply
 from scorevid.linear import rows
@@ -47,6 +50,21 @@ class Agreement:
         learned, optimal = self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
         centred = [v - v.mean(1, keepdim=True) for v in (learned, optimal)]
         return torch.cosine_similarity(*centred, dim=1)
+
+    def correlation_of_mean(self) -> tuple[float, float, float]:
+        """Of the weights averaged over scenes and pixels with the optimal ones, and its 95 % interval: (value, low, high).
+
+        The interval is the jackknife's over scenes. Raises ValueError for fewer than three scenes.
+        """
+        learned = self.learned.mean(1).flatten(1).double()
+        n = len(learned)
+        if n < 3:
+            raise ValueError(f"an interval over scenes takes three or more, got {n}")
+        total, optimal = learned.sum(0), self.optimal.flatten().double()
+        means = torch.cat([total[None] / n, (total - learned) / (n - 1)])  # of all, and of all but one
+        value, *without = torch.corrcoef(torch.cat([optimal[None], means]))[0, 1:].tolist()
+        margin = 1.96 * ((n - 1) * np.var(without)) ** 0.5
+        return value, max(-1.0, value - margin), min(1.0, value + margin)
 
     def products(self) -> tuple[Tensor, Tensor]:
         """Σ l o and Σ o² of each example, (B,) each, whose ratio of sums is the slope."""
@@ -94,3 +112,12 @@ def agreement(
     together = torch.cat([found.on_c, found.on_y[:, :, None]], 2)
     moved = [together[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(places)]
     return Agreement(torch.stack(moved, 1), weights(world, sigma).to(y), *errors)
+
+
+def summary(found: Sequence[Agreement]) -> dict[str, np.ndarray]:
+    """Of K agreements: "correlation", "slope" and "error / least error", (3, K) each: value and 95 % interval over scenes."""
+    return {
+        "correlation": np.array([mean_interval(a.correlation()) for a in found]).T,
+        "slope": np.array([ratio_interval(*(v.numpy() for v in a.products())) for a in found]).T,
+        "error / least error": np.array([ratio_interval(a.error.numpy(), a.least.numpy()) for a in found]).T,
+    }

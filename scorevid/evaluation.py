@@ -131,8 +131,8 @@ def report(f: AnyDenoiser, world: Leaves | Gaussian | Clips, scenes: int = 1000,
 
     All under Gaussian noise, whatever the noise of the training. Mean squared error a pixel at each σ over random scenes
     of the world, with that of copying the last frame. For
-    moving leaves, the excess error at each σ where the futures of undecided meetings differ; for Gaussian video, the
-    relative squared error of the score; for natural video, scenes are patches of shots held out, as many of each shot
+    moving leaves, the excess error at each σ where the futures of undecided meetings differ; for Gaussian video of one ρ,
+    the relative squared error of the score; for natural video, scenes are patches of shots held out, as many of each shot
     as there are, up to an even share.
     """
     device = next(iter(f.parameters())).device if isinstance(f, torch.nn.Module) else "cpu"
@@ -151,7 +151,7 @@ def report(f: AnyDenoiser, world: Leaves | Gaussian | Clips, scenes: int = 1000,
         "squared_error": {str(s): round(e.item(), 7) for s, e in zip(SIGMAS, errors, strict=True)},
         "squared_error_copy": round(copied.item(), 7),
     }
-    if isinstance(world, Clips):
+    if isinstance(world, Clips) or isinstance(getattr(world, "rho", None), tuple):
         return scores
     if isinstance(world, Gaussian):
         return scores | {"score_error": _score_errors(f, world, c, x, generator)}

@@ -143,6 +143,29 @@ def calibration(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
     return figure
 
 
+def columns(panels: Mapping[str, tuple[Sequence[float], Mapping[str, Mapping[str, np.ndarray]]]]) -> Figure:
+    """Several measures, a row each, against several things, a column each, on logarithmic x axes.
+
+    panels: label of the x axis -> (its values (K,), label of the curve -> measure -> (3, K) of value, low and high).
+    """
+    measures = list(next(iter(next(iter(panels.values()))[1].values())))
+    figure, axes = plt.subplots(
+        len(measures), len(panels), figsize=(8.2, 2.1 * len(measures)), sharex="col", sharey="row", squeeze=False
+    )
+    for column, (x, (at, curves)) in zip(axes.T, panels.items(), strict=True):
+        for k, (label, found) in enumerate(curves.items()):
+            for ax, name in zip(column, measures, strict=True):
+                value, low, high = _curve(label, found[name], len(at))
+                bars = np.maximum([value - low, high - value], 0)
+                ax.errorbar(at, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+        log_ticks(column[-1], at)
+        column[-1].set_xlabel(x)
+    for ax, name in zip(axes[:, 0], measures, strict=True):
+        ax.set_ylabel(name)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(curves))
+    return figure
+
+
 def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> None:
     """One line with error bars for each group of records. groups: label -> records with numbers ``x`` and values ``y``.
 

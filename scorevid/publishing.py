@@ -52,6 +52,7 @@ def describe(trainer: Trainer) -> dict:
             "lr_muon": s.lr_muon if s.optimiser == "muon" else None,
             "warmup": s.warmup,
             "settle": s.settle,
+            "settled_rate": s.settled_rate,
             "averaging": s.averaging,
             "changes": trainer.changes,
             "precision": "bf16 autocast" if trainer.bf16 else "fp32",

@@ -26,7 +26,7 @@ def read_run(folder: Path | str) -> tuple[Settings, object, dict]:
     kept = load_checkpoint(path)
     own = kept["settings"]
     laws = {"noise": NoisePrior(**own["noise"]), "past": PastNoise(**own.get("past", {}))}
-    settings = Settings(**{**own, **laws})
+    settings = Settings(**{"settled_rate": 1.0, **own, **laws})  # it is newer than some checkpoints
     return settings, make_world(kept["world"]), kept["config"]
 
 

@@ -9,7 +9,8 @@ One network for all σ, which it is not told. The data are drawn anew for each s
 Batch normalisation starts the training and then stands in its way: σ spans two decades, so the deviation of a channel
 that sees y hangs on the few noisiest frames of the batch and jitters from step to step by a good part of itself. After
 ``settle`` updates, or half of the run if that comes first, the statistics are therefore estimated once more and kept,
-and what is trained from there on is the function that evaluation runs.
+and what is trained from there on is the function that evaluation runs. A kernel before a normalisation that follows it may
+grow without consequence; before one that does not, it may not, so from there on learning rates are lower.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from scorevid.batches import Batch, generator_for, noisy_batch
 from scorevid.checkpoints import load_checkpoint, save_checkpoint
-from scorevid.corruptions import corrupt
 from scorevid.denoiser import Denoiser
 from scorevid.interrupts import stop_signals
 from scorevid.logs import append_to_log, trim_log
@@ -48,6 +50,7 @@ class Settings:
     lr: float = 2e-3  # peak learning rate of Adam; after the warm-up it falls to zero as a cosine
     warmup: int = 500  # updates over which the learning rate rises, a tenth of the run at most
     settle: int | None = 2000  # updates, half of the run at most, after which normalisation keeps its statistics
+    settled_rate: float = 0.4  # factor on the learning rates from there on
     optimiser: Literal["adam", "muon"] = "muon"  # muon: for the kernels, with Adam for the gains
     lr_muon: float = 0.02  # peak learning rate of Muon
     averaging: float = 0.999  # decay of the running average of the weights, which is what gets published
@@ -63,31 +66,11 @@ class Settings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
-        if not (self.lr > 0 and self.lr_muon > 0 and 0 <= self.averaging < 1):
+        if not (self.lr > 0 and self.lr_muon > 0 and self.settled_rate > 0 and 0 <= self.averaging < 1):
             raise ValueError("learning rates must be positive and averaging in [0, 1)")
 
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 Trainable = Denoiser | Told | Regression  # has memory, config and squared_error(y, c, x, sigma)
-
-
-NO_PAST_NOISE = PastNoise()
-
-
-def noisy_batch(
-    world, noise: NoisePrior, batch: int, generator: torch.Generator, past: PastNoise = NO_PAST_NOISE
-) -> Batch:
-    """One batch of training data: y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W), sigma (B, 1, 1, 1)."""
-    c, x = world.draw(batch, generator)
-    sigma = noise.draw(batch, generator)
-    y = corrupt(x, sigma, noise.corruption, generator)
-    return y, past.put_on(c, generator), x, sigma
-
-
-def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The generator of all randomness of one step; streams of different (seed, step) are independent."""
-    state = np.random.SeedSequence([seed, step]).generate_state(1)[0]
-    return torch.Generator(device).manual_seed(int(state))
 
 
 class Trainer:
@@ -109,6 +92,7 @@ class Trainer:
         self.changes: list[dict] = []  # settings that were other ones before a step, as the card tells
         self.made_on, self.interrupted = machine(self.device), False
         self.running = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss and count since the last log line
+        self.recent: deque[float] = deque(maxlen=10)  # losses of the last log lines of this run
         self.checkpoint, self.log = Path(out) / "checkpoint.pt", Path(out) / "log.jsonl"
         if self.checkpoint.exists() and not resume:
             raise FileExistsError(f"{self.checkpoint} exists: resume it, or choose another folder")
@@ -128,14 +112,16 @@ class Trainer:
 
         clock: what tells the seconds; ``time.process_time`` counts those of the processor instead of the wall.
 
-        SIGINT and SIGTERM end the run after the current step, and ``interrupted`` tells of it; in every case a checkpoint
-        is left. One is also written every ``save_every`` seconds, so that a killed run loses no more than that.
+        SIGINT and SIGTERM end the run after the current step, and ``interrupted`` tells of it; a checkpoint is left. One is
+        also written every ``save_every`` seconds, so that a killed run loses no more than that. Raises FloatingPointError
+        once the loss is no longer finite, or four times what it was; the checkpoint is then one from before.
         """
         if self.steps is None and minutes is None:
             raise ValueError("say how long to train: steps, minutes, or both")
         if minutes is not None and not minutes > 0:
             raise ValueError(f"minutes must be positive, got {minutes}")
         trim_log(self.log, self.step)
+        self.recent.clear()
         if not self.checkpoint.exists():
             self.save()
         self.made_on = machine(self.device)
@@ -158,7 +144,7 @@ class Trainer:
                 bar.update()
                 if stopped or (minutes is not None and now - start >= 60 * minutes):
                     break
-                if now - saved >= save_every:
+                if now - saved >= save_every and not self._has_risen(2.0):
                     self.save()
                     saved = now
         bar.close()
@@ -247,6 +233,7 @@ class Trainer:
         self.settled, self.settled_at = kept["settled"], kept["settled_at"]
         before["noise"] = asdict(NoisePrior(**before["noise"]))  # fields that are newer than the checkpoint
         before["past"] = asdict(PastNoise(**before.get("past", {})))
+        before.setdefault("settled_rate", 1.0)
         changed = {k: before.get(k) for k in now if before.get(k) != now[k] and k not in NOT_ABOUT_THE_RESULT}
         world = asdict(self.world)
         other = {k: kept["world"].get(k) for k in world if kept["world"].get(k) != world[k]}
@@ -274,7 +261,7 @@ class Trainer:
             self.network.zero_grad()
             loss = self._loss(*batch)
             loss.backward()
-        rate = learning_rate(self.step, self.steps, s.warmup)
+        rate = learning_rate(self.step, self.steps, s.warmup) * (s.settled_rate if self.settled else 1.0)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["peak"]
@@ -289,6 +276,11 @@ class Trainer:
         self.step += 1
         self.images += s.batch
 
+    def _has_risen(self, factor: float) -> bool:
+        """Whether the loss since the last log line is above what the lines before it say, by more than a factor."""
+        usual = median(self.recent) if len(self.recent) >= 5 else math.inf
+        return bool(self.running[1] > 0 and self.running[0] / self.running[1] > factor * usual)
+
     def _eager_loss(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         with torch.autocast(y.device.type, torch.bfloat16, enabled=self.bf16):
             return self.network.squared_error(y, c, x, sigma)
@@ -297,6 +289,12 @@ class Trainer:
         loss = (self.running[0] / self.running[1]).item()
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {self.step}; the last checkpoint is kept")
+        if self._has_risen(4.0):
+            raise FloatingPointError(
+                f"training diverges: by step {self.step} the loss has risen from {median(self.recent):.3g} to {loss:.3g}. "
+                f"{self.checkpoint} is from before: resume with lower learning rates"
+            )
+        self.recent.append(loss)
         self.running.zero_()
         rate = self.images / max(self.seconds, 1e-9)
         line = {"step": self.step, "images": self.images, "loss": loss, "seconds": round(self.seconds, 3)}

@@ -35,6 +35,23 @@ def test_the_optimum_agrees_with_itself(way, frame):
     torch.testing.assert_close(learned, optimal.expand(6, 3), atol=1e-4, rtol=1e-4)
 
 
+def test_averages_over_scenes_agree_better_than_single_ones():
+    optimum, generator = wiener(WORLD, 0.5), torch.Generator().manual_seed(3)
+
+    def scattered(y, c):  # every scene has a filter of its own about the optimal one
+        own = 0.2 * torch.randn(len(y), 1, 1, 1, generator=generator)
+        return optimum(y, c) + own * (y.roll(2, 3) - y)
+
+    found = agreement(scattered, WORLD, 0.5, torch.Generator().manual_seed(0), scenes=24, pixels=2)
+    value, low, high = found.correlation_of_mean()
+    assert found.correlation().mean() < 0.97 < low < value < high <= 1
+    exact = measured(optimum).correlation_of_mean()
+    assert exact[1] > 0.9999
+    one = agreement(optimum, WORLD, 0.5, torch.Generator().manual_seed(0), scenes=2, pixels=2)
+    with pytest.raises(ValueError, match="three or more"):
+        one.correlation_of_mean()
+
+
 def test_what_is_not_optimal_does_not_agree():
     optimum = wiener(WORLD, 0.5)
     half = measured(lambda y, c: 0.5 * optimum(y, c))

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from scorevid.ablations import PEERS
+from scorevid.batches import noisy_batch
 from scorevid.noise import NoisePrior
 from scorevid.peers import Regression, Told, build_network
 from scorevid.runs import open_run
-from scorevid.training import Settings, Trainer, noisy_batch
+from scorevid.training import Settings, Trainer
 from scorevid.weights import load_denoiser, save_denoiser
 from scorevid.worlds.leaves import Leaves
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from scorevid.batches import generator_for, noisy_batch
 from scorevid.denoiser import Denoiser
 from scorevid.logs import read_log
 from scorevid.noise import NoisePrior, PastNoise
@@ -19,7 +20,7 @@ from scorevid.optimisers import learning_rate
 from scorevid.publishing import describe
 from scorevid.runs import open_run
 from scorevid.scaling import Scaling, estimate_statistics
-from scorevid.training import Settings, Trainer, generator_for, noisy_batch
+from scorevid.training import Settings, Trainer
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves import Leaves
 
@@ -133,7 +134,7 @@ def test_changed_settings_count_from_then_on_and_are_noted(tmp_path):
     changed = open_run(tmp_path, steps=40, lr_muon=0.001)
     changed._update()
     rates = {group["lr"] for o in changed.optimisers for group in o.param_groups}
-    assert min(rates) == pytest.approx(0.001 * learning_rate(20, 40, 4))
+    assert min(rates) == pytest.approx(0.4 * 0.001 * learning_rate(20, 40, 4))
     assert changed.changes == [{"until_step": 20, "steps": 20, "lr_muon": 0.02}]
     changed.save()
     assert open_run(tmp_path).changes == changed.changes
@@ -267,6 +268,34 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     next(run.network.parameters()).data.fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="loss is nan"):
         run.run(log_every=10, progress=False)
+
+
+def test_a_run_that_diverges_stops_and_keeps_what_was_before(tmp_path):
+    run = trainer(tmp_path, steps=400)
+    run.steps = 200
+    run.run(log_every=10, save_every=0, progress=False)
+    again = open_run(tmp_path, steps=400)
+    update = again._update
+
+    def update_and_break():
+        if again.step == 270:
+            next(again.network.parameters()).data.mul_(30.0)
+        update()
+
+    again._update = update_and_break
+    with pytest.raises(FloatingPointError, match=r"training diverges: by step 2[78]0"):
+        again.run(log_every=10, save_every=0, progress=False)
+    assert 260 <= open_run(tmp_path).step <= 270
+    assert max(step for step, _ in losses(tmp_path)) <= 270
+
+
+def test_rates_are_lower_once_the_normalisation_is_settled(tmp_path):
+    run = trainer(tmp_path, steps=40, settle=12, settled_rate=0.25)
+    rates = []
+    for _ in range(14):
+        run._update()
+        rates.append(run.optimisers[0].param_groups[0]["lr"] / learning_rate(run.step - 1, 40, 4))
+    assert rates[0] == pytest.approx(rates[11]) == pytest.approx(0.02) and rates[13] == pytest.approx(0.005)
 
 
 def test_a_world_of_another_memory_is_refused(tmp_path):
