@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scorevid.agreement import WORTHLESS, agreement
+from scorevid.agreement import WORTHLESS, agreement, summary
 from scorevid.wiener import wiener
 from scorevid.worlds.gaussian import Gaussian
 
@@ -70,3 +70,11 @@ def test_what_is_not_optimal_does_not_agree():
 def test_worlds_without_one_optimum_are_refused(world):
     with pytest.raises(ValueError):
         measured(lambda y, c: y, world=world)
+
+
+def test_a_summary_has_a_column_for_each_and_ones_for_the_optimum():
+    found = [measured(wiener(WORLD, s), sigma=s) for s in (0.2, 1.0)]
+    told = summary(found)
+    assert list(told) == ["correlation", "slope", "error / least error"]
+    for curve in told.values():
+        assert curve.shape == (3, 2) and abs(curve - 1).max() < 1e-3

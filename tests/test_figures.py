@@ -112,3 +112,17 @@ def test_single_points_have_their_bars_and_ticks_are_those_asked_for():
     assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "4", "10.5"] and ax.get_xscale() == "log"
     assert len(ax.xaxis.get_minorticklocs()) == 0
     plt.close("all")
+
+
+def test_columns_have_a_row_for_each_measure_and_share_axes():
+    curve = {"slope": np.array([[1.0, 2.0], [0.9, 1.8], [1.1, 2.2]]), "error": np.ones((3, 2))}
+    drawn = figures.columns({"σ": ([0.1, 1.0], {"a": curve, "b": curve}), "τ": ([0.2, 0.5], {"a": curve, "b": curve})})
+    axes = np.array(drawn.axes).reshape(2, 2)
+    assert [ax.get_xlabel() for ax in axes[1]] == ["σ", "τ"] and [ax.get_ylabel() for ax in axes[:, 0]] == [
+        "slope",
+        "error",
+    ]
+    assert all(ax.get_xscale() == "log" and len(ax.containers) == 2 for ax in axes.flat)
+    assert axes[0, 0].get_ylim() == axes[0, 1].get_ylim()
+    with pytest.raises(ValueError, match="low <= value <= high"):
+        figures.columns({"σ": ([0.1, 1.0], {"a": curve | {"slope": curve["slope"][::-1]}})})
