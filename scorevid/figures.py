@@ -79,6 +79,27 @@ def signed_grid(images, row_titles: Sequence[str] | None = None, column_titles: 
     return figure
 
 
+def evidence(crops, filters, row_titles: Sequence[str], column_titles: Sequence[str]) -> Figure:
+    """What was there and what was taken from it: frames in grey levels, then signed maps of the same pixels.
+
+    crops, filters: (R, C, H, W) each, H and W odd, the pixel in question in the middle, where a cross marks it in the
+    crops. Signed maps as in :func:`signed_grid`, each row with one scale of its own. column_titles: C, for both.
+    """
+    crops, filters = as_frames(crops, 4), as_frames(filters, 4)
+    titles = [*column_titles, *(f"weights on\n{title}" for title in column_titles)]
+    figure, axes = _panels(np.concatenate([crops, filters], 1), row_titles, titles, extra=0.45)
+    for row, frames, maps in zip(axes, crops, filters, strict=True):
+        limit = float(np.abs(maps).max()) or 1.0
+        for ax, frame in zip(row, frames, strict=False):
+            ax.imshow(frame, cmap="gray", vmin=0, vmax=1)
+            ax.plot(frame.shape[1] // 2, frame.shape[0] // 2, "+", color=COLOURS[1], ms=7)
+        for ax, one in zip(row[len(frames) :], maps, strict=True):
+            drawn = ax.imshow(one, cmap="RdBu", vmin=-limit, vmax=limit)
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)
+        figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
+    return figure
+
+
 def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True) -> Figure:
     """Curves over the noise level with error bars. sigmas: (S,). curves: label -> (3, S) of value, low and high.
 

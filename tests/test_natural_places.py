@@ -7,13 +7,13 @@ from scorevid.worlds.natural_places import KINDS, MARGIN, natural_places
 
 
 def drawn(size=32):
-    """A still edge at column 8, a moving one at column 22, an occluding and a disoccluded spot between them."""
+    """A still edge at column 10, a moving one at column 22, an occluding and a disoccluded spot between them."""
     x = torch.full((2, 1, size, size), 0.5)
-    x[..., :8], x[..., 22:] = 0.2, 0.9
+    x[..., :10], x[..., 22:] = 0.2, 0.9
     flow = torch.zeros(2, 2, size, size)
     flow[:, 0, :, 19:] = -2.0
     occluding, disoccluded = torch.zeros(2, 2, size, size, dtype=torch.bool).unbind(1)
-    occluding[:, 8:12, 15:18], disoccluded[:, 22:27, 13:18] = True, True
+    occluding[:, 9:12, 15:18], disoccluded[:, 17:22, 13:18] = True, True
     return x, flow, occluding, disoccluded
 
 
@@ -21,10 +21,10 @@ def test_places_are_of_their_kind():
     found = natural_places(*drawn())
     assert list(found) == list(KINDS) and all(there.all() for _, there in found.values())
     at = {kind: pixels[0].tolist() for kind, (pixels, _) in found.items()}
-    assert abs(at["still edge"][1] - 7.5) <= 1 and abs(at["moving edge"][1] - 21.5) <= 1
-    assert at["occluding"][0] in range(9, 11) and at["occluding"][1] in range(15, 18)
-    assert at["disoccluded"] == [24, 15]
-    assert 10 <= at["flat"][1] <= 18 or at["flat"][1] <= 5
+    assert abs(at["still edge"][1] - 9.5) <= 1 and abs(at["moving edge"][1] - 21.5) <= 1
+    assert at["occluding"][0] in range(9, 12) and at["occluding"][1] in range(15, 18)
+    assert at["disoccluded"] == [19, 15]
+    assert 12 <= at["flat"][1] <= 18
     assert all(MARGIN <= v < 32 - MARGIN for pixels in at.values() for v in pixels)
 
 

@@ -20,14 +20,14 @@ KINDS = {
 }
 STILL, MOVING = 0.25, 0.75  # pixels a frame: at most, and at least
 EDGE = 0.04  # grey units: the least contrast of an edge, root mean square over 5 × 5 pixels
-MARGIN = 6  # pixels from the border: what came in there no past frame shows
+MARGIN = 8  # pixels from the border: what came in there no past frame shows
 
 
 def natural_places(x: Tensor, flow: Tensor, occluding: Tensor, disoccluded: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """For each of ``KINDS`` one pixel a frame, (B, 2) integers (row, column), and whether there is one, (B,) bool.
 
     x: (B, 1, H, W) next frames, greys. flow: (B, 2, H, W) as (x, y) in pixels, from each pixel of x to where it was in the
-    last frame. occluding, disoccluded: (B, H, W) bool. Raises ValueError for shapes that do not fit and for frames of 12
+    last frame. occluding, disoccluded: (B, H, W) bool. Raises ValueError for shapes that do not fit and for frames of 16
     pixels and less. Where there is none, the pixel is the middle of the frame.
     """
     size = x.shape[-2:]
