@@ -86,14 +86,14 @@ def solve(
     c: Tensor,
     *,
     method: Method = "multistep",
-    steps: int = 30,
+    steps: int = 12,
     n_samples: int = 1,
-    sigma_0: float = 4.0,
+    sigma_0: float = 5.0,
     sigma_L: float = 0.01,
     rho: float | None = None,
-    beta: float = 0.5,
+    beta: float = 1.0,
     churn: float = 0.4,
-    sigma: Literal["residual", "schedule"] = "schedule",
+    sigma: Literal["residual", "schedule"] = "residual",
     gain: float = 0.0,
     gain_above: float = 0.2,
     told: bool = False,
@@ -102,7 +102,9 @@ def solve(
     batch_limit: int | None = None,
     callback: Callback | None = None,
 ) -> Samples:
-    """Draw samples of the next frame given the past in a fixed number of steps; arguments as in ``ascend``, and:
+    """Draw samples of the next frame given the past in a fixed number of steps; by default as chapter 3 recommends.
+
+    Arguments as in ``ascend``, and:
 
     method: see the module. steps: from σ_0 to σ_L, each one evaluation of f, or two for "heun" and "churn"; one more
     denoises at σ_L. rho: of :func:`ladder`. beta: in (0, 1], for "multistep". churn: γ ≥ 0, relative noise that is added

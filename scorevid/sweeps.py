@@ -41,14 +41,15 @@ RECOMMENDED = {
 }
 ASCENT = {"sigma_0": 5.0, "sigma_L": 0.01, "h_0": 0.01, "beta": 0.5, "centre": "prediction"}
 _ONE, _TWO = (6, 12, 20, 36), (3, 6, 10, 18)  # steps of solvers with one evaluation a step, and with two
+_LADDER = {"sigma": "schedule"}
 _SOLVERS: dict[str, tuple[dict, tuple[int, ...]]] = {
     "multistep, β = 1, σ from the residual": ({"method": "multistep", "beta": 1.0, "sigma": "residual"}, _ONE),
-    "multistep, β = 1": ({"method": "multistep", "beta": 1.0}, _ONE),
-    "multistep, β = ½": ({"method": "multistep", "beta": 0.5}, _ONE),
-    "Heun": ({"method": "heun"}, _TWO),
-    "Euler": ({"method": "euler"}, _ONE),
-    "ancestral": ({"method": "ancestral"}, _ONE),
-    "churn": ({"method": "churn"}, _TWO),
+    "multistep, β = 1": ({"method": "multistep", "beta": 1.0} | _LADDER, _ONE),
+    "multistep, β = ½": ({"method": "multistep", "beta": 0.5} | _LADDER, _ONE),
+    "Heun": ({"method": "heun"} | _LADDER, _TWO),
+    "Euler": ({"method": "euler"} | _LADDER, _ONE),
+    "ancestral": ({"method": "ancestral"} | _LADDER, _ONE),
+    "churn": ({"method": "churn"} | _LADDER, _TWO),
 }
 SOLVERS = {name: [{"sigma_0": 5.0, "steps": n} | case for n in steps] for name, (case, steps) in _SOLVERS.items()}
 CONSTANTS: dict[str, list[float]] = {

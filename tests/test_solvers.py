@@ -1,6 +1,8 @@
 """The solvers against exact steps, against one another, and two of them against another library."""
 
+import inspect
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scorevid import calibration
+from scorevid import calibration, solvers, sweeps
 from scorevid.noise import NoisePrior
 from scorevid.oracles import blind_posterior_mean, posterior_mean
 from scorevid.sampling import ascend, partial_step
-from scorevid.solvers import ladder, solve
+from scorevid.solvers import ladder
 from scorevid.worlds.futures import Futures
 
 METHODS = ("euler", "heun", "ancestral", "churn", "multistep")
 BLIND = NoisePrior(0.001, 100.0)
+
+solve = partial(solvers.solve, steps=30, sigma_0=4.0, beta=0.5, sigma="schedule")  # unless a test says otherwise
 
 
 def generator(seed=0):
@@ -338,3 +342,8 @@ def test_gain_mends_a_denoiser_that_heeds_its_input_too_little(method):
 def test_gains_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="gain must be finite"):
         solve(lambda y, c: c[:, :1], torch.zeros(1, 1, 8, 8), generator=generator(), **bad)
+
+
+def test_the_defaults_are_what_chapter_3_recommends():
+    defaults = {k: v.default for k, v in inspect.signature(solvers.solve).parameters.items()}
+    assert defaults | sweeps.RECOMMENDED == defaults
