@@ -30,6 +30,7 @@ from torch.nn import functional
 
 ENLARGED = 4  # DIS looks at patches of 8 pixels: small frames are enlarged for it
 LEAST_SIZE = 16  # pixels: a pyramid and patches want some
+Flow = Literal["dis", "tvl1"]
 
 
 def copy(c: Tensor) -> Tensor:
@@ -43,40 +44,51 @@ def extrapolate(c: Tensor) -> Tensor:
     return (2 * c[:, -1:] - c[:, -2:-1]).clamp(0, 1)
 
 
-def motion(c: Tensor, flow: Literal["dis", "tvl1"] = "dis") -> Tensor:
+def motion(c: Tensor, flow: Flow = "dis") -> Tensor:
     """The last frame moved on by the optical flow between the last two, (B, 1, H, W).
 
     c: (B, M, H, W), M ≥ 2, frames of 16 pixels and more. Beyond the border the frame's edge is repeated. Raises
     ValueError for other shapes and for an unknown flow, ImportError without the packages.
     """
-    if flow not in _FLOWS:
-        raise ValueError(f"flow must be one of {', '.join(_FLOWS)}, got {flow!r}")
+    _check_flow(flow)
     c = _checked(c, 2, LEAST_SIZE)
-    find = _FLOWS[flow]()
-    pairs = c[:, -2:].detach().double().cpu().numpy()
     # the flow from the last frame back to the one before says where each pixel of the last one came from
-    back = torch.from_numpy(np.stack([find(b, a) for a, b in pairs]).astype(np.float64))
-    return _warp(c[:, -1:], back.to(c))
+    return warp(c[:, -1:], optical_flow(c[:, -1:], c[:, -2:-1], flow))
+
+
+def optical_flow(a: Tensor, b: Tensor, flow: Flow = "dis") -> Tensor:
+    """Dense optical flow from a to b, (B, 2, H, W) as (x, y) in pixels: what is at p in a is at p + flow(p) in b.
+
+    a, b: (B, 1, H, W) frames of 16 pixels and more, greys in [0, 1]. Raises as :func:`motion` does.
+    """
+    _check_flow(flow)
+    if a.shape != b.shape or a.shape[1:2] != (1,):
+        raise ValueError(f"two frames (B, 1, H, W) of one size are due, got {tuple(a.shape)} and {tuple(b.shape)}")
+    find = _FLOWS[flow]()
+    frames = _checked(torch.cat([a, b], 1), 2, LEAST_SIZE).detach().double().cpu().numpy()
+    return torch.from_numpy(np.stack([find(*pair) for pair in frames]).astype(np.float64)).to(a)
 
 
 def phase_advance(c: Tensor, orientations: int = 4) -> Tensor:
     """The last frame with the phases of its pyramid turned on as they turned before, (B, 1, H, W).
 
     c: (B, M, H, W), M ≥ 2, frames of 16 pixels and more. orientations: bands of each scale, 2 to 16. The high-pass and
-    low-pass remainders have no phase and are extrapolated linearly. Raises ValueError for other shapes, ImportError
-    without the package.
+    low-pass remainders have no phase and are extrapolated linearly; for the pyramid an odd row or column is doubled.
+    Raises ValueError for other shapes, ImportError without the package.
     """
     if isinstance(orientations, bool) or not isinstance(orientations, int) or not 2 <= orientations <= 16:
         raise ValueError(f"orientations must be an integer in [2, 16], got {orientations!r}")
     c = _checked(c, 2, LEAST_SIZE)
+    height, width = c.shape[2:]
+    even = functional.pad(c[:, -2:], (0, width % 2, 0, height % 2), mode="replicate")  # as the pyramid needs it
     pyramids = _package("pyrtools", "pyrtools").pyramids.SteerablePyramidFreq
     frames = []
-    for pair in c[:, -2:].detach().double().cpu().numpy():
+    for pair in even.detach().double().cpu().numpy():
         before, last = (pyramids(x, order=orientations - 1, is_complex=True) for x in pair)
         for key, now in last.pyr_coeffs.items():
             last.pyr_coeffs[key] = _advance(before.pyr_coeffs[key], now)
         frames.append(last.recon_pyr())
-    return torch.from_numpy(np.stack(frames))[:, None].to(c).clamp(0, 1)
+    return torch.from_numpy(np.stack(frames))[:, None, :height, :width].to(c).clamp(0, 1)
 
 
 def _advance(before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -118,13 +130,21 @@ def _tvl1():
 _FLOWS = {"dis": _dis, "tvl1": _tvl1}
 
 
-def _warp(frame: Tensor, offset: Tensor) -> Tensor:
-    """frame (B, 1, H, W) read at p + offset(p), bilinear; offset (B, 2, H, W) as (x, y) in pixels."""
+def warp(frame: Tensor, offset: Tensor) -> Tensor:
+    """frame (B, C, H, W) read at p + offset(p), bilinear; offset (B, 2, H, W) as (x, y) in pixels.
+
+    Beyond the border the frame's edge is repeated.
+    """
     height, width = frame.shape[2:]
     rows, columns = torch.meshgrid(torch.arange(height).to(frame), torch.arange(width).to(frame), indexing="ij")
     x = 2 * (columns + offset[:, 0]) / (width - 1) - 1
     y = 2 * (rows + offset[:, 1]) / (height - 1) - 1
     return functional.grid_sample(frame, torch.stack([x, y], 3), padding_mode="border", align_corners=True)
+
+
+def _check_flow(flow: str) -> None:
+    if flow not in _FLOWS:
+        raise ValueError(f"flow must be one of {', '.join(_FLOWS)}, got {flow!r}")
 
 
 def _package(module: str, name: str):

@@ -64,6 +64,12 @@ def test_phase_advance_is_exact_for_a_grating():
     torch.testing.assert_close(baselines.phase_advance(frames[:, :2]), frames[:, 2:], atol=1e-5, rtol=0)
 
 
+def test_phase_advance_takes_frames_of_odd_size(texture):
+    odd = texture[..., :31, :29]
+    x = baselines.phase_advance(odd[:, :1].expand(-1, 2, -1, -1))
+    torch.testing.assert_close(x, odd[:, :1], atol=2e-3, rtol=0)
+
+
 @pytest.mark.parametrize("name", MOVING)
 def test_motion_beats_the_copy_on_leaves_but_not_the_mean_of_the_futures(name):
     generator = torch.Generator().manual_seed(0)
@@ -112,3 +118,18 @@ def test_a_missing_package_is_named(name, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"install scorevid\[baselines\]"):
         ALL[name](torch.rand(1, 2, 32, 32))
+
+
+def test_flow_and_warp_by_themselves(texture):
+    a, b = texture[:, :1], texture[:, 1:2]  # what is at p in a is at p − (1, 2) in b
+    flow = baselines.optical_flow(a, b)
+    assert flow.shape == (4, 2, 32, 32) and flow.dtype == a.dtype
+    torch.testing.assert_close(
+        flow[..., 8:-8, 8:-8].mean((2, 3)), torch.tensor([-1.0, -2.0]).expand(4, 2), atol=0.1, rtol=0
+    )
+    inner = (..., slice(6, -6), slice(6, -6))
+    there = torch.tensor([-1.0, -2.0])[:, None, None].expand(4, 2, 32, 32)
+    torch.testing.assert_close(baselines.warp(b, there)[inner], a[inner], atol=1e-5, rtol=0)
+    for bad in ((a, b[:2]), (texture, texture), (a[:, 0], b[:, 0])):
+        with pytest.raises(ValueError, match="two frames"):
+            baselines.optical_flow(*bad)

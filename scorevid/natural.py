@@ -1,0 +1,247 @@
+r"""Natural video: how well the next frame is denoised, shot by shot, and what each past frame is worth.
+
+Errors are squared errors a pixel, averaged over the patches of one shot (or some of their pixels) before anything else is
+done with them, and told as
+
+.. math:: \text{PSNR} = -10 \log_{10} \text{(mean squared error)} \quad \text{in dB re 1 grey unit}^2 .
+
+Intervals are over shots: patches of one shot are no independent witnesses of natural video. What a past frame is worth is
+the PSNR with M frames less that with M − 1, on the same patches under the same noise.
+
+**Baselines.** They predict the next frame from the past alone, p = p(c). Each is told σ, which the networks are not, and
+is joined with the noisy frame by one number,
+
+.. math:: \hat x = p + g\, (y - p) , \qquad g = \frac{v}{v + \sigma^2} , \qquad v = \mathrm E (p - x)^2 ,
+
+the best there is: the expected error is :math:`(1 - g)^2 v + g^2 \sigma^2 = v \sigma^2 / (v + \sigma^2)`, less than that
+of p and that of y. The error v is taken from shots of the training set ("training"); or, with hindsight, from the very
+patches that are to be predicted, all those of the shot ("own").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorevid import baselines, sweeps
+from scorevid.claims import mean_interval
+from scorevid.evaluation import apply
+from scorevid.score import AnyDenoiser
+from scorevid.sharpness import gradient_energy
+from scorevid.weights import FOLDER, load_denoiser
+from scorevid.worlds.clips import Clips, Patches, held_out
+from scorevid.worlds.occlusions import occlusions
+from scorevid.worlds.whole_frames import cut_from_whole_frames, few_frames, select
+
+MEMORIES = (0, 1, 2, 3)
+REGRESSION = "regression"
+WHOLE = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
+BASELINES = (*WHOLE, REGRESSION)
+GAINS = ("training", "own")
+THIRDS = ("least motion", "middling motion", "most motion")  # of the patches of each shot
+WHERE = ("all", *THIRDS, "near occlusions", "elsewhere")
+NEAR = 2  # pixels from an occlusion
+SAMPLER = sweeps.RECOMMENDED | {"sigma_0": 3.0}  # the largest noise level that the networks were trained with
+
+
+def load_networks(name: str = "natural-32", folder: Path | str = FOLDER) -> dict[str, AnyDenoiser]:
+    """The denoisers "M = 0" … "M = 3", published as NAME-m0 …, and the network "regression", peers/NAME-regression."""
+    networks = {f"M = {m}": load_denoiser(f"{name}-m{m}", folder) for m in MEMORIES}
+    return networks | {REGRESSION: load_denoiser(f"{name}-regression", Path(folder) / "peers")}
+
+
+def psnr(squared_error) -> np.ndarray:
+    """−10 log₁₀ of mean squared errors in grey units², in dB. Raises ValueError for errors that are not positive."""
+    squared_error = np.asarray(squared_error, dtype=float)
+    if not (squared_error > 0).all():
+        raise ValueError(f"squared errors must be positive, got {squared_error.tolist()}")
+    return -10 * np.log10(squared_error)
+
+
+def join(p: Tensor, y: Tensor, sigma: float, v: float) -> Tensor:
+    """p + g (y − p), g = v / (v + σ²). p, y: frames of one shape. v: mean squared error of p, grey units²."""
+    return p + v / (v + sigma**2) * (y - p)
+
+
+def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[str, Tensor]:
+    """What each of ``BASELINES`` predicts from the past alone, (N, 1, size, size) each.
+
+    Motion compensation and phase advance see the whole frames of the shot, the regression network the patches. The world's
+    memory is to be at least 2 and that of the regression network.
+    """
+    made = cut_from_whole_frames(world, patches, lambda c, x: torch.cat([p(c) for p in WHOLE.values()], 1))
+    found = {name: made[:, k : k + 1] for k, name in enumerate(WHOLE)}
+    return found | {REGRESSION: denoise(regression, torch.zeros_like(patches.x), patches.c)}
+
+
+@torch.no_grad()
+def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
+    """f(y, c) of as many of the past frames as the network has a memory for, all of them if it does not say."""
+    memory = getattr(f, "memory", c.shape[1])
+    if memory > c.shape[1]:
+        raise ValueError(f"the network has a memory of {memory} frames, the past has {c.shape[1]}")
+    return apply(f, y, c[:, c.shape[1] - memory :])
+
+
+def training_errors(world: Clips, regression: AnyDenoiser, frames: int = 3, seed: int = 0) -> dict[str, float]:
+    """v of each of ``BASELINES``, in grey units²: mean over the training shots of its error on so many frames of each."""
+    world = replace(world, split="train")
+    patches = few_frames(held_out(world), frames, seed)
+    found = {}
+    for name, p in committed(world, patches, regression).items():
+        error = (p - patches.x).square().mean((1, 2, 3)).numpy()
+        found[name] = float(np.mean([error[np.array(patches.clip) == shot].mean() for shot in set(patches.clip)]))
+    return found
+
+
+def measure(
+    world: Clips,
+    networks: Mapping[str, AnyDenoiser],
+    expected: Mapping[str, float],
+    sigmas: Sequence[float],
+    *,
+    most: int | None = None,
+    seed: int = 0,
+) -> list[dict]:
+    """Errors of all predictors on held-out patches of each of the world's shots, as plain data, one record a shot:
+
+    shot, patches (their number), motion (root mean square of the change from the last frame, grey units), occlusions
+    (share of pixels near one), and errors: a list of predictor, gain ("training" or "own" for baselines, None for networks),
+    where (one of ``WHERE``) and squared_error, at each σ, grey units². What is near occlusions is left out where
+    a shot has none. See the module.
+
+    networks: as of :func:`load_networks`. expected: as of :func:`training_errors`. most: so many patches of each shot.
+    """
+    generator, found = torch.Generator().manual_seed(seed), []
+    everything = held_out(world, most, seed)
+    predictions = committed(world, everything, networks[REGRESSION])
+    near = cut_from_whole_frames(world, everything, lambda c, x: occlusions(c[:, -1:], x).near(NEAR)[:, None])
+    for shot in dict.fromkeys(everything.clip):
+        keep = torch.tensor([clip == shot for clip in everything.clip])
+        patches, regions = select(everything, keep), masks(everything.motion[keep], near[keep])
+        table: dict[tuple, list[float]] = {}
+        for sigma in sigmas:
+            y = patches.x + sigma * torch.randn(patches.x.shape, generator=generator)
+            for key, estimate in _estimates(y, patches, networks, predictions, keep, expected, sigma):
+                error = (estimate - patches.x).square()
+                for where in WHERE if key[1] is None else WHERE[:1]:
+                    if regions[where].any():
+                        table.setdefault((*key, where), []).append(error[regions[where]].mean().item())
+        found.append(
+            {
+                "shot": shot,
+                "patches": len(patches.x),
+                "motion": patches.motion.square().mean().sqrt().item(),
+                "occlusions": near[keep].float().mean().item(),
+                "errors": [
+                    {"predictor": p, "gain": gain, "where": where, "squared_error": errors}
+                    for (p, gain, where), errors in table.items()
+                ],
+            }
+        )
+    return found
+
+
+def masks(motion: Tensor, near: Tensor) -> dict[str, Tensor]:
+    """The pixels of ``WHERE``, (N, 1, H, W) bool each. motion: (N,) of the patches. near: (N, 1, H, W) bool."""
+    order = motion.argsort().argsort()
+    third = (3 * order // len(motion))[:, None, None, None].expand_as(near)
+    regions = (torch.ones_like(near), *(third == k for k in range(3)), near, ~near)
+    return dict(zip(WHERE, regions, strict=True))
+
+
+def _estimates(y, patches, networks, predictions, keep, expected, sigma):
+    """((predictor, gain), estimate) of all predictors."""
+    for name, f in networks.items():
+        if name != REGRESSION:
+            yield (name, None), denoise(f, y, patches.c)
+    for name, p in predictions.items():
+        own = (p[keep] - patches.x).square().mean().item()
+        for gain, v in zip(GAINS, (expected[name], own), strict=True):
+            yield (name, gain), join(p[keep], y, sigma, v)
+
+
+@torch.no_grad()
+def sharpness(f: AnyDenoiser, patches: Patches, seed: int = 0) -> list[dict]:
+    """Samples of the next frame and the one-step mean beside the truth, on the most moving third of each shot's patches.
+
+    One record a shot: shot, patches, "samples" and "mean": gradient energy over the truth's, sums over patches; and
+    "sample_error", "mean_error": mean squared errors, grey units². For the true law the first would be 1, and the error of
+    a sample twice that of the mean, since sample and truth are then independent draws.
+    """
+    found = []
+    for shot in dict.fromkeys(patches.clip):
+        own = select(patches, torch.tensor([clip == shot for clip in patches.clip]))
+        own = select(own, own.motion.argsort(descending=True)[: -(-len(own.x) // 3)])
+        mean, samples = predict(f, own.c, 1, torch.Generator().manual_seed(seed))
+        energies = [
+            gradient_energy(v, torch.ones_like(own.x[:, 0], dtype=torch.bool)).sum() for v in (samples, mean, own.x)
+        ]
+        found.append(
+            {
+                "shot": shot,
+                "patches": len(own.x),
+                "samples": (energies[0] / energies[2]).item(),
+                "mean": (energies[1] / energies[2]).item(),
+                "sample_error": (samples - own.x).square().mean().item(),
+                "mean_error": (mean - own.x).square().mean().item(),
+            }
+        )
+    return found
+
+
+@torch.no_grad()
+def predict(f: AnyDenoiser, c: Tensor, n_samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One-step mean (B, 1, H, W) and samples (B, S, H, W) of the next frame given the past alone.
+
+    c: (B, M, H, W), M at least the memory of f. The mean is what f makes of strong noise, σ = σ₀ of ``SAMPLER``, around
+    what it made of noise around mid-grey: there next to nothing is to be read off y.
+    """
+    c = c[:, c.shape[1] - getattr(f, "memory", c.shape[1]) :]
+    samples = sweeps.sample(f, c, SAMPLER, generator, n_samples=n_samples, batch_limit=32).x
+    mean = torch.full_like(samples[:, :1], 0.5)
+    for _ in range(2):
+        mean = denoise(f, mean + SAMPLER["sigma_0"] * torch.randn(mean.shape, generator=generator), c)
+    return mean, samples
+
+
+def decibels(records: Sequence[dict], predictor: str, gain: str | None = None, where: str = "all") -> np.ndarray:
+    """PSNR of a predictor on each shot at each σ, (shots, S) in dB; NaN for shots that have no such pixels.
+
+    records: of :func:`measure`. Raises ValueError for a predictor, gain or place that no record has.
+    """
+    rows = []
+    for record in records:
+        own = [e for e in record["errors"] if (e["predictor"], e["gain"], e["where"]) == (predictor, gain, where)]
+        rows.append(psnr(own[0]["squared_error"]) if own else None)
+    length = next((len(row) for row in rows if row is not None), None)
+    if length is None:
+        raise ValueError(f"no record has {predictor!r} with the gain {gain!r} for {where!r}")
+    return np.array([np.full(length, np.nan) if row is None else row for row in rows])
+
+
+def over_shots(values) -> np.ndarray:
+    """Mean over shots with its 95 % interval by Student's t, (3, S): value, low, high. values: (shots, S), NaN left out."""
+    return np.array([mean_interval(column[np.isfinite(column)]) for column in np.asarray(values, dtype=float).T]).T
+
+
+def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2") -> dict[str, np.ndarray]:
+    """By how many dB a network is ahead of each baseline, shot by shot, (shots, S)."""
+    ours = decibels(records, of)
+    return {name: ours - decibels(records, name, gain) for name in BASELINES}
+
+
+def least_margin(
+    records: Sequence[dict], sigmas: Sequence[float], low: float, high: float
+) -> tuple[float, float, float]:
+    """The smallest mean margin over the baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB."""
+    keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
+    if not keep:
+        raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")
+    found = np.concatenate([over_shots(v)[:, keep] for v in margins(records).values()], 1)
+    return tuple(found[:, found[0].argmin()].tolist())

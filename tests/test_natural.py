@@ -1,0 +1,136 @@
+"""Errors on natural video: baselines at their best gain, regions that divide the pixels, intervals over shots."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scorevid import natural
+from scorevid.peers import Regression
+from scorevid.worlds.clips import Clips, held_out
+from scorevid.worlds.whole_frames import cut_from_whole_frames, few_frames, select
+
+SIGMAS = (0.05, 0.5)
+WORLD = Clips(memory=3, split="test")
+
+
+@pytest.fixture(scope="module")
+def patches():
+    return held_out(WORLD, 6)
+
+
+class Nothing(Regression):
+    """A regression that answers mid-grey."""
+
+    def forward(self, y, c):
+        return torch.full_like(c[:, :1], 0.5)
+
+
+@pytest.fixture(scope="module")
+def records():
+    networks = {"M = 0": lambda y, c: y, "M = 2": lambda y, c: c[:, -1:], natural.REGRESSION: Nothing(2, (4,))}
+    expected = dict.fromkeys(natural.BASELINES, 0.01)
+    return natural.measure(WORLD, networks, expected, SIGMAS, most=6)
+
+
+def test_psnr_is_logarithmic():
+    assert natural.psnr([1.0, 0.1, 0.01]).tolist() == pytest.approx([0, 10, 20])
+    with pytest.raises(ValueError, match="positive"):
+        natural.psnr([0.1, 0.0])
+
+
+def test_no_other_gain_joins_a_prediction_and_the_noisy_frame_better():
+    generator, sigma, v = torch.Generator().manual_seed(0), 0.3, 0.04
+    x = torch.rand(50, 1, 32, 32, generator=generator)
+    p = x + math.sqrt(v) * torch.randn(x.shape, generator=generator)
+    y = x + sigma * torch.randn(x.shape, generator=generator)
+    best = (natural.join(p, y, sigma, v) - x).square().mean().item()
+    assert best == pytest.approx(v * sigma**2 / (v + sigma**2), rel=0.02)
+    assert all((natural.join(p, y, sigma, k * v) - x).square().mean() > best for k in (0.5, 2.0))
+
+
+def test_a_network_is_given_as_much_of_the_past_as_it_remembers(patches):
+    assert torch.equal(natural.denoise(lambda y, c: c[:, :1], patches.x, patches.c), patches.c[:, :1])
+    with pytest.raises(ValueError, match="memory of 2 frames, the past has 1"):
+        natural.denoise(Nothing(2, (4,)), patches.x, patches.c[:, -1:])
+
+
+def test_regions_divide_the_pixels():
+    near = torch.rand(9, 1, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.3
+    found = natural.masks(torch.rand(9, generator=torch.Generator().manual_seed(1)), near)
+    assert list(found) == list(natural.WHERE)
+    thirds = torch.stack([found[name] for name in natural.THIRDS])
+    assert (thirds.sum(0) == 1).all() and [int(t.sum()) for t in thirds] == [48, 48, 48]
+    assert torch.equal(found["near occlusions"], near) and torch.equal(found["elsewhere"], ~near)
+
+
+def test_records_hold_what_was_measured(records, patches):
+    assert [r["shot"] for r in records] == ["bikes-0", "taz"] or [r["shot"] for r in records] == ["taz", "bikes-0"]
+    identity, copy = (natural.decibels(records, name) for name in ("M = 0", "M = 2"))
+    np.testing.assert_allclose(identity, np.broadcast_to(-20 * np.log10(SIGMAS), (2, 2)), atol=0.2)  # y itself
+    change = [natural.psnr([r["motion"] ** 2])[0] for r in records]
+    np.testing.assert_allclose(copy, np.stack([change, change], 1), atol=1e-3)  # whatever σ
+    for name in natural.BASELINES:
+        own, expected = (natural.decibels(records, name, gain) for gain in ("own", "training"))
+        assert (own > expected - 0.1).all() and (own > -20 * np.log10(SIGMAS) - 0.1).all()
+    lead = natural.margins(records, of="M = 0")
+    assert set(lead) == set(natural.BASELINES) and all(v.shape == (2, 2) for v in lead.values())
+    with pytest.raises(ValueError, match="no record has"):
+        natural.decibels(records, "M = 7")
+
+
+def test_shots_without_such_pixels_are_left_out():
+    def record(errors):
+        return {
+            "errors": [{"predictor": "a", "gain": None, "where": k, "squared_error": [v]} for k, v in errors.items()]
+        }
+
+    some = [record({"all": 0.1, "near": 0.01}), record({"all": 0.01}), record({"all": 0.1, "near": 0.001})]
+    found = natural.decibels(some, "a", where="near")
+    assert found[[0, 2], 0].tolist() == pytest.approx([20, 30]) and np.isnan(found[1, 0])
+    value, low, high = natural.over_shots(found)[:, 0]
+    assert value == pytest.approx(25) and high - value == pytest.approx(12.706 * 5, rel=1e-3) == value - low
+
+
+def test_the_least_margin_is_that_of_the_strongest_baseline_at_the_worst_level(records):
+    found = natural.least_margin(records, SIGMAS, 0, 1)
+    means = [natural.over_shots(v)[0].min() for v in natural.margins(records).values()]
+    assert found[0] == pytest.approx(min(means)) and found[0] < 0
+    with pytest.raises(ValueError, match="none of the noise levels"):
+        natural.least_margin(records, SIGMAS, 2, 3)
+
+
+def test_what_is_made_of_whole_frames_is_cut_where_the_patches_are(patches):
+    found = cut_from_whole_frames(WORLD, patches, lambda c, x: torch.cat([c[:, -1:], x], 1))
+    torch.testing.assert_close(found, torch.cat([patches.c[:, -1:], patches.x], 1))
+    other = select(patches, torch.arange(2))
+    other.clip[0] = "nowhere"
+    with pytest.raises(ValueError, match="no shots nowhere"):
+        cut_from_whole_frames(WORLD, other, lambda c, x: x)
+
+
+def test_few_frames_keeps_all_patches_of_few_frames():
+    everything = held_out(WORLD)
+    few = few_frames(everything, 2)
+    times = {(clip, int(t)) for clip, t in zip(few.clip, few.place[:, 0], strict=True)}
+    assert len(times) == 2 * len(set(everything.clip))
+    whole = [(c, int(t)) in times for c, t in zip(everything.clip, everything.place[:, 0], strict=True)]
+    assert sum(whole) == len(few.clip)
+
+
+def test_the_published_networks_load():
+    networks = natural.load_networks()
+    assert [networks[f"M = {m}"].memory for m in natural.MEMORIES] == [0, 1, 2, 3]
+    steps = {f.card["training"]["steps"] for name, f in networks.items() if name != natural.REGRESSION}
+    assert len(steps) == 1 and all("BY-NC" in f.card["licence"] for f in networks.values())
+
+
+def test_samples_and_mean_of_a_network_that_copies(patches):
+    mean, samples = natural.predict(lambda y, c: c[:, -1:], patches.c, 2, torch.Generator().manual_seed(0))
+    assert samples.shape == (len(patches.x), 2, 32, 32)
+    assert torch.equal(mean, patches.c[:, -1:]) and torch.equal(samples[:, :1], mean)
+    (first, *_) = natural.sharpness(lambda y, c: c[:, -1:], patches)
+    assert first["samples"] == pytest.approx(first["mean"]) and first["sample_error"] == pytest.approx(
+        first["mean_error"]
+    )
