@@ -16,7 +16,7 @@ LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipy
 SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
            _config.yml _toc.yml
 
-.PHONY: book test unit nbval notebooks picture peers sweep bench lint clean
+.PHONY: book test unit nbval notebooks picture peers sweep natural bench lint clean
 
 # what the claims of this build measured, which the tables and numbers of the book are made from
 book: export SCOREVID_CLAIMS := $(CURDIR)/_build/claims
@@ -64,6 +64,13 @@ sweep: $(STAMP)
 	mkdir -p _sweeps
 	for name in training solvers constants; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
 	  _sweeps/$$name.ipynb --cwd notebooks/sweeps $(SWEEP) || exit; done
+
+# what chapter 5 shows of DAVIS, which does not come along: make natural DAVIS=path; five minutes
+natural: $(STAMP)
+	test -n "$(DAVIS)" || { echo "say where DAVIS is: make natural DAVIS=path, a folder or an .npz file" >&2; exit 1; }
+	mkdir -p _sweeps
+	$(BIN)/python -m papermill notebooks/sweeps/natural.ipynb _sweeps/natural.ipynb --cwd notebooks/sweeps \
+	  -p davis "$(abspath $(DAVIS))" $(SWEEP)
 
 bench: $(STAMP)
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done

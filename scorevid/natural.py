@@ -237,11 +237,12 @@ def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2") -> di
 
 
 def least_margin(
-    records: Sequence[dict], sigmas: Sequence[float], low: float, high: float
+    records: Sequence[dict], sigmas: Sequence[float], low: float, high: float, names: Sequence[str] = BASELINES
 ) -> tuple[float, float, float]:
-    """The smallest mean margin over the baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB."""
+    """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB."""
     keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
     if not keep:
         raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")
-    found = np.concatenate([over_shots(v)[:, keep] for v in margins(records).values()], 1)
+    ahead = margins(records)
+    found = np.concatenate([over_shots(ahead[name])[:, keep] for name in names], 1)
     return tuple(found[:, found[0].argmin()].tolist())

@@ -11,6 +11,7 @@ from scorevid.worlds.clips import Clips
 
 LEDGER = yaml.safe_load((Path(__file__).parent.parent / "book" / "claims.yml").read_text())
 BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
+OTHERS = [name for name in natural.BASELINES if name != "motion compensation"]
 WORLD, SIGMAS = Clips(memory=3, split="test"), (0.05, 0.5)
 
 
@@ -25,7 +26,7 @@ def verdicts(networks, **planted):
     measures = {
         "natural.memory-gain-db": claims.mean_interval(psnr[2] - psnr[0]),
         "natural.second-frame-db": claims.mean_interval(psnr[2] - psnr[1]),
-        "natural.beats-baselines.from-0.05": natural.least_margin(records, SIGMAS, 0.05, 1),
+        "natural.beats-others": natural.least_margin(records, SIGMAS, 0.05, 1, OTHERS),
     }
     return {name: BOUNDS[name].verdict(m[0], m[1:]) for name, m in measures.items()}
 
@@ -41,7 +42,7 @@ def test_a_network_without_a_past_in_place_of_one_with_two_frames_is_seen(networ
 
 def test_the_last_frame_in_place_of_a_network_is_seen(networks):
     found = verdicts(networks, **{"M = 2": lambda y, c: c[:, -1:]})
-    assert found["natural.memory-gain-db"] != "holds" and found["natural.beats-baselines.from-0.05"] != "holds"
+    assert found["natural.memory-gain-db"] != "holds" and found["natural.beats-others"] != "holds"
 
 
 def test_the_noisy_frame_in_place_of_a_network_is_seen(networks):
@@ -53,4 +54,4 @@ def test_noise_on_the_parameters_is_seen(networks):
     generator, damaged = torch.Generator().manual_seed(0), natural.load_networks()["M = 2"]
     for p in damaged.parameters():
         p += 0.2 * p.std() * torch.randn(p.shape, generator=generator)
-    assert verdicts(networks, **{"M = 2": damaged})["natural.beats-baselines.from-0.05"] != "holds"
+    assert verdicts(networks, **{"M = 2": damaged})["natural.beats-others"] != "holds"
