@@ -237,12 +237,17 @@ def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2") -> di
 
 
 def least_margin(
-    records: Sequence[dict], sigmas: Sequence[float], low: float, high: float, names: Sequence[str] = BASELINES
+    records: Sequence[dict],
+    sigmas: Sequence[float],
+    low: float,
+    high: float,
+    names: Sequence[str] = BASELINES,
+    of: str = "M = 2",
 ) -> tuple[float, float, float]:
     """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB."""
     keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
     if not keep:
         raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")
-    ahead = margins(records)
+    ahead = margins(records, of=of)
     found = np.concatenate([over_shots(ahead[name])[:, keep] for name in names], 1)
     return tuple(found[:, found[0].argmin()].tolist())

@@ -16,42 +16,43 @@ WORLD, SIGMAS = Clips(memory=3, split="test"), (0.05, 0.5)
 
 
 @pytest.fixture(scope="module")
-def networks():
-    return natural.load_networks()
+def records():
+    """One measurement of the networks as published and of what is planted in the place of "M = 2"."""
+    networks, damaged = natural.load_networks(), natural.load_networks()["M = 2"]
+    generator = torch.Generator().manual_seed(0)
+    for p in damaged.parameters():
+        p += 0.2 * p.std() * torch.randn(p.shape, generator=generator)
+    planted = {"last frame": lambda y, c: c[:, -1:], "noisy frame": lambda y, c: y, "damaged": damaged}
+    return natural.measure(WORLD, networks | planted, dict.fromkeys(natural.BASELINES, 0.01), SIGMAS, most=9)
 
 
-def verdicts(networks, **planted):
-    records = natural.measure(WORLD, networks | planted, dict.fromkeys(natural.BASELINES, 0.01), SIGMAS, most=4)
-    psnr = {m: natural.decibels(records, f"M = {m}")[:, SIGMAS.index(0.5)] for m in (0, 1, 2)}
+def verdicts(records, name="M = 2"):
+    """Verdicts by claim, with the network of that name taken for that of memory 2."""
+    psnr = {k: natural.decibels(records, k)[:, SIGMAS.index(0.5)] for k in ("M = 0", "M = 1", name)}
     measures = {
-        "natural.memory-gain-db": claims.mean_interval(psnr[2] - psnr[0]),
-        "natural.second-frame-db": claims.mean_interval(psnr[2] - psnr[1]),
-        "natural.beats-others": natural.least_margin(records, SIGMAS, 0.05, 1, OTHERS),
+        "natural.memory-gain-db": claims.mean_interval(psnr[name] - psnr["M = 0"]),
+        "natural.second-frame-db": claims.mean_interval(psnr[name] - psnr["M = 1"]),
+        "natural.beats-others": natural.least_margin(records, SIGMAS, 0.05, 1, OTHERS, name),
     }
-    return {name: BOUNDS[name].verdict(m[0], m[1:]) for name, m in measures.items()}
+    return {claim: BOUNDS[claim].verdict(m[0], m[1:]) for claim, m in measures.items()}
 
 
-def test_nothing_breaks_with_the_networks_as_published(networks):
-    assert verdicts(networks)["natural.memory-gain-db"] == "holds"
+def test_nothing_breaks_with_the_networks_as_published(records):
+    assert verdicts(records)["natural.memory-gain-db"] == "holds"
 
 
-def test_a_network_without_a_past_in_place_of_one_with_two_frames_is_seen(networks):
-    found = verdicts(networks, **{"M = 2": networks["M = 0"]})
+def test_a_network_without_a_past_in_place_of_one_with_two_frames_is_seen(records):
+    found = verdicts(records, "M = 0")
     assert found["natural.memory-gain-db"] == "fails" and found["natural.second-frame-db"] != "holds"
 
 
-def test_the_last_frame_in_place_of_a_network_is_seen(networks):
-    found = verdicts(networks, **{"M = 2": lambda y, c: c[:, -1:]})
-    assert found["natural.memory-gain-db"] != "holds" and found["natural.beats-others"] != "holds"
+def test_the_last_frame_in_place_of_a_network_is_seen(records):
+    assert verdicts(records, "last frame")["natural.beats-others"] != "holds"
 
 
-def test_the_noisy_frame_in_place_of_a_network_is_seen(networks):
-    found = verdicts(networks, **{"M = 2": lambda y, c: y})
-    assert set(found.values()).isdisjoint({"holds"})
+def test_the_noisy_frame_in_place_of_a_network_is_seen(records):
+    assert set(verdicts(records, "noisy frame").values()).isdisjoint({"holds"})
 
 
-def test_noise_on_the_parameters_is_seen(networks):
-    generator, damaged = torch.Generator().manual_seed(0), natural.load_networks()["M = 2"]
-    for p in damaged.parameters():
-        p += 0.2 * p.std() * torch.randn(p.shape, generator=generator)
-    assert verdicts(networks, **{"M = 2": damaged})["natural.beats-others"] != "holds"
+def test_noise_on_the_parameters_is_seen(records):
+    assert verdicts(records, "damaged")["natural.beats-others"] != "holds"
