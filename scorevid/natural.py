@@ -244,7 +244,11 @@ def least_margin(
     names: Sequence[str] = BASELINES,
     of: str = "M = 2",
 ) -> tuple[float, float, float]:
-    """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB."""
+    """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB.
+
+    The interval is that over shots for the baseline and level that came out worst; that these were chosen for it, it does
+    not tell. Raises ValueError where no σ lies in the range.
+    """
     keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
     if not keep:
         raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")

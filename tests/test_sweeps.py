@@ -119,6 +119,13 @@ def test_what_is_stored_is_about_the_weights_as_published():
         assert (parameters["sha256"], parameters["images"]) == (card["sha256"], card["training"]["images"]), name
     for name, sha256 in sweeps.load("solvers")["parameters"]["peers"].items():
         assert sha256 == load_card(name, FOLDER / "peers")["sha256"], name
+    natural = sweeps.load("natural")["parameters"]
+    for name, sha256 in natural["sha256"].items():
+        if name == "regression":
+            card = load_card(f"{natural['weights']}-regression", FOLDER / "peers")
+        else:
+            card = load_card(f"{natural['weights']}-m{name[-1]}")
+        assert sha256 == card["sha256"], name
     history = sweeps.load("training")
     assert history["results"][-1]["sha256"] == load_card(history["parameters"]["weights"])["sha256"]
 
@@ -127,3 +134,4 @@ def test_what_is_stored_has_enough_scenes_to_speak_of():
     """A trial with a few scenes, kept by mistake, would draw figures all the same."""
     for name, least in (("solvers", 500), ("constants", 400), ("training", 1000)):
         assert sweeps.load(name)["parameters"]["n_scenes"] >= least, name
+    assert all(record["patches"] >= 100 for record in sweeps.load("natural")["results"])
