@@ -226,24 +226,25 @@ def correlation_interval(
 ) -> tuple[float, float, float]:
     """Correlation of a with b, (n, k) each, with a percentile bootstrap interval over the n rows: (value, low, high).
 
-    Rows are what is independent, a scene each, say; the k values of one go together. NaN in both of a pair leaves it
-    out. Raises ValueError for fewer than three rows, shapes that differ, and values that do not vary.
+    Rows are what is independent, a scene each, say; the k values of one go together. Rows that are NaN in both are left
+    out. Raises ValueError for fewer than ten rows, shapes that differ, and values that do not vary.
     """
     _check_confidence(confidence)
     a, b = (np.asarray(v, dtype=float).reshape(len(v), -1) for v in (a, b))
-    there = ~(np.isnan(a) & np.isnan(b))
-    if a.shape != b.shape or len(a) < 3 or not np.isfinite(np.where(there, a + b, 0)).all():
-        raise ValueError(f"two finite arrays of one shape with three rows or more are due, got {a.shape} and {b.shape}")
-
-    def correlation(rows) -> float:
-        at = there[rows]
-        pairs = a[rows][at], b[rows][at]
-        if min(map(np.ptp, pairs), default=0) == 0:
-            raise ValueError("a correlation takes values that vary")
-        return float(np.corrcoef(*pairs)[0, 1])
-
+    if a.shape != b.shape:
+        raise ValueError(f"two arrays of one shape are due, got {a.shape} and {b.shape}")
+    there = ~(np.isnan(a) & np.isnan(b)).all(1)
+    a, b = a[there], b[there]
+    if len(a) < 10 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError(f"ten rows of finite values or more are due, got {len(a)}")
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        raise ValueError("a correlation takes values that vary")
     drawn = np.random.default_rng(seed).integers(len(a), size=(replicates, len(a)))
-    value, found = correlation(np.arange(len(a))), [correlation(rows) for rows in drawn]
+    value = float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+    pairs = ((a[rows].ravel(), b[rows].ravel()) for rows in drawn)
+    found = [
+        np.corrcoef(*pair)[0, 1] for pair in pairs if min(map(np.ptp, pair)) > 0
+    ]  # one row again and again has none
     low, high = np.percentile(found, [50 * (1 - confidence), 50 * (1 + confidence)])
     return value, float(min(low, value)), float(max(high, value))
 

@@ -90,6 +90,8 @@ def jacobian(f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = 64) -> tuple[Ten
     """
     if len(y) != 1 or len(c) != 1:
         raise ValueError(f"one frame at a time, got {len(y)} and {len(c)}")
+    if batch < 1:
+        raise ValueError(f"batch must be 1 or more, got {batch}")
     height, width = y.shape[2:]
     n = height * width
     batch = min(batch, n)

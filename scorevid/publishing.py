@@ -37,7 +37,7 @@ def describe(trainer: Trainer) -> dict:
     thinned = log[: -1 : max(1, len(log) // 200)] + log[-1:]
     return {
         "made": datetime.now(UTC).date().isoformat(),
-        "world": {"name": type(trainer.world).__name__, **vars(trainer.world)},
+        "world": {"name": type(trainer.world).__name__, **_without_folders(vars(trainer.world))},
         "noise": vars(s.noise),
         "past_noise": vars(s.past),
         "training": {
@@ -61,3 +61,12 @@ def describe(trainer: Trainer) -> dict:
         "versions": {"scorevid": scorevid.__version__} | trainer.made_on["versions"],
         "learning_curve": [{k: line[k] for k in ("images", "loss", "seconds")} for line in thinned],
     }
+
+
+def _without_folders(world: dict) -> dict:
+    """A world's parameters with the names alone of the files that it reads: where they lie is no one else's business."""
+    if "source" not in world:
+        return world
+    source = world["source"]
+    names = Path(source).name if isinstance(source, str) else tuple(Path(one).name for one in source)
+    return world | {"source": names}

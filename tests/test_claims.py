@@ -261,12 +261,19 @@ def test_a_correlation_has_an_interval_over_rows():
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        (np.ones((5, 2)), np.ones((5, 2))),
-        (np.arange(2.0), np.arange(2.0)),
-        (np.arange(5.0), np.arange(6.0)),
-        (np.array([1, np.nan, 2, 3]), np.arange(4.0)),
+        (np.ones((12, 2)), np.ones((12, 2))),
+        (np.arange(9.0), np.arange(9.0)),
+        (np.arange(12.0), np.arange(13.0)),
+        (np.array([1, np.nan, *range(10)]), np.arange(12.0)),
+        (np.full(12, np.nan), np.full(12, np.nan)),
     ],
 )
 def test_a_correlation_of_what_cannot_be_correlated_is_refused(a, b):
     with pytest.raises(ValueError):
         correlation_interval(a, b)
+
+
+def test_few_rows_that_hardly_vary_have_a_correlation_all_the_same():
+    a = np.array([0.0] * 9 + [1.0])
+    value, low, high = correlation_interval(a, 2 * a)
+    assert value == low == high == pytest.approx(1)

@@ -108,7 +108,7 @@ def test_claims_and_figures_are_shown(build):
     assert 'href="notebooks/one.html"><code' in page
     for text in ("It holds.", "It fails.", "Small.", "≥ 0.1", "n = 1,200", "Too few.", "claim-holds", "claim-fails"):
         assert text in page
-    assert "not measured" not in page
+    assert "not measured" not in page and "reaches past the bound" not in page
 
 
 def test_a_reason_to_fail_is_given_as_what_it_turned_out_to_be(build):
@@ -117,6 +117,12 @@ def test_a_reason_to_fail_is_given_as_what_it_turned_out_to_be(build):
     assert warnings == ""
     assert "was expected to fail: Too small." in page
     assert "known to fail: Too few." in page
+
+
+def test_a_value_that_meets_its_bound_with_an_interval_that_does_not_is_told(build):
+    told = "the interval reaches past the bound"
+    page, warnings = build([{**RECORDS[0], "low": 0.05}, RECORDS[1]])
+    assert warnings == "" and page.count(told) == 1
 
 
 def test_counts_agree_with_their_verbs(build):

@@ -149,6 +149,8 @@ def test_bad_input_is_refused():
         rows(lambda y, c: y[..., 1:], y, c, [(0, 0)])
     with pytest.raises(ValueError, match="one frame"):
         jacobian(f, y, c)
+    with pytest.raises(ValueError, match="batch must be"):
+        jacobian(f, y[:1], c[:1], batch=0)
 
 
 @settings(max_examples=20, deadline=None)

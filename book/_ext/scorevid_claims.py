@@ -24,6 +24,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from scorevid.claims import Bound
+
 FOLDER_VARIABLE = "SCOREVID_CLAIMS"
 VERDICTS = ("holds", "fails", "undecided")
 UNMEASURED = "not measured in this build"
@@ -186,6 +188,9 @@ def row(app: Sphinx, docname: str, claim: dict, record: dict | None) -> nodes.ro
     figure += nodes.paragraph("", f"n = {record['n']:,}", classes=["claim-details"])
     verdict = nodes.inline("", record["verdict"], classes=["claim-verdict", f"claim-{record['verdict']}"])
     outcome = nodes.entry("", nodes.paragraph("", "", verdict), classes=["claim-outcome"])
+    bound_met = Bound.parse(record["bound"])
+    if record["verdict"] == "holds" and not (record["low"] in bound_met and record["high"] in bound_met):
+        outcome += nodes.paragraph("", "by its value; the interval reaches past the bound", classes=["claim-details"])
     if record.get("why"):  # the reason was given with the claim's failure, which the data may not bear out
         known = "known to fail" if record["verdict"] == "fails" else "was expected to fail"
         outcome += nodes.paragraph("", f"{known}: {record['why']}", classes=["claim-details"])
