@@ -15,7 +15,12 @@ is joined with the noisy frame by one number,
 
 the best there is: the expected error is :math:`(1 - g)^2 v + g^2 \sigma^2 = v \sigma^2 / (v + \sigma^2)`, less than that
 of p and that of y. The error v is taken from shots of the training set ("training"); or, with hindsight, from the very
-patches that are to be predicted, all those of the shot ("own").
+patches that are to be predicted, all those of the shot ("own"). One number does not clean the noisy frame by what is next
+to a pixel in it, as a network does; so, thirdly, p is joined with what the network without a past makes of y ("denoised"),
+
+.. math:: \hat x = p + g\, (f_0(y) - p) , \qquad g = \frac{\sum (x - p)(f_0(y) - p)}{\sum (f_0(y) - p)^2} ,
+
+the best number for the shot, with hindsight again.
 """
 
 from __future__ import annotations
@@ -42,7 +47,7 @@ MEMORIES = (0, 1, 2, 3)
 REGRESSION = "regression"
 WHOLE = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
 BASELINES = (*WHOLE, REGRESSION)
-GAINS = ("training", "own")
+GAINS = ("training", "own", "denoised")
 THIRDS = ("least motion", "middling motion", "most motion")  # of the patches of each shot
 WHERE = ("all", *THIRDS, "near occlusions", "elsewhere")
 NEAR = 2  # pixels from an occlusion
@@ -66,6 +71,12 @@ def psnr(squared_error) -> np.ndarray:
 def join(p: Tensor, y: Tensor, sigma: float, v: float) -> Tensor:
     """p + g (y − p), g = v / (v + σ²). p, y: frames of one shape. v: mean squared error of p, grey units²."""
     return p + v / (v + sigma**2) * (y - p)
+
+
+def best_mix(p: Tensor, w: Tensor, x: Tensor) -> Tensor:
+    """p + g (w − p) with the one number g that brings it nearest to x. Frames of one shape."""
+    step = w - p
+    return p + (step * (x - p)).sum() / step.square().sum().clamp_min(1e-12) * step
 
 
 def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[str, Tensor]:
@@ -111,7 +122,7 @@ def measure(
     """Errors of all predictors on held-out patches of each of the world's shots, as plain data, one record a shot:
 
     shot, patches (their number), motion (root mean square of the change from the last frame, grey units), occlusions
-    (share of pixels near one), and errors: a list of predictor, gain ("training" or "own" for baselines, None for networks),
+    (share of pixels near one), and errors: a list of predictor, gain (one of ``GAINS`` for baselines, None for networks),
     where (one of ``WHERE``) and squared_error, at each σ, grey units². What is near occlusions is left out where
     a shot has none. See the module.
 
@@ -160,10 +171,13 @@ def _estimates(y, patches, networks, predictions, keep, expected, sigma):
     for name, f in networks.items():
         if name != REGRESSION:
             yield (name, None), denoise(f, y, patches.c)
-    for name, p in predictions.items():
-        own = (p[keep] - patches.x).square().mean().item()
-        for gain, v in zip(GAINS, (expected[name], own), strict=True):
-            yield (name, gain), join(p[keep], y, sigma, v)
+    cleaned = denoise(networks["M = 0"], y, patches.c)
+    for name, prediction in predictions.items():
+        p = prediction[keep]
+        own = (p - patches.x).square().mean().item()
+        yield (name, "training"), join(p, y, sigma, expected[name])
+        yield (name, "own"), join(p, y, sigma, own)
+        yield (name, "denoised"), best_mix(p, cleaned, patches.x)
 
 
 @torch.no_grad()
@@ -243,6 +257,7 @@ def least_margin(
     high: float,
     names: Sequence[str] = BASELINES,
     of: str = "M = 2",
+    gain: str = "own",
 ) -> tuple[float, float, float]:
     """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB.
 
@@ -252,6 +267,6 @@ def least_margin(
     keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
     if not keep:
         raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")
-    ahead = margins(records, of=of)
+    ahead = margins(records, gain, of)
     found = np.concatenate([over_shots(ahead[name])[:, keep] for name in names], 1)
     return tuple(found[:, found[0].argmin()].tolist())

@@ -50,6 +50,14 @@ def test_no_other_gain_joins_a_prediction_and_the_noisy_frame_better():
     assert all((natural.join(p, y, sigma, k * v) - x).square().mean() > best for k in (0.5, 2.0))
 
 
+def test_the_best_mix_is_that_of_least_squares():
+    generator = torch.Generator().manual_seed(0)
+    p, w, x = torch.rand(3, 40, 1, 8, 8, generator=generator).unbind(0)
+    g = torch.linalg.lstsq((w - p).flatten()[:, None], (x - p).flatten()[:, None]).solution.item()
+    torch.testing.assert_close(natural.best_mix(p, w, x), p + g * (w - p))
+    torch.testing.assert_close(natural.best_mix(p, p, x), p)
+
+
 def test_a_network_is_given_as_much_of_the_past_as_it_remembers(patches):
     assert torch.equal(natural.denoise(lambda y, c: c[:, :1], patches.x, patches.c), patches.c[:, :1])
     with pytest.raises(ValueError, match="memory of 2 frames, the past has 1"):
@@ -74,6 +82,8 @@ def test_records_hold_what_was_measured(records, patches):
     for name in natural.BASELINES:
         own, expected = (natural.decibels(records, name, gain) for gain in ("own", "training"))
         assert (own > expected - 0.1).all() and (own > -20 * np.log10(SIGMAS) - 0.1).all()
+        mixed = natural.decibels(records, name, "denoised")  # here with y itself, at the number that is best in fact
+        assert (mixed >= own - 1e-4).all() and (mixed < own + 0.5).all()
     lead = natural.margins(records, of="M = 0")
     assert set(lead) == set(natural.BASELINES) and all(v.shape == (2, 2) for v in lead.values())
     with pytest.raises(ValueError, match="no record has"):

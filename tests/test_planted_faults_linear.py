@@ -38,6 +38,7 @@ def verdicts(at):
     ]
     on_last = [a.sums()[0][:, 1] for a in found]
     measures = {
+        "linear.gaussian-correlation.mean": found[0].correlation_of_mean(),
         "linear.gaussian-correlation": claims.mean_interval(found[0].correlation()),
         "linear.gaussian-slope": claims.ratio_interval(*found[0].products()),
         "linear.gaussian-error": max(claims.ratio_interval(a.error, a.least) for a in found),
@@ -59,7 +60,8 @@ def test_trust_in_a_past_that_has_become_noisy_is_seen():
 def test_the_last_frame_and_the_noisy_one_in_place_of_a_denoiser_are_seen():
     for answer in (lambda y, c: c[:, -1:] + 0 * y, lambda y, c: y + 0 * c[:, -1:]):
         found = verdicts(lambda tau, answer=answer: answer)
-        assert found["linear.gaussian-correlation"] == found["linear.gaussian-error"] == "fails"
+        assert found["linear.gaussian-correlation"] == found["linear.gaussian-correlation.mean"] == "fails"
+        assert found["linear.gaussian-error"] == "fails"
 
 
 def test_weights_that_are_too_large_are_seen():

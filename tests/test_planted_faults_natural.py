@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from scorevid import claims, natural
-from scorevid.worlds.clips import Clips
+from scorevid.worlds.clips import Clips, held_out
 
 LEDGER = yaml.safe_load((Path(__file__).parent.parent / "book" / "claims.yml").read_text())
 BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
@@ -56,3 +56,19 @@ def test_the_noisy_frame_in_place_of_a_network_is_seen(records):
 
 def test_noise_on_the_parameters_is_seen(records):
     assert verdicts(records, "damaged")["natural.beats-others"] != "holds"
+
+
+@pytest.mark.parametrize("name", ["last frame", "noisy frame", "M = 0"])
+def test_baselines_beat_what_is_no_better_than_they(records, name):
+    for claim, range_of in {"natural.beats-baselines": (0, 1), "natural.beats-baselines.middle": (0.05, 0.2)}.items():
+        value, *interval = natural.least_margin(records, SIGMAS, *range_of, of=name)
+        assert BOUNDS[claim].verdict(value, interval) != "holds" or name == "M = 0"
+    value, *interval = natural.least_margin(records, SIGMAS, 0.05, 1, OTHERS, name, "denoised")
+    assert BOUNDS["natural.beats-mixtures"].verdict(value, interval) != "holds"
+
+
+def test_samples_that_are_no_sharper_than_the_mean_are_seen():
+    patches = held_out(WORLD, 6)
+    sharp = natural.sharpness(lambda y, c: c[:, -1:], patches)
+    value, *interval = claims.mean_interval([s["samples"] - s["mean"] for s in sharp])
+    assert BOUNDS["natural.sharper"].verdict(value, interval) != "holds"
