@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, power_divergence
 
-from scorevid.worlds.leaves import Leaves, futures
+from scorevid.worlds.leaves import CLOSE, Leaves, futures, overlap_distance
 from scorevid.worlds.scenes import Scene, render
 
 
@@ -208,12 +208,38 @@ def test_odds_out_of_reach_are_refused():
         {"contrast": 0.6},
         {"kappa": float("nan")},
         {"meeting": 1.5},
+        {"close": -0.1},
         {"speed": (0.0, 0.5)},
     ],
 )
 def test_a_world_that_cannot_be_is_refused(bad):
     with pytest.raises(ValueError):
         Leaves(**bad)
+
+
+def test_the_distance_of_two_futures_is_read_off_the_overlap():
+    meeting = Leaves(n_disks=2).meetings(64, generator())
+    ahead = [_with_front(meeting, k) for k in (0, 1)]
+    assert torch.allclose(overlap_distance(meeting), (ahead[0] - ahead[1]).flatten(1).norm(dim=1), atol=1e-5)
+
+
+def test_futures_of_meetings_are_drawn_closer_where_the_world_says_so():
+    low, high = CLOSE
+    shares = {}
+    for close in (0.0, 0.5, 1.0):
+        scenes = Leaves(n_disks=4, fewest=2, meeting=1.0, close=close).scenes(2000, generator())
+        apart = overlap_distance(scenes)
+        shares[close] = ((apart >= low) & (apart <= high)).float().mean().item()
+        earlier = [scenes.position[:, :2] - t * scenes.velocity[:, :2] for t in range(scenes.memory + 1)]
+        touch = [(p[:, 0] - p[:, 1]).norm(dim=1) < scenes.radius[:, :2].sum(1) for p in earlier]
+        assert touch[0].all() and not torch.stack(touch[1:]).any()
+        absent = (scenes.position[:, 2:] < -100).all(2)
+        assert 0.4 < absent.float().mean() < 0.6  # of the third and fourth disk
+        first_in_front = scenes.depth[:, 0] < scenes.depth[:, 1]
+        odds = (1 + (scenes.radius[:, 1] / scenes.radius[:, 0]) ** scenes.kappa).reciprocal()
+        assert first_in_front.float().mean().item() == pytest.approx(odds.mean().item(), abs=0.04)
+    assert shares[0.0] + 0.15 < shares[0.5] < shares[1.0] - 0.15
+    assert shares[1.0] > 0.75
 
 
 @settings(max_examples=25, deadline=None)

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import islice, permutations
 
 import torch
 from torch import Tensor
 
 from scorevid.worlds.futures import Futures
-from scorevid.worlds.scenes import Scene
+from scorevid.worlds.scenes import Scene, covers
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Leaves:
     contrast: float = 0.15  # least difference of a disk's grey from the ground's
     speed: tuple[float, float] = (0.0, 2.5)  # least and most, in pixels a frame
     meeting: float = 0.6  # share of scenes in which disks 0 and 1 meet in the next frame
+    close: float = 0.0  # share of those whose two futures are drawn to be CLOSE, as far as a few tries go
 
     def __post_init__(self):
         for name in ("size", "n_disks", "memory"):
@@ -61,8 +62,9 @@ class Leaves:
             raise ValueError(f"grey levels lie in [0, 1], got grey={self.grey}, ground={self.ground}")
         if not 0 <= self.contrast < max(self.ground - self.grey[0], self.grey[1] - self.ground):
             raise ValueError(f"no grey in {self.grey} differs from the ground {self.ground} by {self.contrast}")
-        if not (math.isfinite(self.kappa) and 0 <= self.meeting <= 1):
-            raise ValueError(f"kappa must be finite and meeting in [0, 1], got {self.kappa}, {self.meeting}")
+        if not (math.isfinite(self.kappa) and 0 <= self.meeting <= 1 and 0 <= self.close <= 1):
+            given = f"{self.kappa}, {self.meeting}, {self.close}"
+            raise ValueError(f"kappa must be finite, meeting and close in [0, 1], got {given}")
         if self.meeting > 0 and self.n_disks > 1 and self.speed[1] < MIN_MEETING_SPEED:
             raise ValueError(f"disks meet only at speeds of {MIN_MEETING_SPEED} and more, got speed={self.speed}")
 
@@ -88,6 +90,9 @@ class Leaves:
         for name in ("position", "velocity"):
             pair = torch.where(meets[:, None, None], together[name], getattr(scene, name)[:, :2])
             setattr(scene, name, torch.cat([pair, getattr(scene, name)[:, 2:]], 1))
+        if self.close > 0:
+            closer = meets & (_uniform(generator, batch, 0, 1) < self.close)
+            scene = self._bring_closer(scene, closer, generator)
         return scene
 
     def meetings(self, batch: int, generator: torch.Generator, odds: Tensor | None = None) -> Scene:
@@ -103,6 +108,22 @@ class Leaves:
             scene = self._nearer(scene.replace(radius=self._radii_for(odds, scene.radius, generator)), generator)
         pair = self._approach(scene, generator)
         return scene.replace(**{k: torch.cat([v, getattr(scene, k)[:, 2:]], 1) for k, v in pair.items()})
+
+    def _bring_closer(self, scene: Scene, which: Tensor, generator: torch.Generator) -> Scene:
+        """Other disks 0 and 1 in the scenes told, (B,) bool: of four pairs that meet, the first with CLOSE futures."""
+        batch, tries = len(scene), 4
+        pool = self.meetings(tries * batch, generator)
+        low, high = CLOSE
+        apart = overlap_distance(pool).view(tries, batch)
+        first = ((apart >= low) & (apart <= high)).to(torch.int8).argmax(0)  # the first of all where none is close
+        found = pool[first * batch + torch.arange(batch, device=first.device)]
+        changed = {}
+        for name in ("position", "velocity", "radius", "grey"):
+            own, other = getattr(scene, name), getattr(found, name)
+            pair = torch.where(which.view(-1, *[1] * (own.ndim - 1)), other[:, :2], own[:, :2])
+            changed[name] = torch.cat([pair, own[:, 2:]], 1)
+        closer = self._nearer(scene.replace(**changed), generator)
+        return closer.replace(depth=torch.where(which[:, None], closer.depth, scene.depth))
 
     def _anywhere(self, batch: int, generator: torch.Generator) -> Scene:
         n = self.n_disks
@@ -171,6 +192,17 @@ class Leaves:
 
 MEETING_GAP = (1.1, 1.6)  # pixels between the edges one frame before; more than the width of an anti-aliased edge
 MIN_MEETING_SPEED = 1.5  # pixels a frame; slower disks cannot close the gap and overlap
+CLOSE = (0.5, 1.6)  # grey units: distance of two futures at which the choice is made at little noise, and hard to learn
+
+
+def overlap_distance(scene: Scene) -> Tensor:
+    r"""D = ‖x_A − x_B‖ of the next frames with disk 0 and with disk 1 in front, were there no other disks: (B,).
+
+    The two frames differ where both disks are, by the product of their coverages and the difference of their greys.
+    """
+    order = torch.arange(scene.radius.shape[1], device=scene.radius.device).expand_as(scene.radius)
+    first, second = islice(covers(scene, torch.zeros(1), order), 2)
+    return (first * second).flatten(1).norm(dim=1) * (scene.grey[:, 0] - scene.grey[:, 1]).abs()
 
 
 def futures(scene: Scene, tolerance: float = 1e-4) -> Futures:
