@@ -74,15 +74,17 @@ def build(tmp_path, monkeypatch):
     from docutils.parsers.rst import roles
     from sphinx.testing.util import SphinxTestApp
 
-    def build(records=RECORDS, index=INDEX, named=True, extensions=("scorevid_claims",)):
+    def build(records=RECORDS, index=INDEX, named=True, extensions=("scorevid_claims",), statements=()):
         source = tmp_path / "source"
-        (source / "notebooks").mkdir(parents=True)
-        (source / "conf.py").write_text(f"extensions = {list(extensions)}\nscorevid_claims_file = 'claims.yml'\n")
+        (source / "notebooks").mkdir(parents=True, exist_ok=True)
+        files = "scorevid_claims_file = 'claims.yml'\nscorevid_statements_file = 'paper.yml'\n"
+        (source / "conf.py").write_text(f"extensions = {list(extensions)}\n{files}")
+        (source / "paper.yml").write_text(yaml.safe_dump(list(statements)))
         (source / "claims.yml").write_text(yaml.safe_dump(LEDGER))
         (source / "index.rst").write_text(index)
         (source / "notebooks" / "one.rst").write_text("One\n===\n")
         folder = tmp_path / "records"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for record in records:
             (folder / f"{record['id']}.json").write_text(json.dumps(record))
         if named:
@@ -123,6 +125,97 @@ def test_a_value_that_meets_its_bound_with_an_interval_that_does_not_is_told(bui
     told = "the interval reaches past the bound"
     page, warnings = build([{**RECORDS[0], "low": 0.05}, RECORDS[1]])
     assert warnings == "" and page.count(told) == 1
+
+
+STATEMENTS = [
+    {"id": "both", "kind": "abstract", "says": "All of it.", "claims": ["a.b-1", "c"], "scope": "Our reading."},
+    {"id": "one", "kind": "mechanism", "says": "The first.", "claims": ["a.b-1"]},
+    {"id": "other", "kind": "limit", "says": "The second.", "claims": ["c"]},
+    {"id": "turned", "kind": "trade-off", "says": "Not the second.", "claims": ["c"], "against": ["c"]},
+    {"id": "none", "kind": "abstract", "says": "Something else.", "untested": "Nobody looked."},
+]
+TOLD = ", ".join(f":paper-verdict:`{statement['id']}`" for statement in STATEMENTS)
+PAPER = f"{INDEX}\n{TOLD}; in part :paper-count:`holds in part`, in all :paper-count:`all`.\n\n.. paper-statements::\n"
+
+
+def test_statements_of_the_paper_follow_from_their_claims(build):
+    page, warnings = build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS)
+    assert warnings == ""
+    assert "holds in part, holds, fails, holds, not tested; in part 1, in all 5." in page
+    for text in ("All of it.", "Our reading.", "Nobody looked.", "which speaks against it", "claim-holds-in-part"):
+        assert text in page
+
+
+def test_statements_of_some_kinds_only(build):
+    index = f"{INDEX}\n.. paper-statements:: limit, trade-off\n"
+    page, warnings = build(index=index, extensions=("scorevid_paper",), statements=STATEMENTS)
+    assert warnings == "" and "Not the second." in page and "Nobody looked." not in page
+
+
+def test_what_was_measured_is_left_for_machines(build, tmp_path):
+    build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS)
+    claims, statements = (
+        json.loads((tmp_path / "source" / "_build" / f).read_text()) for f in ("claims.json", "statements.json")
+    )
+    assert [claim["id"] for claim in claims] == ["a.b-1", "c"]
+    assert all({"value", "low", "high", "n", "bound", "verdict", "claim", "chapter"} <= set(claim) for claim in claims)
+    assert [s["verdict"] for s in statements] == ["holds in part", "holds", "fails", "holds", "not tested"]
+
+
+def test_statements_are_not_decided_without_records(build, tmp_path):
+    page, warnings = build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS, named=False)
+    assert warnings == "" and "not tested; in part 0" in page
+    assert not list((tmp_path / "source" / "_build").glob("*.json"))
+
+
+def test_every_claim_that_is_the_papers_decides_one_of_its_statements():
+    statements = yaml.safe_load((BOOK / "paper.yml").read_text())
+    ledger = yaml.safe_load((BOOK / "claims.yml").read_text())
+    deciding = {id for statement in statements for id in statement.get("claims", [])}
+    assert deciding <= {claim["id"] for claim in ledger}
+    assert {claim["id"] for claim in ledger if claim["source"] == "paper"} <= deciding
+    assert {statement["kind"] for statement in statements} == {
+        "abstract",
+        "mechanism",
+        "break condition",
+        "trade-off",
+        "limit",
+    }
+    assert len({statement["id"] for statement in statements}) == len(statements)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"claims": ["nobody"]}, "names nobody"),
+        ({"claims": []}, "either claims or a reason"),
+        ({"untested": "Both."}, "either claims or a reason"),
+        ({"against": ["a.b-1"]}, "names a.b-1"),
+        ({"kind": "rumour"}, "not 'rumour'"),
+    ],
+)
+def test_statements_that_nothing_can_decide_are_refused(build, change, message):
+    with pytest.raises(Exception, match=message):
+        build(index=PAPER, extensions=("scorevid_paper",), statements=[{**STATEMENTS[2], **change}])
+
+
+@pytest.mark.parametrize(
+    "outcomes, verdict", [(("undecided", "fails"), "undecided"), (("undecided", "holds"), "holds in part")]
+)
+def test_verdicts_of_statements(build, outcomes, verdict):
+    records = [{**r, "verdict": v, "why": None} for r, v in zip(RECORDS, outcomes, strict=True)]
+    statements = [STATEMENTS[0]]
+    index = f"{INDEX}\nIt :paper-verdict:`both`.\n"
+    assert f"It {verdict}." in build(records, index, extensions=("scorevid_paper",), statements=statements)[0]
+
+
+def test_what_does_not_fit_the_statements_is_a_warning(build):
+    for role, message in (
+        (":paper-verdict:`nobody`", "no statement 'nobody'"),
+        (":paper-count:`maybe`", "not 'maybe'"),
+    ):
+        index = f"{INDEX}\n{role}\n"
+        assert message in build(index=index, extensions=("scorevid_paper",), statements=STATEMENTS)[1]
 
 
 def test_counts_agree_with_their_verbs(build):
