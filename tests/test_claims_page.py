@@ -152,6 +152,12 @@ def test_statements_of_some_kinds_only(build):
     assert warnings == "" and "Not the second." in page and "Nobody looked." not in page
 
 
+def test_statements_at_a_glance(build):
+    index = f"{INDEX}\n.. paper-statements:: limit\n   :brief:\n"
+    page, warnings = build(index=index, extensions=("scorevid_paper",), statements=STATEMENTS)
+    assert warnings == "" and "The second." in page and "claim-fails" in page and "statement-claims" not in page
+
+
 def test_what_was_measured_is_left_for_machines(build, tmp_path):
     build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS)
     claims, statements = (

@@ -1,10 +1,10 @@
 """What the paper says and what became of it, worked out from the verdicts of the claims that decide each statement.
 
 ``{paper-statements}`` is the table of all statements of ``book/paper.yml``; with the name of a kind or more ("abstract",
-"mechanism, break condition") the table of those. In prose ``{paper-verdict}`id` `` is the verdict of one statement, and
-``{paper-count}`holds in part` `` how many came out so. A statement *holds* where all of its claims speak for it, *fails*
-where all speak against it, *holds in part* where some speak for it, and is *undecided* else; where no claim decides it,
-it is *not tested*, and the reason is given.
+"mechanism, break condition") the table of those, and with ``:brief:`` without what decides them. In prose
+``{paper-verdict}`id` `` is the verdict of one statement, and ``{paper-count}`holds in part` `` how many came out so. A
+statement *holds* where all of its claims speak for it, *fails* where all speak against it, *holds in part* where some
+speak for it, and is *undecided* else; where no claim decides it, it is *not tested*, and the reason is given.
 
 Like the claims, all of this is filled in when pages are written. ``_build/claims.json`` and ``_build/statements.json``,
 for machines, are left by the build as well.
@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from docutils import nodes
+from docutils.parsers.rst import directives
 from scorevid_claims import UNMEASURED, link, read_ledger, read_records, warn
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -33,6 +35,7 @@ class StatementsDirective(SphinxDirective):
     has_content = False
     optional_arguments = 1
     final_argument_whitespace = True
+    option_spec: ClassVar = {"brief": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         kinds = [kind.strip() for kind in self.arguments[0].split(",")] if self.arguments else list(KINDS)
@@ -40,7 +43,7 @@ class StatementsDirective(SphinxDirective):
             raise self.error(f"kinds of statements are {', '.join(KINDS)}, not {', '.join(unknown)}")
         for path in (statements_path(self.env.app), Path(self.env.app.srcdir) / self.config.scorevid_claims_file):
             self.env.note_dependency(str(path))
-        place = StatementsTable(kinds=kinds)
+        place = StatementsTable(kinds=kinds, brief="brief" in self.options)
         self.set_source_info(place)
         return [place]
 
@@ -103,7 +106,9 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     found = {statement["id"]: verdict(statement, records) for statement in statements}
     for place in tables:
         chosen = [statement for statement in statements if statement["kind"] in place["kinds"]]
-        place.replace_self(table(app, docname, chosen, found, ledger, records))
+        place.replace_self(
+            brief(chosen, found) if place["brief"] else table(app, docname, chosen, found, ledger, records)
+        )
     for place in texts:
         place.replace_self(nodes.Text(text(place, found)))
 
@@ -119,12 +124,18 @@ def text(place: StatementText, found: dict[str, str]) -> str:
     return found.get(about, UNMEASURED)
 
 
+def brief(statements: list[dict], found: dict[str, str]) -> nodes.table:
+    """Statements with their verdicts and nothing else, one a row."""
+    rows = []
+    for statement in statements:
+        says = nodes.entry("", nodes.paragraph("", statement["says"]))
+        rows.append(nodes.row("", says, nodes.entry("", nodes.paragraph("", "", sign(found[statement["id"]])))))
+    return frame(("What the paper says", "Found here"), (80, 20), rows)
+
+
 def table(app: Sphinx, docname: str, statements: list[dict], found: dict, ledger: dict, records: dict) -> nodes.table:
     """Statements, one a row: what is said, which claims decide it and how they came out, the verdict."""
-    head = ("What the paper says", "Decided by", "Verdict")
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in (50, 35, 15)), cols=len(head))
-    group += nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph("", title)) for title in head)))
-    body = nodes.tbody()
+    rows = []
     for statement in statements:
         says = nodes.entry("", nodes.paragraph("", statement["says"]), classes=["claim-sentence"])
         details = statement.get("untested") or statement.get("scope") or ""
@@ -136,10 +147,19 @@ def table(app: Sphinx, docname: str, statements: list[dict], found: dict, ledger
             deciding += nodes.paragraph("", "", link(app, docname, ledger[id]), nodes.Text(told))
         if not statement.get("claims"):
             deciding += nodes.paragraph("", "nothing")
-        outcome = found[statement["id"]]
-        sign = nodes.inline("", outcome, classes=["claim-verdict", f"claim-{outcome.replace(' ', '-')}"])
-        body += nodes.row("", says, deciding, nodes.entry("", nodes.paragraph("", "", sign), classes=["claim-outcome"]))
-    group += body
+        outcome = nodes.entry("", nodes.paragraph("", "", sign(found[statement["id"]])), classes=["claim-outcome"])
+        rows.append(nodes.row("", says, deciding, outcome))
+    return frame(("What the paper says", "Decided by", "Verdict"), (50, 35, 15), rows)
+
+
+def sign(outcome: str) -> nodes.inline:
+    return nodes.inline("", outcome, classes=["claim-verdict", f"claim-{outcome.replace(' ', '-')}"])
+
+
+def frame(head: tuple[str, ...], widths: tuple[int, ...], rows: list[nodes.row]) -> nodes.table:
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in widths), cols=len(head))
+    group += nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph("", title)) for title in head)))
+    group += nodes.tbody("", *rows)
     return nodes.table("", group, classes=["statements"])
 
 
