@@ -77,8 +77,8 @@ def test_no_path_of_one_machine_and_no_large_file_is_kept():
 
 
 def test_the_picture_of_the_front_page_was_drawn_from_the_weights_as_they_are():
-    described = Image.open(ROOT / "book" / "_static" / "result.png").text["Description"]
-    moving = Image.open(ROOT / "book" / "_static" / "result.gif")
-    for described in (described, moving.info["comment"].decode()):
-        assert described.endswith(load_card("leaves-32")["sha256"]), "run `make picture`"
-    assert moving.n_frames > 10
+    folder, sha256 = ROOT / "book" / "_static", load_card("leaves-32")["sha256"]
+    with Image.open(folder / "result.png") as still, Image.open(folder / "result.gif") as moving:
+        described = still.text["Description"], moving.info["comment"].decode()
+        assert moving.n_frames > 10
+    assert all(text.endswith(sha256) for text in described), "run `make picture`"
