@@ -24,7 +24,7 @@ from torch import Tensor
 
 from scorevid.worlds.futures import Futures
 
-BLEND = -1
+BLEND = -1  #: in place of the number of a future: none was chosen
 
 
 def place(x_hat: Tensor, futures: Futures) -> Tensor:
@@ -158,8 +158,8 @@ def calibration_error(
 ) -> CalibrationError:
     r"""Expected calibration error of choices between two futures, blends left out.
 
-    Scenes are sorted by w_A and cut into ``bins`` bins of equal numbers. With :math:`g_m` the mean of f − w_A over the
-    scenes of bin m, f the frequency of A, the value is the mean of :math:`|g_m|`. (Scene by scene most of |f − w_A|
+    Scenes are sorted by w_A and cut into ``bins`` bins of equal numbers. With :math:`g_m` the mean of :math:`f - w_A` over the
+    scenes of bin m, f the frequency of A, the value is the mean of :math:`|g_m|`. (Scene by scene most of :math:`|f - w_A|`
     would be the chance of few samples. But in bins errors of like scenes may cancel: see
     :func:`scorevid.scoring.brier_excess`, without bias scene by scene.) What chance still adds is taken out in
     quadrature, :math:`\sqrt{\max(\mathrm{value}^2 - \mathrm{chance}^2, 0)}`, which leaves a fraction of it where there

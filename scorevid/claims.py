@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-FOLDER_VARIABLE = "SCOREVID_CLAIMS"  # where records go, one JSON file a claim; nowhere if it is not set
+FOLDER_VARIABLE = "SCOREVID_CLAIMS"  #: where records go, one JSON file a claim; nowhere if it is not set
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # it names the record's file
 _BOUND = re.compile(rf"\s*(?:(<=|>=|<|>)\s*({_NUMBER})|in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\])\s*")

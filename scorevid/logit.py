@@ -64,7 +64,7 @@ def slope_gap(
 ) -> tuple[float, float, float]:
     """By how much our logit slope is farther from 1 than another's on the same scenes: (gap, low, high).
 
-    probability: (B,). ours, others: counts of the same B scenes, blends left out. The gap is |slope − 1| of ours less
+    probability: (B,). ours, others: counts of the same B scenes, blends left out. The gap is :math:`|b - 1|` of ours less
     that of the others; its percentile interval draws scenes anew for both together. Raises ValueError as
     :func:`fit_logit` does.
     """
@@ -83,10 +83,10 @@ def slope_gap(
 
 
 def slope_by_chance(probability, samples: int = 1) -> float:
-    """How far from 1 the fitted slope of a perfect sampler is on average, E|b − 1|, for so many samples a scene.
+    """How far from 1 the fitted slope of a perfect sampler is on average, :math:`E|b - 1|`, for so many samples a scene.
 
     From the information of the fit, :math:`\\sum_i S\\, w_i (1 - w_i) (1, \\ell_i)(1, \\ell_i)^\\top` at logits ℓ of the
-    probabilities w (B,): what no measure of |slope − 1| on these scenes can fall below.
+    probabilities w (B,): what no measure of :math:`|b - 1|` on these scenes can fall below.
     """
     p, _, _ = check_counts(probability, np.zeros(len(probability)), np.zeros(len(probability)))
     design = np.stack([np.ones_like(p), special.logit(p)], 1)

@@ -39,11 +39,13 @@ class KernelMuon(torch.optim.Muon):
 
     @torch.no_grad()
     def step(self, closure=None):
+        """One update of the kernels in place, from their gradients."""
         for kernel, view in zip(self.kernels, self.views, strict=True):
             view.grad = _matrix(kernel.grad.contiguous(memory_format=_layout(kernel)))
         return super().step(closure)
 
     def zero_grad(self, set_to_none: bool = True):
+        """Forget the gradients of the kernels and of their views."""
         for kernel in self.kernels:
             kernel.grad = None
         super().zero_grad(set_to_none)

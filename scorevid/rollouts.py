@@ -23,12 +23,12 @@ from scorevid.starts import check_count
 from scorevid.worlds.leaves import Leaves
 from scorevid.worlds.scenes import Scene, covers, visible
 
-KEPT, CHANGED, DROPPED = 0, 1, 2  # fates of a disk
-FATES = ("kept", "changed", "dropped")  # their names
-OUT = 0.5  # share of a disk's area in view from which on it counts as out
-TOLERANCE = 1 / 3  # of the difference that a disk makes; over half, one frame could have two fates
-LEAST_PIXELS = 4  # pixels of a disk's own by which its fate is judged, at the least
-GREYS_APART = 0.2  # least grey difference of the two disks
+KEPT, CHANGED, DROPPED = 0, 1, 2  #: fates of a disk
+FATES = ("kept", "changed", "dropped")  #: their names
+OUT = 0.5  #: share of a disk's area in view from which on it counts as out
+TOLERANCE = 1 / 3  #: of the difference that a disk makes; over half, one frame could have two fates
+LEAST_PIXELS = 4  #: pixels of a disk's own by which its fate is judged, at the least
+GREYS_APART = 0.2  #: least grey difference of the two disks
 
 
 def roll_out(

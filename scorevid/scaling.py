@@ -23,6 +23,7 @@ class Scaling(nn.Module):
         self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) with each channel scaled, the same shape."""
         if self.training and not self.settled:
             variance = x.to(self.variance.dtype).var((0, 2, 3), correction=0)
             with torch.no_grad():

@@ -47,8 +47,9 @@ class Scores:
 def energy_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) -> Scores:
     """Energy scores in grey units of each scene's pixels, as one vector, in which its futures differ.
 
-    x_hat: (B, S, H, W) with S > 1. The pixels are those of :meth:`Futures.where`: elsewhere there is nothing to choose,
-    and errors of rendering there are left out (errors within them count). generator: of the draws from the true law.
+    x_hat: (B, S, H, W) with S > 1. The pixels are those of :meth:`~scorevid.worlds.futures.Futures.where`: elsewhere
+    there is nothing to choose, and errors of rendering there are left out (errors within them count). generator: of the
+    draws from the true law.
     Raises ValueError for shapes that do not fit, samples that are not finite, and scenes without a choice.
     """
     _check_samples(x_hat, futures)

@@ -145,7 +145,7 @@ def by_solver(results: list[dict], network: str, solvers: Iterable[str]) -> dict
 
 
 def distance_from_one(slope: list[float] | None) -> list[float] | None:
-    """|slope − 1| with its interval, from a slope with its own: value, low, high; None of none."""
+    """How far from 1, :math:`|b - 1|`, with its interval, from a slope with its own: value, low, high; None of none."""
     if slope is None:
         return None
     value, *ends = (abs(v - 1) for v in slope)

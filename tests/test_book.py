@@ -15,7 +15,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
-PAGES = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
+PAGES = [TOC["root"]]
+for chapter in TOC["chapters"]:
+    PAGES += [chapter["file"], *(section["file"] for section in chapter.get("sections", ()))]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_FLAGS = [
     "--headless",
@@ -282,7 +284,7 @@ def test_a_hundred_characters_of_code_fit_on_a_desk(reader, address):
 
 
 def test_run_times_are_given_for_every_chapter_with_a_status_in_words():
-    text = " ".join(" ".join(read(HTML / "book" / "reproduce.html").text).split())
+    text = " ".join(" ".join(read(HTML / "book" / "status.html").text).split())
     for page in PAGES:
         if page.startswith("notebooks/"):
             assert re.search(rf"{page} [-\d: ]+ force [\d.]+ completed", text), page

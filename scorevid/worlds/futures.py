@@ -47,6 +47,7 @@ class Futures:
         return Futures(self.frames.repeat_interleave(n, 0), self.probabilities.repeat_interleave(n, 0))
 
     def to(self, *args, **kwargs) -> Futures:
+        """Move or cast both arrays, as a tensor's ``to``."""
         return Futures(self.frames.to(*args, **kwargs), self.probabilities.to(*args, **kwargs))
 
     def count(self) -> Tensor:

@@ -210,8 +210,8 @@ def futures(scene: Scene, tolerance: float = 1e-4) -> Futures:
 
     Goes through all n! depth orders, drops those that contradict an overlap visible in the past, weights the rest by
     Plackett–Luce, and merges equal next frames. ``tolerance`` is the grey difference under which frames count as
-    equal. Scenes of up to six disks. Returns :class:`Futures` with K the largest number found in the batch, in the
-    lexical order of the depth orders: of two undecided disks, the first future has disk 0 in front.
+    equal. Scenes of up to six disks. Returns :class:`~scorevid.worlds.futures.Futures` with K the largest number found
+    in the batch, in the lexical order of the depth orders: of two undecided disks, the first future has disk 0 in front.
 
     The probabilities are p(x | c) where the past determines radii, greys, places and velocities;
     :func:`~scorevid.worlds.meetings.determined` tells for which scenes it does.

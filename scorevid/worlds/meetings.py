@@ -16,8 +16,8 @@ from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves import Leaves, futures
 from scorevid.worlds.scenes import Scene, visible
 
-LEAST_VISIBLE = 0.5  # share of a disk's area: with half of its outline in view, its circle is known
-LEAST_DISTANCE = 0.7  # grey units: D of two futures, 8 pixels at a contrast of a quarter
+LEAST_VISIBLE = 0.5  #: share of a disk's area: with half of its outline in view, its circle is known
+LEAST_DISTANCE = 0.7  #: grey units: D of two futures, 8 pixels at a contrast of a quarter
 
 
 def determined(scene: Scene, least_visible: float = LEAST_VISIBLE) -> Tensor:

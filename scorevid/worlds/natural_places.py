@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+#: Kinds of places, and what makes a pixel the most of its kind.
 KINDS = {
     "flat": "the least contrast, where nothing moves",
     "still edge": "the most contrast, where nothing moves",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scorevid.worlds.scenes import Scene
 
+#: Names of the places, and what they are.
 PLACES = {
     "ground": "ground, as far from every disk as the frame allows",
     "inside": "disk 0, a third of its radius from the middle, on the side away from disk 1",

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SEEN = "test, background seen in training"
+SEEN = "test, background seen in training"  #: a split of its own, reported apart
 SPLITS = ("train", "test", SEEN)
 DUPLICATES = {"pigs": ("00025", "00050", "00075")}  # DAVIS frames that repeat the one before
 SMALLEST, FEWEST = 32, 2  # pixels of the shorter side, frames: below that there is nothing to predict

@@ -43,6 +43,7 @@ class Scene:
         return self.replace(**{k: getattr(self, k)[index] for k in _TENSORS})
 
     def replace(self, **changes) -> Scene:
+        """The same scenes but for what is named."""
         return Scene(**{**self.__dict__, **changes})
 
     def to(self, *args, **kwargs) -> Scene:
