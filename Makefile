@@ -1,5 +1,6 @@
 # make book   sets up .venv, runs every notebook, builds the book into _build/html
 # make test   sets up .venv, unit tests, nbval on every notebook, tests of the built book
+# make pdf    prints the book, building it where it is not up to date, into _build/scorevid.pdf; needs chromium
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,14 +17,20 @@ LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipy
 SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
            _config.yml _toc.yml
 
-.PHONY: book test unit nbval notebooks picture peers sweep natural bench lint clean
+.PHONY: book pdf test unit nbval notebooks picture peers sweep natural bench lint clean
 
-# what the claims of this build measured, which the tables and numbers of the book are made from
+# what the claims of this build measured, which its tables and numbers are made from; and the chapters as executed for it.
+# SCOREVID_REPOSITORY=https://github.com/OWNER/NAME adds buttons that open chapters from there on Binder and Colab
 book: export SCOREVID_CLAIMS := $(CURDIR)/_build/claims
+book: export SCOREVID_CHAPTERS := $(CURDIR)/_build/chapters
 book: $(STAMP)
 	rm -rf _build
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --out $$SCOREVID_CHAPTERS
 	$(BIN)/jupyter-book build -n -W --keep-going --builder html .
 	@echo "The book is at _build/html/index.html"
+
+pdf: $(STAMP) _build/html/index.html
+	$(BIN)/python scripts/print_book.py
 
 # the tests of the book need one; it is not built again while nothing has changed
 _build/html/index.html: $(STAMP) $(SOURCES)

@@ -1,0 +1,109 @@
+"""Chapters that were run before the build, side by side, and executed notebooks to take home.
+
+With SCOREVID_CHAPTERS naming the folder, an absolute path, into which ``scripts/run_chapters.py`` has put executed copies,
+the pages show these and nothing is executed here. A chapter without a copy there, or with other code in it, stops the
+build. Without the variable MyST-NB executes the chapters one by one, as ``_config.yml`` says, which shows the same.
+
+Either way what a page offers for download is the notebook as this build has executed it: it takes the place of the source
+that Sphinx copies to ``_sources``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+FOLDER_VARIABLE = "SCOREVID_CHAPTERS"
+KEY = "scorevid"  # in the notebook's metadata: how it was run
+
+logger = logging.getLogger(__name__)
+
+
+def choose_mode(app: Sphinx, config: Config) -> None:
+    """What has been executed is not executed again."""
+    if os.environ.get(FOLDER_VARIABLE):
+        config.nb_execution_mode = "off"
+
+
+def show_executed(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Read the executed copy in place of the chapter, and note how long it took."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder or not is_chapter(app, docname):
+        return
+    path = Path(folder) / Path(app.env.doc2path(docname)).name
+    if not path.is_file():
+        raise ExtensionError(f"{path}, the executed copy of {docname}, is missing: scripts/run_chapters.py makes it")
+    given, executed = nbformat.reads(source[0], 4), nbformat.read(path, 4)
+    if code(given) != code(executed):
+        raise ExtensionError(f"{path} was made from other code than {docname} has now: run the chapters again")
+    for cell, was in zip(executed.cells, given.cells, strict=True):
+        times = cell.metadata.get("execution")  # of this run, not of that whose outputs are stored
+        cell.source, cell.metadata = was.source, was.metadata  # prose, tags and captions may have changed since
+        cell.metadata.pop("execution", None)
+        if times:
+            cell.metadata["execution"] = times
+    how = dict(executed.metadata.pop(KEY))
+    runs(app.env)[docname] = how
+    told = {"runtime": how["seconds"], "mtime": datetime.fromisoformat(how["ended"]).timestamp(), "method": "before"}
+    NbMetadataCollector.set_exec_data(app.env, docname, {**told, "succeeded": True, "error": None, "traceback": None})
+    source[0] = nbformat.writes(executed)
+
+
+def code(notebook: nbformat.NotebookNode) -> list[str | None]:
+    """The source of each cell that holds code, None for one of prose."""
+    return [cell.source if cell.cell_type == "code" else None for cell in notebook.cells]
+
+
+def is_chapter(app: Sphinx, docname: str) -> bool:
+    return Path(app.env.doc2path(docname)).suffix == ".ipynb"
+
+
+def runs(env: BuildEnvironment) -> dict[str, dict]:
+    """How each chapter was run, by its page: seconds, ended, processors, threads, at_once."""
+    if not hasattr(env, "scorevid_runs"):
+        env.scorevid_runs = {}
+    return env.scorevid_runs
+
+
+def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    runs(env).pop(docname, None)
+
+
+def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
+    runs(env).update({docname: how for docname, how in runs(other).items() if docname in docnames})
+
+
+def download_uri(app: Sphinx, docname: str) -> str:
+    """Where, seen from a chapter's page, its executed notebook is."""
+    return "../" * docname.count("/") + f"_sources/{docname}.ipynb"
+
+
+def hand_out(app: Sphinx, problem: Exception | None) -> None:
+    """Put executed notebooks where the pages' download links point."""
+    if problem or app.builder.format != "html":
+        return
+    for docname in filter(lambda name: is_chapter(app, name), app.env.found_docs):
+        executed = Path(app.env.mystnb_config.output_folder) / f"{docname}.ipynb"
+        target = Path(app.outdir) / "_sources" / f"{docname}.ipynb"
+        if executed.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(executed, target)
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("config-inited", choose_mode, priority=400)
+    app.connect("source-read", show_executed)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-merge-info", merge)
+    app.connect("build-finished", hand_out)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,147 @@
+"""Under each chapter, how its figures came about: commit, weights, seeds, run time, versions. Made by the build.
+
+Weights, seeds and versions are those in the records of the claims that the chapter decides (see ``scorevid_claims``);
+run time and threads are those of ``scripts/run_chapters.py``, or MyST-NB's. What is not known is said to be unknown, and
+a build without records says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
+from scorevid_chapters import download_uri, is_chapter, runs
+from scorevid_claims import read_ledger, read_records
+from sphinx.application import Sphinx
+
+from scorevid.weights import FOLDER
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+WITHOUT = "not known: the claims of this chapter left no records in this build"
+
+
+def add_strip(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put the strip at the end of a chapter."""
+    if not is_chapter(app, docname) or app.builder.format != "html":
+        return
+    records = chapter_records(app, docname)
+    strip = nodes.container(classes=["provenance"])
+    strip += nodes.paragraph("", "How this page was made", classes=["provenance-title"])
+    fields = nodes.field_list()
+    for name, body in (
+        ("Commit", paragraph(commit(app.srcdir))),
+        ("Weights", weights(records)),
+        ("Seed", paragraph(seeds(records))),
+        ("Run", paragraph(run(app, docname, records))),
+        ("Versions", paragraph(versions(records))),
+        ("Notebook", download(app, docname)),
+    ):
+        fields += nodes.field("", nodes.field_name("", name), nodes.field_body("", body))
+    strip += fields
+    (doctree.next_node(nodes.section) or doctree).append(strip)
+
+
+def chapter_records(app: Sphinx, docname: str) -> list[dict]:
+    """The records of the claims that this chapter decides."""
+    records, chapter = read_records() or {}, docname.rpartition("/")[2]
+    return [records[id] for id, claim in read_ledger(app).items() if claim["chapter"] == chapter and id in records]
+
+
+@cache
+def commit(folder: str | Path) -> str:
+    """The commit that the book is made from, "+ changes" where files differ from it, "unknown" outside of a repository."""
+
+    def git(*command: str) -> str:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *command], cwd=folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != Path(folder).resolve():
+            return "unknown"  # a copy of the book that lies within another repository
+        return git("rev-parse", "--short=10", "HEAD") + (" + changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def weights(records: list[dict]) -> nodes.Node:
+    """The sha256 of each file of weights that a claim was measured on, with its name where it comes with the package."""
+    if not records:
+        return paragraph(WITHOUT)
+    names, shown = known_weights(), nodes.paragraph()
+    for sha256 in dict.fromkeys(value for record in records for value in hashes(record["context"])):
+        if len(shown):
+            shown += nodes.Text(", ")
+        shown += [nodes.Text(f"{names.get(sha256, 'others')} "), nodes.literal("", sha256)]
+    return shown if len(shown) else paragraph("none")
+
+
+def hashes(context: object) -> Iterator[str]:
+    """All sha256 in a context, however deep."""
+    if isinstance(context, str) and SHA256.fullmatch(context):
+        yield context
+    elif isinstance(context, dict | list):
+        for value in context.values() if isinstance(context, dict) else context:
+            yield from hashes(value)
+
+
+@cache
+def known_weights() -> dict[str, str]:
+    """Names of the weights in the package, by the sha256 on their cards; of nested folders with the folder."""
+    cards = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.rglob("*.json"))}
+    return {
+        card["sha256"]: path.relative_to(FOLDER).with_suffix("").as_posix()
+        for path, card in cards.items()
+        if "sha256" in card
+    }
+
+
+def seeds(records: list[dict]) -> str:
+    found = sorted({record["context"]["seed"] for record in records if "seed" in record["context"]})
+    return ", ".join(map(str, found)) if found else WITHOUT
+
+
+def run(app: Sphinx, docname: str, records: list[dict]) -> str:
+    """How long it took, when, and on how much of the machine."""
+    told = NbMetadataCollector.get_exec_data(app.env, docname)
+    if not told or told["runtime"] is None:
+        return "not run in this build: what is shown is stored in the notebook"
+    text, how = f"{told['runtime']:.0f} s", runs(app.env).get(docname)
+    if how:
+        threads = f"{how['threads']} thread{'s' * (how['threads'] != '1')}" if how["threads"] else "PyTorch's threads"
+        text += f" on {threads}, {how['processors']} processors, {min(how['at_once'], len(runs(app.env)))} chapters at"
+        text += f" once; ended {how['ended'].replace('T', ' ')}"
+    return text + (f"; {len(records)} claims decided" if records else "")
+
+
+def versions(records: list[dict]) -> str:
+    """Of packages and Python; where records disagree, all of them."""
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, version in record["versions"].items():
+            found.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' and '.join(given)}" for name, given in found.items()) or WITHOUT
+
+
+def download(app: Sphinx, docname: str) -> nodes.paragraph:
+    name = docname.rpartition("/")[2] + ".ipynb"
+    link = nodes.reference("", name, internal=True, refuri=download_uri(app, docname), classes=["executed-notebook"])
+    return nodes.paragraph("", "", link, nodes.Text(", as executed for this page"))
+
+
+def paragraph(text: str) -> nodes.paragraph:
+    return nodes.paragraph("", text)
+
+
+def setup(app: Sphinx) -> dict:
+    app.setup_extension("scorevid_chapters")
+    app.setup_extension("scorevid_claims")
+    app.connect("doctree-resolved", add_strip)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
