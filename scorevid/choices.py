@@ -21,7 +21,10 @@ from scorevid.oracles import responsibilities
 from scorevid.solvers import ladder
 from scorevid.worlds.futures import Futures
 
-OPEN = 1 / (1 + np.exp(-2))  #: a choice is open while the future chosen is less probable than that, 7.4 : 1
+#: a choice is open while the future chosen is less probable than that, 7.4 : 1
+#:
+#: :meta hide-value:
+OPEN = 1 / (1 + np.exp(-2))
 
 
 @dataclass

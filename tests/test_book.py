@@ -375,7 +375,7 @@ MATH = """() => {
 
 PROSE = """() => {
   const copy = document.querySelector('article').cloneNode(true);
-  copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(e => e.remove());
+  copy.querySelectorAll('pre, code, dt.sig, script, style, mjx-container').forEach(e => e.remove());
   return copy.textContent;
 }"""
 

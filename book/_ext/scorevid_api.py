@@ -1,0 +1,47 @@
+"""Signatures as a reader wants them.
+
+The type of an option of the command line stands without what tyro is told about it, and a folder of the package without
+where it lies on the machine of the build.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+import scorevid
+
+MARK = "Annotated["
+AROUND = Path(scorevid.__file__).parents[1]
+PATH = re.compile(r"\w*Path\('([^']*)'\)")
+
+
+def plain(signature: str | None) -> str | None:
+    """A signature in which every ``Annotated[type, ...]`` is the type alone, and paths begin at the package."""
+    while signature and MARK in signature:
+        start = signature.index(MARK)
+        first = inside = start + len(MARK)
+        depth, comma = 1, None
+        while depth:
+            letter = signature[inside]
+            depth += (letter in "[(") - (letter in "])")
+            if letter == "," and depth == 1 and comma is None:
+                comma = inside
+            inside += 1
+        before = signature[:start]
+        while before and (before[-1].isalnum() or before[-1] in "._~"):  # typing.Annotated, and what a short name has
+            before = before[:-1]
+        signature = before + signature[first:comma] + signature[inside:]
+    return signature and PATH.sub(lambda path: f"Path('{path[1].removeprefix(f'{AROUND}/')}')", signature)
+
+
+def process(app: Sphinx, what: str, name: str, thing, options, signature: str | None, returns: str | None):
+    return plain(signature), plain(returns)
+
+
+def setup(app: Sphinx) -> dict:
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-signature", process)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
