@@ -1,4 +1,4 @@
-"""The command line: ``scorevid train``, ``train-gaussian``, ``train-clips``, ``evaluate``, ``publish``, a dataclass each."""
+"""The command line, a dataclass a command: ``scorevid train``, ``train-gaussian``, ``train-clips``, ``evaluate``, …"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import tyro
 
 from scorevid.denoiser import Denoiser
 from scorevid.evaluation import report
+from scorevid.papermill_sweep import Sweep
 from scorevid.peers import Regression
 from scorevid.publishing import publish
 from scorevid.runs import make_world, open_run, read_run
@@ -171,6 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
             "train-clips": TrainClips,
             "evaluate": Evaluate,
             "publish": Publish,
+            "sweep": Sweep,
         },
         args=arguments,
         prog="scorevid",

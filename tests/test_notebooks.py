@@ -1,5 +1,7 @@
 """The chapters as papermill's users meet them, and as the book needs them."""
 
+import ast
+import builtins
 import configparser
 import re
 import subprocess
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from scorevid.claims import Record
 
@@ -87,6 +90,77 @@ def test_every_figure_has_a_caption_and_alternative_text(notebook):
             assert len(mystnb["image"]["alt"]) > 20
             assert len(mystnb["figure"]["caption"]) > 40
             assert mystnb["figure"]["name"].startswith("fig-")
+
+
+def sections(notebook):
+    """Second-level headings, in order."""
+    prose = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return [heading for source in prose for heading in re.findall(r"^## (.+)$", source, re.MULTILINE)]
+
+
+def test_a_picture_comes_before_its_first_argument(notebook):
+    drawn = [k for k, cell in enumerate(notebook.cells) if "figure" in cell.metadata.get("mystnb", {})]
+    assert drawn[0] < 8  # title, parameters, imports, checks, a few words and what has to be loaded first
+    before = [cell.source for cell in notebook.cells[: drawn[0]] if cell.cell_type == "markdown"]
+    assert sum(source.count("\n## ") + source.startswith("## ") for source in before) <= 1
+
+
+def test_it_ends_with_what_would_make_it_fail_and_then_exercises(notebook):
+    assert sections(notebook)[-2:] == ["What would make this fail", "Exercises"]
+    assert notebook.cells[-1].source.startswith("## Exercises\n")
+
+
+def exercises(notebook):
+    """(number, what is between the opening and the closing fence) of each."""
+    return re.findall(
+        r"^::::\{admonition\} Exercise (\d+)\n:class: tip\n(.*?)^::::$",
+        notebook.cells[-1].source,
+        re.DOTALL | re.MULTILINE,
+    )
+
+
+def test_its_exercises_have_answers_to_click_open(notebook):
+    found = exercises(notebook)
+    assert len(found) >= 3
+    assert [int(number) for number, _ in found] == list(range(1, len(found) + 1))
+    for _, body in found:
+        question, answer = re.fullmatch(r"(.+?)\n\n:::\{dropdown\} Answer\n(.+)\n:::\n", body, re.DOTALL).groups()
+        assert len(question) > 40
+        assert len(answer) > 80
+
+
+def test_the_code_of_its_exercises_can_be_read_and_uses_what_the_chapter_has(notebook):
+    """Every name in it is built in, made by a cell of the chapter, or made by the exercise itself."""
+    stores = {"globals", *names("\n".join(cell.source for cell in code(notebook)))[1]}
+    for _, body in exercises(notebook):
+        for snippet in re.findall(r"^```python\n(.*?)^```$", body, re.DOTALL | re.MULTILINE):
+            loads, own = names(snippet)
+            assert loads <= stores | own | set(dir(builtins)), snippet
+
+
+def names(source):
+    """Names that Python code looks up, and names that it gives to something."""
+    tree = list(ast.walk(ast.parse(source)))
+    loads = {n.id for n in tree if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    stores = {n.id for n in tree if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    stores |= {n.name for n in tree if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    stores |= {n.arg for n in tree if isinstance(n, ast.arg)}
+    imported = [a for n in tree if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names]
+    return loads, stores | {(a.asname or a.name).partition(".")[0] for a in imported}
+
+
+def test_its_formulas_have_single_backslashes(notebook):
+    """JSON doubles them on the way to the disk; doubled once more, they are line breaks."""
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert not re.findall(r"\\\\[A-Za-z].*", prose)
+
+
+def test_exercises_name_claims_and_parameters_that_there_are(notebook):
+    known = {claim["id"] for claim in yaml.safe_load((ROOT / "book" / "claims.yml").read_text(encoding="utf-8"))}
+    parameters = names(tagged(notebook, "parameters")[0].source)[1]
+    told = notebook.cells[-1].source
+    assert set(re.findall(r"`((?:training|score|sampling|linear|natural)\.[\w.-]+)`", told)) <= known
+    assert set(re.findall(r" -p (\w+) ", told)) <= parameters
 
 
 def test_the_kernel_is_python3(notebook):
