@@ -1,59 +1,192 @@
-"""Training images a second of the trainer against the plain loop (eager, fp32, default memory format, Adam).
+"""Images a second of the trainer's step against the plain loop, and as a share of what the machine can do.
 
-Same network, same data, same batch, one run: the two take turns, so that other work on the machine hits both.
+Same network, same data, same batch. The plain loop is eager, in fp32, with the default memory format and Adam. Between it
+and the trainer stand the same loop with one thing after another changed, to tell what each is worth. What the machine can
+do is the speed of one large matrix product in the same precision: the share is the time that the multiply-adds of the
+convolutions of a step, forward and back, would take at that speed, over the time that the step takes with all else that
+belongs to it: drawing scenes, normalisation, optimiser, averaging.
 """
 
-import argparse
-import statistics
 import tempfile
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from scorevid.batches import generator_for, noisy_batch
+from scorevid.benchmarks import Result, options, rates, ratio, spread, take_turns
 from scorevid.denoiser import Denoiser
 from scorevid.noise import NoisePrior
+from scorevid.optimisers import make_optimiser
 from scorevid.training import Settings, Trainer
 from scorevid.worlds.leaves import Leaves
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128])
-arguments.add_argument("--batch", type=int, default=48)
-arguments.add_argument("--rounds", type=int, default=5)
-arguments.add_argument("--seconds", type=float, default=6.0, help="of each of the two in a round")
-arguments = arguments.parse_args()
-
-world, noise = Leaves(), NoisePrior()
-plain = Denoiser(world.memory, arguments.widths)
-optimiser = torch.optim.Adam(plain.parameters(), 1e-3)
+PLAIN, OURS, SETTLED = "plain loop", "trainer, before normalisation settles", "trainer, settled"
 
 
-def plain_step(step: int) -> None:
-    y, c, x, _ = noisy_batch(world, noise, arguments.batch, generator_for(0, step))
-    optimiser.zero_grad()
-    (plain(y, c) - x).square().mean().backward()
-    optimiser.step()
+def plain_loop(world, widths, batch: int, channels_last: bool = False, bf16: bool = False):
+    """The step of a loop as one writes it first, a function without arguments."""
+    network, noise, step = Denoiser(world.memory, widths), NoisePrior(), iter(range(10**9))
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+
+    def run() -> None:
+        y, c, x, sigma = noisy_batch(world, noise, batch, generator_for(0, next(step)))
+        optimiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = network.squared_error(y, c, x, sigma)
+        loss.backward()
+        optimiser.step()
+
+    return run
 
 
-with tempfile.TemporaryDirectory() as folder:
-    settings = Settings(steps=10**9, batch=arguments.batch)
-    trainer = Trainer(Denoiser(world.memory, arguments.widths), world, settings, folder)
-    start = time.perf_counter()
-    for k in range(3):
+def make_trainer(world, given, folder: Path, settled: bool) -> Trainer:
+    """A trainer that runs on and on, before or after its normalisation settles."""
+    torch.manual_seed(0)
+    settings = Settings(steps=10**9, batch=given.batch, settle=1 if settled else None, compile=given.compile)
+    trainer = Trainer(Denoiser(world.memory, given.widths), world, settings, folder / str(settled))
+    for _ in range(3):  # compiles
         trainer._update()
-        plain_step(k)
-    print(f"compiled and warm after {time.perf_counter() - start:.0f} s; {'bf16' if trainer.bf16 else 'fp32'}")
+    return trainer
 
-    def rate(step) -> float:
-        start, done = time.perf_counter(), 0
-        while time.perf_counter() - start < arguments.seconds:
-            step(done)
-            done += 1
-        return done * arguments.batch / (time.perf_counter() - start)
 
-    ratios = []
-    for _ in range(arguments.rounds):
-        slow, fast = rate(plain_step), rate(lambda _: trainer._update())
-        ratios.append(fast / slow)
-        print(f"plain {slow:6.0f} images/s   scorevid {fast:6.0f} images/s   ratio {fast / slow:.2f}")
-print(f"median ratio {statistics.median(ratios):.2f} on {torch.get_num_threads()} threads")
+def multiply_adds(world, widths, batch: int) -> tuple[float, float]:
+    """Of a step's convolutions, forward and back, and of Muon's products of matrices."""
+    network = Denoiser(world.memory, widths)
+    y, c, x, sigma = noisy_batch(world, NoisePrior(), batch, generator_for(0, 0))
+    with FlopCounterMode(display=False) as convolutions:
+        network.squared_error(y, c, x, sigma).backward()
+    with FlopCounterMode(display=False) as products:
+        for optimiser in make_optimiser(network, "muon", 1e-3, 1e-3):
+            optimiser.step()
+    return convolutions.get_total_flops() / 2, products.get_total_flops() / 2
+
+
+def peaks(sizes: tuple[int, ...], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Multiply-adds a second of the fastest of some square matrix products, by precision and round."""
+    cases = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        for n in sizes:
+            a, b = torch.randn(2, n, n).to(dtype)
+            cases[name, n, ""] = lambda a=a, b=b: a @ b
+        if name == "fp32" and torch.backends.mkldnn.is_available():  # where @ calls another library, oneDNN as well
+            a, b = torch.randn(2, sizes[-1], sizes[-1])
+            a = a.to_mkldnn()
+            cases[name, sizes[-1], "oneDNN"] = lambda a=a, b=b: torch._C._nn.mkldnn_linear(a, b, None)
+    times = take_turns(cases, rounds, seconds)
+    found: dict[str, list[list[float]]] = {}
+    for (name, n, _), each in times.items():
+        found.setdefault(name, []).append([n**3 / t for t in each])
+    return {name: [max(k) for k in zip(*kinds, strict=True)] for name, kinds in found.items()}
+
+
+@contextmanager
+def timed(spent: dict[str, float], owner: object, method: str, part: str):
+    """Add the seconds that calls of a method take to those spent on a part."""
+    own = vars(owner).get(method)
+    inner = getattr(owner, method)
+
+    def outer(*arguments, **named):
+        start = time.perf_counter()
+        try:
+            return inner(*arguments, **named)
+        finally:
+            spent[part] = spent.get(part, 0.0) + time.perf_counter() - start
+
+    setattr(owner, method, outer)
+    yield
+    delattr(owner, method) if own is None else setattr(owner, method, own)
+
+
+def parts(trainer: Trainer, steps: int) -> dict[str, float]:
+    """Seconds of a step by part."""
+    spent: dict[str, float] = {}
+    kernels, gains = trainer.optimisers
+    with (
+        timed(spent, trainer, "_batch", "draw scenes and noise"),
+        timed(spent, trainer, "_loss", "forward"),
+        timed(spent, torch.Tensor, "backward", "backward"),
+        timed(spent, kernels, "step", "Muon on the kernels"),
+        timed(spent, gains, "step", "Adam on the gains"),
+    ):
+        start = time.perf_counter()
+        for _ in range(steps):
+            trainer._update()
+        whole = time.perf_counter() - start
+    rest = whole - sum(spent.values())
+    return {part: s / steps for part, s in (spent | {"averaging and the rest": rest}).items()}
+
+
+def main() -> None:
+    given = options(
+        __doc__,
+        Path(__file__).parent / "results",
+        widths=((32, 64, 128), (4, 8), "channels at each scale"),
+        compile=(True, False, "whether the trainer compiles"),
+        batch=(48, 2, "images in a step"),
+        rounds=(7, 1, "turns of each case"),
+        seconds=(2.0, 0.0, "of each case in a turn"),
+        steps=(60, 2, "steps over which the parts are timed"),
+        products=((1024, 2048), (64,), "sides of the matrix products"),
+    )
+    result, world = Result("training", given), Leaves()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        ours, settled = (make_trainer(world, given, Path(folder), s) for s in (False, True))
+        result.note(f"Compiling and the first steps of both trainers took {time.perf_counter() - start:.0f} s.")
+        cases = {
+            PLAIN: plain_loop(world, given.widths, given.batch),
+            "and channels last": plain_loop(world, given.widths, given.batch, channels_last=True),
+        }
+        if settled.bf16:
+            cases["and bf16"] = plain_loop(world, given.widths, given.batch, channels_last=True, bf16=True)
+        cases |= {OURS: ours._update, SETTLED: settled._update}
+        times = take_turns(cases, given.rounds, given.seconds)
+        result.table(
+            "Training: images a second, in turns",
+            ["", "images a second", "× plain loop"],
+            [[name, rates(t, given.batch), ratio(times[PLAIN], t)] for name, t in times.items()],
+        )
+        peak = peaks(given.products, given.rounds, given.seconds / 4)
+        convolutions, products = multiply_adds(world, given.widths, given.batch)
+        precision = "bf16" if settled.bf16 else "fp32"
+        shares = {}
+        for name, t in times.items():
+            kind = precision if name in (OURS, SETTLED, "and bf16") else "fp32"
+            best = sorted(peak[kind])[len(peak[kind]) // 2]
+            shares[name] = [kind, spread([convolutions / best / s for s in t])]
+        result.table(
+            "Training: share of the machine's peak that the convolutions of a step use",
+            ["", "precision", "share of its peak"],
+            [[name, *share] for name, share in shares.items()],
+        )
+        result.table(
+            "Training: arithmetic of a step, and peak",
+            ["", "billion multiply-adds"],
+            [
+                ["convolutions of a step, forward and back", convolutions / 1e9],
+                ["Muon's products of matrices", products / 1e9],
+                *(
+                    [f"in a second of the largest {k} matrix product", spread([v / 1e9 for v in p])]
+                    for k, p in peak.items()
+                ),
+            ],
+        )
+        spent = parts(settled, given.steps)
+        result.table(
+            "Training: where a step of the settled trainer spends its time",
+            ["part", "ms", "%"],
+            [[part, 1e3 * s, 100 * s / sum(spent.values())] for part, s in spent.items()],
+        )
+    for name in (SETTLED, OURS):
+        result.target(f"{name}, × plain loop", ratio(times[PLAIN], times[name]), 4.0)
+        result.target(f"{name}, share of the peak in {precision}", shares[name][1], 0.35)
+    result.finish()
+
+
+if __name__ == "__main__":
+    main()

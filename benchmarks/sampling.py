@@ -1,0 +1,224 @@
+"""Calibrated samples a second: the recommended solver against the published constants, on the same weights.
+
+How well either is calibrated, and how many evaluations it takes, was measured on many scenes by the sweeps of chapter 3,
+whose stored results are read here if they are of the same weights. The published constants take minutes for a large batch;
+so there only their first evaluations are timed, in turns with the others, and told for all that they take.
+"""
+
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from scorevid import calibration, load_denoiser, sweeps
+from scorevid.benchmarks import (
+    Result,
+    answer_as_child,
+    in_child,
+    options,
+    peak_memory,
+    rates,
+    ratio,
+    spread,
+    take_turns,
+)
+from scorevid.runs import make_world
+from scorevid.sampling import ascend
+from scorevid.solvers import solve
+from scorevid.weights import load_card
+from scorevid.worlds.meetings import undecided_meetings
+
+
+def scenes(weights: str, n: int):
+    """Past frames of n undecided meetings in the world of the weights, and their futures."""
+    scene, ahead = undecided_meetings(make_world(load_card(weights)["world"]), n, torch.Generator().manual_seed(3))
+    return scene.past(), ahead
+
+
+def in_bf16(f):
+    """The same denoiser computed in bf16; what comes in and goes out stays in fp32."""
+
+    def denoiser(y, c):
+        with torch.autocast("cpu", torch.bfloat16):
+            return f(y, c).float()
+
+    return denoiser
+
+
+def recommended(f, c, **changes):
+    return solve(f, c, generator=torch.Generator().manual_seed(5), **changes)
+
+
+def published(f, c, **changes):
+    """With the constants of the earlier public code, which are the defaults; all of it or its first steps."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # samples that are stopped on their way
+        return ascend(f, c, generator=torch.Generator().manual_seed(5), **changes)
+
+
+class Syncs(TorchDispatchMode):
+    """Counts the operations for which a GPU's host would have to wait: values read, and shapes that hang on values."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "index.Tensor")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        waits = any(w in str(function) for w in self.WAITING)
+        if "index.Tensor" in str(function):  # only masks ask for values
+            waits = any(i is not None and i.dtype == torch.bool for i in arguments[1])
+        self.count += waits
+        return function(*arguments, **(named or {}))
+
+
+def syncs_a_step(sampler, f, c, few: int, more: int, name: str) -> float:
+    """Waits that each further step adds, so that those of the beginning and the end do not count."""
+    counts = []
+    for steps in (few, more):
+        with Syncs() as syncs:
+            sampler(f, c, **{name: steps})
+        counts.append(syncs.count)
+    return (counts[1] - counts[0]) / (more - few)
+
+
+def memory(weights: str, sampler: str, batch: int, limit: int | None) -> dict:
+    """Peak memory of a fresh process: before, and after sampling a batch."""
+    f, (c, _) = load_denoiser(weights), scenes(weights, batch)
+    with torch.no_grad():
+        f(torch.rand(1, 1, *c.shape[2:]), c[:1])
+    before = peak_memory()
+    if sampler == "published":
+        published(f, c, max_steps=4, batch_limit=limit)
+    else:
+        recommended(f, c, steps=4, batch_limit=limit)
+    return {"before": before, "peak": peak_memory()}
+
+
+def stored(network: str, card: dict) -> dict[str, dict]:
+    """What the sweep of chapter 3 found for both samplers, if it is of these weights; empty if not."""
+    sweep = sweeps.load("solvers")
+    found = {}
+    if sweep["parameters"]["sha256"] != card["sha256"]:
+        return found
+    for one in sweep["results"]:
+        if one["network"] == network and one["solver"] in ("recommended", "published"):
+            found[one["solver"]] = one
+    return found
+
+
+def main() -> None:
+    given = options(
+        __doc__,
+        Path(__file__).parent / "results",
+        weights=("leaves-32", "leaves-32", "published weights"),
+        batch=(256, 4, "samples at once, beside one at a time"),
+        first=(20, 2, "steps of the published constants that are timed at that batch"),
+        rounds=(3, 1, "turns of each case"),
+        compile=(True, False, "whether to time compiled networks too"),
+        bound=(2000, 5, "bound on the steps of the published constants, one sample at a time"),
+    )
+    result, card = Result("sampling", given), load_card(given.weights)
+    f, (c, ahead) = load_denoiser(given.weights), scenes(given.weights, given.batch)
+    last = load_denoiser(given.weights).to(memory_format=torch.channels_last)
+    variants = {"eager": f, "bf16": in_bf16(last)}
+    if given.compile:
+        start = time.perf_counter()
+        variants |= {"compiled": torch.compile(f, dynamic=False)}
+        variants |= {"compiled, bf16": in_bf16(torch.compile(last, dynamic=False))}
+        for denoiser in (variants["compiled"], variants["compiled, bf16"]):
+            for one in (c, c[:1]):
+                recommended(denoiser, one, steps=1)
+        result.note(f"Compiling for both batches took {time.perf_counter() - start:.0f} s, which no rate includes.")
+
+    measured = stored(given.weights, card)
+    speed = {}
+    for batch, past in ((1, c[:1]), (given.batch, c)):
+        bound = given.bound if batch == 1 else given.first
+        timed = published(f, past, max_steps=bound)
+        evaluations = {"published": timed.evaluations.float().mean().item()}
+        evaluations["recommended"] = recommended(f, past).evaluations.float().mean().item()
+        every = dict(evaluations)
+        if batch > 1 and measured:
+            every["published"] = measured["published"]["evaluations"]
+        cases = {("published", "eager"): lambda past=past, bound=bound: published(f, past, max_steps=bound)}
+        for name, denoiser in variants.items():
+            cases["recommended", name] = lambda past=past, denoiser=denoiser: recommended(denoiser, past)
+        times = take_turns(cases, given.rounds)
+        for case, each in times.items():
+            whole = every[case[0]] / evaluations[case[0]]
+            speed[batch, *case] = [t * whole for t in each], [t / evaluations[case[0]] for t in each], every[case[0]]
+    result.table(
+        "Sampling: samples a second, in turns",
+        ["", "batch", "evaluations of a sample", "ms an evaluation of the batch", "samples a second", "× published"],
+        [
+            [
+                f"{case}, {how}",
+                batch,
+                n,
+                spread([1e3 * t for t in one]),
+                rates(whole, batch),
+                ratio(speed[batch, "published", "eager"][0], whole),
+            ]
+            for (batch, case, how), (whole, one, n) in speed.items()
+        ],
+    )
+    if measured:
+        names = {"recommended": "recommended solver", "published": "published constants"}
+        exact = stored("oracle", card)
+        result.table(
+            "Sampling: how well both are calibrated, from the sweep of chapter 3 on the same weights",
+            ["", "denoiser", "slope of log odds", "share of blends", "evaluations"],
+            [
+                [names[k], where, found[k]["slope"], found[k]["blends"], found[k]["evaluations"]]
+                for where, found in (("network", measured), ("exact", exact))
+                for k in found
+            ],
+        )
+    choices = {}
+    for name, denoiser in variants.items():
+        u = calibration.place(recommended(denoiser, c).x, ahead)
+        choices[name] = calibration.classify(u)
+    result.table(
+        f"Sampling: choices of {len(c)} samples, one a scene, from the same noise",
+        ["", "first future", "second future", "blends", "samples that choose otherwise than eager"],
+        [
+            [name, *(int((k == v).sum()) for v in (0, 1, calibration.BLEND)), int((k != choices["eager"]).sum())]
+            for name, k in choices.items()
+        ],
+    )
+    result.table(
+        "Sampling: times a step that a GPU's host would wait for it",
+        ["", "a step"],
+        [
+            ["recommended solver", syncs_a_step(recommended, f, c[:2], 4, 8, "steps")],
+            ["published constants", syncs_a_step(published, f, c[:2], 4, 8, "max_steps")],
+        ],
+    )
+    rows = []
+    limits = (None, given.batch // 4)
+    for name, sampler in (("recommended solver", "recommended"), ("published constants", "published")):
+        for limit in limits:
+            child = in_child(__file__, given.weights, sampler, given.batch, limit)
+            rows.append([name, given.batch, limit or "all", child["peak"], child["peak"] - child["before"]])
+    result.table(
+        "Sampling: memory of a process that samples a batch",
+        ["", "batch", "frames at once", "peak, MiB", "of which by sampling, MiB"],
+        rows,
+    )
+    for batch in (1, given.batch):
+        times = {case: speed[batch, *case][0] for case in cases}
+        fastest = min((case for case in times if case[0] == "recommended"), key=lambda k: np.median(times[k]))
+        for case in dict.fromkeys((("recommended", "eager"), fastest)):
+            what = f"recommended solver, {case[1]}, batch of {batch}, samples a second × published constants"
+            result.target(what, ratio(times["published", "eager"], times[case]), 10.0)
+    result.finish()
+
+
+if __name__ == "__main__":
+    answer_as_child(memory)
+    main()
