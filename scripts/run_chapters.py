@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 import nbclient
 import nbformat
@@ -35,30 +36,36 @@ def main(
     if at_once < 1 or timeout < 1:
         raise ValueError(f"at least one chapter at once and one second a cell are due, got {at_once} and {timeout}")
     out.mkdir(parents=True, exist_ok=True)
-    interrupted = failed = False
+    interrupted, failed = False, Event()
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+
+        def job(path: Path) -> float | None:
+            if failed.is_set():
+                return None
+            try:
+                return run(path, out, Path(scratch), at_once, timeout)
+            except Exception:
+                failed.set()  # here, as the next chapter would begin before the main thread heard of it
+                raise
+
         # threads, as the work is done by kernels, processes of their own; and within one process no two are given one port
         pool = ThreadPoolExecutor(at_once)
         order = sorted(
             notebooks, key=stored_seconds, reverse=True
         )  # the longest first, so that none is left to the end
-        jobs = {pool.submit(run, path, out, Path(scratch), at_once, timeout): path for path in order}
+        jobs = {pool.submit(job, path): path for path in order}
         try:
-            for job in as_completed(jobs):
-                if job.cancelled():
-                    continue
-                if problem := job.exception():
-                    failed = True
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    print(f"{jobs[job]} failed: {type(problem).__name__}\n{problem}", file=sys.stderr, flush=True)
-                else:
-                    print(f"{jobs[job]} ran in {job.result():.0f} s", flush=True)
+            for done in as_completed(jobs):
+                if problem := done.exception():
+                    print(f"{jobs[done]} failed: {type(problem).__name__}\n{problem}", file=sys.stderr, flush=True)
+                elif done.result() is not None:
+                    print(f"{jobs[done]} ran in {done.result():.0f} s", flush=True)
         except KeyboardInterrupt:
             interrupted = True
             pool.shutdown(wait=False, cancel_futures=True)
     if interrupted:
         os._exit(130)  # without waiting for the chapters, whose kernels end with this process
-    sys.exit(failed)
+    sys.exit(failed.is_set())
 
 
 def processors() -> int:

@@ -18,6 +18,7 @@ from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
 from scorevid_chapters import download_uri, is_chapter, runs
 from scorevid_claims import read_ledger, read_records
+from scorevid_launch import repository
 from sphinx.application import Sphinx
 
 from scorevid.weights import FOLDER
@@ -115,10 +116,15 @@ def run(app: Sphinx, docname: str, records: list[dict]) -> str:
         return "not run in this build: what is shown is stored in the notebook"
     text, how = f"{told['runtime']:.0f} s", runs(app.env).get(docname)
     if how:
-        threads = f"{how['threads']} thread{'s' * (how['threads'] != '1')}" if how["threads"] else "PyTorch's threads"
-        text += f" on {threads}, {how['processors']} processors, {min(how['at_once'], len(runs(app.env)))} chapters at"
-        text += f" once; ended {how['ended'].replace('T', ' ')}"
-    return text + (f"; {len(records)} claims decided" if records else "")
+        threads = several(int(how["threads"]), "thread") if how["threads"] else "PyTorch's threads"
+        beside = several(min(how["at_once"], len(runs(app.env))), "chapter")
+        text += f" on {threads}, {several(how['processors'], 'processor')}, {beside} at once"
+        text += f"; ended {how['ended'].replace('T', ' ')}"
+    return text + (f"; {several(len(records), 'claim')} decided" if records else "")
+
+
+def several(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def versions(records: list[dict]) -> str:
@@ -133,7 +139,11 @@ def versions(records: list[dict]) -> str:
 def download(app: Sphinx, docname: str) -> nodes.paragraph:
     name = docname.rpartition("/")[2] + ".ipynb"
     link = nodes.reference("", name, internal=True, refuri=download_uri(app, docname), classes=["executed-notebook"])
-    return nodes.paragraph("", "", link, nodes.Text(", as executed for this page"))
+    shown = nodes.paragraph("", "", link, nodes.Text(", as executed for this page"))
+    if address := repository():
+        command = f"%pip install 'scorevid[baselines] @ git+{address}'"
+        shown += [nodes.Text("; on Colab first run "), nodes.literal("", command)]
+    return shown
 
 
 def paragraph(text: str) -> nodes.paragraph:
