@@ -79,8 +79,12 @@ natural: $(STAMP)
 	$(BIN)/python -m papermill notebooks/sweeps/natural.ipynb _sweeps/natural.ipynb --cwd notebooks/sweeps \
 	  -p davis "$(abspath $(DAVIS))" $(SWEEP)
 
+# speed, side by side, stored in benchmarks/results for book/speed.md; a quarter of an hour on a machine that is idle otherwise.
+# BENCH=--quick shows that all of it runs; benchmarks/interruption.py, which measures no speed, is run by itself
 bench: $(STAMP)
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
+	failed=; for script in $(filter-out %/interruption.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$script"; $(BIN)/python $$script $(BENCH) || failed="$$failed $$script"; done; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -92,7 +96,7 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[baselines,book,test,video]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[baselines,bench,book,test,video]'
 	# two of its samplers are compared with ours; what it asks for, torchvision among it, they do not need
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps azula
 	touch $@

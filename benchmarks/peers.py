@@ -1,0 +1,212 @@
+"""A fresh network of this package against a U-Net of the diffusers library, trained and sampled for equal times.
+
+The peer is ``diffusers.UNet2DModel`` with about as many parameters, given the past frames as further channels; its own
+``DDPMScheduler`` makes the noise in training, which is that library's usual one: the noise is what is estimated, by AdamW
+with a warm-up and a cosine. It is sampled by ``DDIMScheduler``. Both see the same scenes, in batches of the same size, on
+the same engine: compiled, in bf16 where the machine computes in it, channels last, weights averaged. They take turns for
+the same wall time, in which compiling does not count. Then both sample the same undecided meetings.
+
+Without diffusers (the extra "bench") nothing is measured, and the script says so and fails.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from scorevid import calibration, logit
+from scorevid.batches import generator_for
+from scorevid.benchmarks import Result, options, ratio, spread, take_turns
+from scorevid.denoiser import Denoiser
+from scorevid.machine import computes_in_bf16
+from scorevid.noise import NoisePrior
+from scorevid.optimisers import learning_rate
+from scorevid.solvers import solve
+from scorevid.training import Settings, Trainer
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.meetings import undecided_meetings
+
+try:
+    from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+    from diffusers.training_utils import EMAModel
+except ImportError as problem:
+    print(f"NOT MEASURED: diffusers is missing ({problem}); pip install -c constraints.txt '.[bench]'", file=sys.stderr)
+    sys.exit(3)
+
+LEVELS = 1000  # of noise in training, as that library has it
+
+
+def peer_network(memory: int, parameters: int, size: int) -> UNet2DModel:
+    """The U-Net of three scales, one residual block a scale, with the count of parameters nearest to the one told."""
+
+    def build(width: int, deepest: int) -> UNet2DModel:
+        return UNet2DModel(
+            sample_size=size,
+            in_channels=memory + 1,
+            out_channels=1,
+            layers_per_block=1,
+            block_out_channels=(width, 2 * width, deepest),
+            down_block_types=("DownBlock2D",) * 3,
+            up_block_types=("UpBlock2D",) * 3,
+            norm_num_groups=4,
+        )
+
+    def count(widths: tuple[int, int]) -> int:
+        with torch.device("meta"):
+            return sum(p.numel() for p in build(*widths).parameters())
+
+    choices = [(width, deepest) for width in range(8, 41, 4) for deepest in range(2 * width, 4 * width + 1, 8)]
+    return build(*min(choices, key=lambda widths: abs(count(widths) - parameters)))
+
+
+class Peer:
+    """The training of a U-Net as diffusers does it, a step at a time, and its sampler."""
+
+    def __init__(self, network: UNet2DModel, world: Leaves, given, bf16: bool):
+        self.network, self.world, self.batch, self.bf16 = network, world, given.batch, bf16
+        self.network = network.to(memory_format=torch.channels_last).train()
+        self.noising = DDPMScheduler(num_train_timesteps=LEVELS)
+        self.optimiser = torch.optim.AdamW(network.parameters(), given.peer_lr, (0.95, 0.999), weight_decay=1e-6)
+        self.average = EMAModel(network.parameters(), decay=0.999, use_ema_warmup=True, power=0.75)
+        self.step, self.steps, self.peak = 0, 10**9, given.peer_lr
+        self.loss = torch.compile(self._loss) if given.compile else self._loss
+
+    def _loss(self, noisy, t, z):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            estimate = self.network(noisy, t, return_dict=False)[0]
+        return (estimate.float() - z).square().mean()
+
+    def update(self) -> None:
+        """One step of training."""
+        generator = generator_for(0, self.step)
+        c, x = self.world.draw(self.batch, generator)
+        z = torch.randn(x.shape, generator=generator)
+        t = torch.randint(LEVELS, (len(x),), generator=generator)
+        noisy = self.noising.add_noise(2 * x - 1, z, t)
+        self.loss(torch.cat([2 * c - 1, noisy], 1), t, z).backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.peak * learning_rate(self.step, self.steps, 500)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.average.step(self.network.parameters())
+        self.step += 1
+
+    @torch.no_grad()
+    def sample(self, c: torch.Tensor, steps: int) -> torch.Tensor:
+        """A sample of the next frame of each scene (B, 1, H, W), by DDIM with the averaged weights."""
+        scheduler = DDIMScheduler(num_train_timesteps=LEVELS)
+        scheduler.set_timesteps(steps)
+        past, y = 2 * c - 1, torch.randn(len(c), 1, *c.shape[2:], generator=torch.Generator().manual_seed(7))
+        for t in scheduler.timesteps:
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+                noise = self.network(torch.cat([past, y], 1), t, return_dict=False)[0].float()
+            y = scheduler.step(noise, t, y, return_dict=False)[0]
+        return (y + 1) / 2
+
+    def finish(self) -> None:
+        """Take the averaged weights."""
+        self.average.copy_to(self.network.parameters())
+        self.network.eval()
+
+
+def train_in_turns(trainer: Trainer, peer: Peer, minutes: float, turn: float) -> dict[str, list[float]]:
+    """Give both the same time, turn by turn; returns steps a second of each turn. Rates of learning fall to zero by then."""
+    sides = {"ours": (trainer, trainer._update), "peer": (peer, peer.update)}
+    speed = {name: [] for name in sides}
+    used = dict.fromkeys(sides, 0.0)
+    while min(used.values()) < 60 * minutes:
+        for name, (side, update) in sides.items():
+            start, first = time.perf_counter(), side.step
+            until = min(turn, 60 * minutes - used[name])
+            while time.perf_counter() - start < until:
+                update()
+            took = time.perf_counter() - start
+            used[name] += took
+            speed[name].append((side.step - first) / took)
+            left = max(0.0, 60 * minutes - used[name])
+            side.steps = side.step + max(1, int(left * spread(speed[name])[0]))
+    return speed
+
+
+def judge(x: torch.Tensor, ahead) -> list:
+    """Slope of the log odds of choices with its interval where a line can be fitted, share of blends, error of rendering."""
+    u = calibration.place(x, ahead)
+    counts = calibration.count(u)
+    try:
+        fit = logit.fit_logit(calibration.odds(ahead).numpy(), counts.first, counts.second)
+        slope = [fit.slope, *fit.slope_interval]
+    except ValueError:
+        slope = None  # too few samples that chose
+    return [slope, list(calibration.blend_share(u)), calibration.rendering_error(x, ahead).mean().sqrt().item()]
+
+
+def main() -> None:
+    given = options(
+        __doc__,
+        Path(__file__).parent / "results",
+        minutes=(2.0, 0.005, "of training for each of the two, without compiling"),
+        turn=(10.0, 0.1, "seconds of a turn"),
+        widths=((32, 64, 128), (4, 8, 16), "channels of our network at each scale"),
+        batch=(48, 2, "images in a step"),
+        scenes=(400, 8, "undecided meetings sampled, once each"),
+        ddim=((12, 50), (2,), "steps of DDIM"),
+        peer_lr=(1e-3, 1e-3, "peak learning rate of the peer"),
+        rounds=(3, 1, "turns of sampling"),
+        compile=(True, False, "whether to compile both"),
+    )
+    result, world = Result("peers", given, packages=("diffusers",)), Leaves()
+    bf16 = computes_in_bf16(torch.device("cpu"))
+    torch.manual_seed(0)
+    network = Denoiser(world.memory, given.widths)
+    parameters = sum(p.numel() for p in network.parameters())
+    unet = peer_network(world.memory, parameters, world.size)
+    peer = Peer(unet, world, given, bf16)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(steps=10**9, batch=given.batch, noise=NoisePrior(law="peaked"), compile=given.compile)
+        trainer = Trainer(network, world, settings, folder)
+        start = time.perf_counter()
+        for _ in range(3):
+            trainer._update()
+            peer.update()
+        trainer._settle()  # compiles the step that comes later, so that it is not counted there
+        trainer._update()
+        trainer._settle(False)
+        result.note(f"Compiling and the first steps of both took {time.perf_counter() - start:.0f} s.")
+        speed = train_in_turns(trainer, peer, given.minutes, given.turn)
+        f = trainer.denoiser().eval()
+    peer.finish()
+    images = {name: spread([given.batch * v for v in each]) for name, each in speed.items()}
+    result.table(
+        f"Peers: training, {given.minutes:g} minutes each, in turns",
+        ["", "parameters", "images", "images a second", "× peer"],
+        [
+            ["scorevid", parameters, trainer.images, images["ours"], ratio(speed["ours"], speed["peer"])],
+            ["UNet2DModel", sum(p.numel() for p in unet.parameters()), peer.step * given.batch, images["peer"], 1.0],
+        ],
+    )
+    scene, ahead = undecided_meetings(world, given.scenes, torch.Generator().manual_seed(3))
+    c, few = scene.past(), scene.past()[: max(1, given.scenes // 8)]
+
+    def ours(c):
+        return solve(f, c, generator=torch.Generator().manual_seed(7)).x
+
+    cases = {"scorevid, solve": (ours, solve(f, few[:1], generator=torch.Generator()).evaluations.max().item())}
+    for steps in given.ddim:
+        cases[f"UNet2DModel, DDIM in {steps} steps"] = (lambda c, steps=steps: peer.sample(c, steps), steps)
+    times = take_turns({name: lambda draw=draw: draw(few) for name, (draw, _) in cases.items()}, given.rounds)
+    result.table(
+        f"Peers: sampling {given.scenes:,} undecided meetings after equal minutes",
+        ["", "evaluations", "ms a sample", "slope of log odds", "share of blends", "error of rendering, grey"],
+        [
+            [name, evaluations, spread([1e3 * t / len(few) for t in times[name]]), *judge(draw(c), ahead)]
+            for name, (draw, evaluations) in cases.items()
+        ],
+    )
+    result.finish()
+
+
+if __name__ == "__main__":
+    main()
