@@ -14,6 +14,7 @@ import tyro
 from scorevid.denoiser import Denoiser
 from scorevid.evaluation import report
 from scorevid.papermill_sweep import Sweep
+from scorevid.parallel import is_first, make_processes
 from scorevid.peers import Regression
 from scorevid.publishing import publish
 from scorevid.runs import make_world, open_run, read_run
@@ -56,7 +57,9 @@ class Train:
     resume: bool = False  # continue the run in --out with its own settings; those given here replace them
     device: str = "auto"  # cpu, cuda, or auto for the best there is
     out: Path = Path("runs/leaves")  # folder of checkpoint.pt and log.jsonl
-    threads: int = 0  # CPU threads, 0 for PyTorch's default
+    devices: int = 1  # processes on each machine, which share each batch: a GPU each, or a part of the CPU's threads
+    nodes: int = 1  # machines: start the command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set
+    threads: int = 0  # CPU threads of a process, 0 for PyTorch's default
     log_every: int = 50  # steps between lines of the log
     save_every: float = 60.0  # seconds between checkpoints
     settings: Annotated[Settings, tyro.conf.arg(name="")] = field(default_factory=Settings)
@@ -66,7 +69,8 @@ class Train:
     def __call__(self) -> None:
         if self.threads:
             torch.set_num_threads(self.threads)
-        device = best_device(self.device)
+        processes, device = make_processes(self.device, self.devices, self.nodes)
+        device = device or best_device(self.device)
         if self.resume:
             settings = {k.name: getattr(self.settings, k.name) for k in fields(Settings)}
             trainer = open_run(self.out, device, world=self.world, **settings)
@@ -75,16 +79,21 @@ class Train:
         else:
             torch.manual_seed(self.settings.seed)
             trainer = Trainer(self.network.build(self.world.memory), self.world, self.settings, self.out, device=device)
-        print(
+        trainer.share(processes)
+        if self.threads and processes.size > 1:  # Fabric has dealt out the processor's
+            torch.set_num_threads(self.threads)
+        tell = print if processes.first else lambda *_: None
+        tell(
             f"{sum(p.numel() for p in trainer.network.parameters()):,} parameters, {device}, "
             f"{'bf16' if trainer.bf16 else 'fp32'}, {trainer.settings.optimiser}, from step {trainer.step}"
+            + (f", {processes.size} processes" if processes.size > 1 else "")
         )
         done = trainer.run(self.minutes, log_every=self.log_every, save_every=self.save_every)
         if done:
-            print(f"finished at step {trainer.step:,}: {trainer.checkpoint}")
+            tell(f"finished at step {trainer.step:,}: {trainer.checkpoint}")
         else:
             planned = f" of {trainer.steps:,}" if trainer.steps else ""
-            print(f"stopped at step {trainer.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
+            tell(f"stopped at step {trainer.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
 
     def with_defaults_of_run(self) -> Train:
         """The command that a resumed run takes options from: its own settings, world and network."""
@@ -164,7 +173,8 @@ def best_device(name: str) -> torch.device:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run a command; its arguments are those of the command line unless given."""
+    given, arguments = arguments is not None, sys.argv[1:] if arguments is None else arguments
     command = tyro.extras.subcommand_cli_from_dict(
         {
             "train": Train,
@@ -182,7 +192,10 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(command, Train) and command.resume:  # read again, now that it is known whose defaults count
             own = command.with_defaults_of_run()
             command = tyro.cli(type(command), args=arguments[1:], default=own, prog=f"scorevid {arguments[0]}")
+        if given and isinstance(command, Train) and command.devices > 1:  # each would run this program's command line
+            raise ValueError("several processes are started by the command line only, or by torchrun")
         command()
     except (ValueError, OSError, FloatingPointError) as problem:
-        print(f"scorevid: {problem}", file=sys.stderr)
+        if is_first():
+            print(f"scorevid: {problem}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -13,25 +13,32 @@ class Scaling(nn.Module):
 
     The mean is subtracted for the deviation but not from x, and no shift is learned (Mohan et al. 2020). In training
     the deviation is that of the batch over (B, H, W), in evaluation a running average of its square. Once ``settled``,
-    training uses the kept average as well.
+    training uses the kept average as well. Where a batch is shared among processes, ``average`` is what averages over them.
     """
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
         self.momentum, self.eps, self.settled = momentum, eps, False
+        self.average: Callable[[Tensor], Tensor] | None = None
         self.gain = nn.Parameter(torch.ones(channels))
         self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) with each channel scaled, the same shape."""
         if self.training and not self.settled:
-            variance = x.to(self.variance.dtype).var((0, 2, 3), correction=0)
+            variance = self._variance(x.to(self.variance.dtype))
             with torch.no_grad():
                 self.variance.lerp_(variance, self.momentum)
         else:
             variance = self.variance
         scale = self.gain * (variance + self.eps).rsqrt()
         return x * scale.to(x.dtype)[:, None, None]
+
+    def _variance(self, x: Tensor) -> Tensor:
+        if self.average is None:
+            return x.var((0, 2, 3), correction=0)
+        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        return self.average(variance + (mean - self.average(mean.detach())).square())
 
 
 def estimate_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> nn.Module:

@@ -11,6 +11,8 @@ that sees y hangs on the few noisiest frames of the batch and jitters from step 
 ``settle`` updates, or half of the run if that comes first, the statistics are therefore estimated once more and kept,
 and what is trained from there on is the function that evaluation runs. A kernel before a normalisation that follows it may
 grow without consequence; before one that does not, it may not, so from there on learning rates are lower.
+
+Several processes may share each batch of a run (:meth:`Trainer.share`); what is trained stays the same.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from scorevid.logs import append_to_log, trim_log
 from scorevid.machine import computes_in_bf16, machine
 from scorevid.noise import NoisePrior, PastNoise
 from scorevid.optimisers import learning_rate, make_optimiser
+from scorevid.parallel import Processes, average
 from scorevid.peers import Regression, Told, build_network
 from scorevid.scaling import Scaling, estimate_statistics
 
@@ -46,7 +49,7 @@ class Settings:
     """How to train. What is not in the paper's summary is our choice."""
 
     steps: int | None = None  # updates of the whole run, over which the rate falls; None: as many as fit the minutes
-    batch: int = 48  # images in an update
+    batch: int = 48  # images in an update, of all processes together
     lr: float = 2e-3  # peak learning rate of Adam; after the warm-up it falls to zero as a cosine
     warmup: int = 500  # updates over which the learning rate rises, a tenth of the run at most
     settle: int | None = 2000  # updates, half of the run at most, after which normalisation keeps its statistics
@@ -101,9 +104,24 @@ class Trainer:
         self._loss = self._eager_loss
         if settings.compile:
             self._loss = torch.compile(self._eager_loss)
+        self.processes, self._joint_loss = Processes(), self._own_loss
         if self.checkpoint.exists():
             self._restore()
             self._settle(self.settled)
+
+    def share(self, processes: Processes) -> None:
+        """Go on as one of several processes, which have made this trainer alike, in the same folder; they start here.
+
+        All of them then call :meth:`run`. Raises ValueError where the batch does not divide by their number.
+        """
+        processes.check(self.settings.batch)
+        processes.start()
+        self.processes = processes
+        if processes.size > 1:
+            for module in self.network.modules():
+                if isinstance(module, Scaling):
+                    module.average = average
+        self._joint_loss = processes.joined(self._own_loss, self.network)
 
     def run(
         self, minutes: float | None = None, *, log_every=50, save_every=60.0, progress=True, clock=time.monotonic
@@ -120,14 +138,19 @@ class Trainer:
             raise ValueError("say how long to train: steps, minutes, or both")
         if minutes is not None and not minutes > 0:
             raise ValueError(f"minutes must be positive, got {minutes}")
-        trim_log(self.log, self.step)
+        (fresh,) = self.processes.any(not self.checkpoint.exists())
+        if self.processes.first:
+            trim_log(self.log, self.step)
         self.recent.clear()
-        if not self.checkpoint.exists():
+        if fresh:
             self.save()
         self.made_on = machine(self.device)
+        if self.processes.size > 1:
+            self.made_on["processes"] = self.processes.size
         start, first = clock(), self.step
         saved, before = start, self.seconds
-        bar = tqdm(total=self.steps, initial=self.step, disable=not progress, unit="step", smoothing=0.05)
+        silent = not (progress and self.processes.first)
+        bar = tqdm(total=self.steps, initial=self.step, disable=silent, unit="step", smoothing=0.05)
         with stop_signals() as stopped:
             while self.steps is None or self.step < self.steps:
                 self._update()
@@ -139,17 +162,22 @@ class Trainer:
                     began = now
                 elif self.steps is None and self.step - first == 3 * PLAN_AFTER:
                     left = minutes * 60 - (now - start)
-                    self.steps = self.step + max(1, int(left * 2 * PLAN_AFTER / (now - began)))
+                    steps = self.step + max(1, int(left * 2 * PLAN_AFTER / (now - began)))
+                    self.steps = self.processes.of_first(steps)
                     bar.total = self.steps
                 bar.update()
-                if stopped or (minutes is not None and now - start >= 60 * minutes):
+                over = minutes is not None and now - start >= 60 * minutes
+                over, due = self.processes.any(bool(stopped) or over, now - saved >= save_every)
+                if over:
                     break
-                if now - saved >= save_every and not self._has_risen(2.0):
-                    self.save()
-                    saved = now
+                if due:
+                    self._gather()
+                    if not self._has_risen(2.0):
+                        self.save()
+                        saved = now
         bar.close()
         self.save()
-        self.interrupted = bool(stopped)
+        (self.interrupted,) = self.processes.any(bool(stopped))
         return self.steps is not None and self.step >= self.steps
 
     def denoiser(self) -> Trainable:
@@ -171,6 +199,10 @@ class Trainer:
         streams = (generator_for(2**31 + self.step, k, self.device) for k in range(batches))
         return (self._batch(stream) for stream in streams)
 
+    def _gather(self) -> None:
+        """The loss since the last log line, of all processes."""
+        self.running = self.processes.average(self.running)
+
     def _batch(self, generator: torch.Generator) -> Batch:
         s = self.settings
         return noisy_batch(self.world, s.noise, s.batch, generator, s.past)
@@ -187,8 +219,11 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint atomically. Raises FloatingPointError, and keeps the last one, if the loss is not finite."""
+        self._gather()
         if not self.running.isfinite().all():
             raise FloatingPointError(f"the loss is not finite by step {self.step}; the last checkpoint is kept")
+        if not self.processes.first:
+            return
         save_checkpoint(
             self.checkpoint,
             {
@@ -244,14 +279,14 @@ class Trainer:
     def _update(self) -> None:
         s, generator = self.settings, generator_for(self.settings.seed, self.step, self.device)
         if not self.settled and self._is_time_to_settle():
-            estimate_statistics(self.network, self._fresh_batches()).train()
+            estimate_statistics(self.network, map(self.processes.slice, self._fresh_batches())).train()
             self._settle()
             for kept, p in zip(self.average, self.network.parameters(), strict=True):
                 kept.copy_(p.detach())  # older weights go with other statistics
             self.settled_at = self.step
-        batch = self._batch(generator)
+        batch = self.processes.slice(self._batch(generator))
         try:
-            loss = self._loss(*batch)
+            loss = self._joint_loss(*batch)
             loss.backward()
         except Exception as problem:
             if self._loss == self._eager_loss:
@@ -259,7 +294,7 @@ class Trainer:
             warnings.warn(f"torch.compile does not work here, training goes on without it: {problem}", stacklevel=2)
             self._loss = self._eager_loss
             self.network.zero_grad()
-            loss = self._loss(*batch)
+            loss = self._joint_loss(*batch)
             loss.backward()
         rate = learning_rate(self.step, self.steps, s.warmup) * (s.settled_rate if self.settled else 1.0)
         for optimiser in self.optimisers:
@@ -285,7 +320,11 @@ class Trainer:
         with torch.autocast(y.device.type, torch.bfloat16, enabled=self.bf16):
             return self.network.squared_error(y, c, x, sigma)
 
+    def _own_loss(self, *batch: Tensor) -> Tensor:
+        return self._loss(*batch)
+
     def _write_log(self, bar: tqdm) -> None:
+        self._gather()
         loss = (self.running[0] / self.running[1]).item()
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {self.step}; the last checkpoint is kept")
@@ -296,6 +335,8 @@ class Trainer:
             )
         self.recent.append(loss)
         self.running.zero_()
+        if not self.processes.first:
+            return
         rate = self.images / max(self.seconds, 1e-9)
         line = {"step": self.step, "images": self.images, "loss": loss, "seconds": round(self.seconds, 3)}
         line |= {"images_per_second": round(rate, 1), "lr": self.optimisers[0].param_groups[0]["lr"]}
