@@ -1,16 +1,23 @@
 """The built book, as a reader meets it: in a browser, light and dark, on a telephone and on a desk, without a network."""
 
+import base64
 import functools
+import hashlib
+import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+import nbformat
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -18,6 +25,7 @@ TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"]]
 for chapter in TOC["chapters"]:
     PAGES += [chapter["file"], *(section["file"] for section in chapter.get("sections", ()))]
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_FLAGS = [
     "--headless",
@@ -138,16 +146,70 @@ def test_every_image_has_alternative_text():
 
 
 def test_chapters_show_figures_with_captions():
-    for page in PAGES:
-        if page.startswith("notebooks/"):
-            text = (HTML / f"{page}.html").read_text(encoding="utf-8")
-            assert text.count("<img") == text.count("<figcaption") > 0, page
+    for page in CHAPTERS:
+        article = soup(page).select_one("article")
+        assert len(article.select("img")) == len(article.select("figcaption")) > 0, page
 
 
 def test_every_claim_of_the_ledger_is_on_its_page():
     text = " ".join(read(HTML / "book" / "claims.html").text)
     for claim in yaml.safe_load((ROOT / "book" / "claims.yml").read_text()):
         assert claim["id"] in text
+
+
+@functools.cache
+def soup(page):
+    return BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_can_be_taken_home_as_it_was_executed(page):
+    """What is offered for download holds the very pictures of the page, and can be opened."""
+    path = HTML / f"{page}.html"
+    offered = {(path.parent / url).resolve() for url in read(path).links if url.endswith(".ipynb") and "://" not in url}
+    assert offered == {HTML / "_sources" / f"{page}.ipynb"}
+    notebook = nbformat.read(offered.pop(), 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    drawn = [o.data["image/png"] for cell in code for o in cell.outputs if "image/png" in o.get("data", {})]
+    text = path.read_text(encoding="utf-8")
+    assert drawn
+    assert not [png for png in drawn if hashlib.sha256(base64.b64decode(png)).hexdigest() not in text]
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_every_figure_leads_to_its_code(page):
+    figures = soup(page).select("article figure")
+    ways = soup(page).select("article .figure-code")
+    assert len(ways) == len(figures) > 0
+    for figure, way in zip(figures, ways, strict=True):
+        cell = figure.find_parent("div", class_="cell")
+        assert way.find_parent("div", class_="cell") is cell
+        code, *calls = way.select("p a")
+        source = soup(page).find(id=code["href"].removeprefix("#"))
+        assert source.find_parent("div", class_="cell") is cell and "cell_input" in source["class"]
+        assert all(f"{call.get_text()}(" in source.get_text() for call in calls)
+        command = way.select_one("details pre").get_text()
+        assert command.startswith(f".venv/bin/papermill {page}.ipynb out.ipynb")
+        defined = re.findall(r"^(\w+): \w+ = ", soup(page).select_one(".tag_parameters .cell_input").get_text(), re.M)
+        assert re.findall(r"-[py] '?(\w+)", command) == defined
+    assert any(len(way.select("p a")) > 1 for way in ways), "no figure's functions are in the reference"
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_says_how_it_was_made(page):
+    """Against what the build left of its claims."""
+    told = " ".join(soup(page).select_one("article .provenance").get_text().split())
+    records = [c for c in json.loads((HTML.parent / "claims.json").read_text()) if f"notebooks/{c['chapter']}" == page]
+    assert records
+    assert re.search(r"Commit ?: ([0-9a-f]{10}( \+ changes)?|unknown) ", told)
+    for record in records:
+        assert all(sha256 in told for sha256 in re.findall(r"[0-9a-f]{64}", json.dumps(record["context"])))
+        assert all(f"{name} {version}" in told for name, version in record["versions"].items())
+        seed = record["context"].get("seed")
+        assert seed is None or re.search(rf"Seed ?: [\d, ]*\b{seed}\b", told)
+    assert re.search(rf"Run ?: \d+ s .*{len(records)} claims decided", told)
 
 
 # ---- in a browser --------------------------------------------------------------------------------------------------
@@ -276,7 +338,7 @@ def test_an_equation_that_is_cut_says_so(reader, address):
 
 
 def test_a_hundred_characters_of_code_fit_on_a_desk(reader, address):
-    visit(reader, address, next(f"{page}.html" for page in PAGES if page.startswith("notebooks/")))
+    visit(reader, address, f"{CHAPTERS[0]}.html")
     code, prose = reader.evaluate(CODE), reader.evaluate("document.querySelector('article section > p').clientWidth")
     assert reader.width < 1280 or code["characters"] >= 100
     assert code["size"] >= 12
@@ -287,7 +349,7 @@ def test_run_times_are_given_for_every_chapter_with_a_status_in_words():
     text = " ".join(" ".join(read(HTML / "book" / "status.html").text).split())
     for page in PAGES:
         if page.startswith("notebooks/"):
-            assert re.search(rf"{page} [-\d: ]+ force [\d.]+ completed", text), page
+            assert re.search(rf"{page} [-\d: ]+ [\d.]+ completed", text), page
 
 
 def test_front_door_leads_to_the_book(reader, address):
@@ -295,10 +357,50 @@ def test_front_door_leads_to_the_book(reader, address):
     reader.wait_for_url(f"**/{TOC['root']}.html")
 
 
-def test_search_finds_a_page(reader, address):
-    assert visit(reader, address, "search.html?q=occlusion") == []
+@pytest.mark.parametrize("word", ["occlusion", "Miyasawa"])
+def test_search_finds_a_page(reader, address, word):
+    assert visit(reader, address, f"search.html?q={word}") == []
     reader.wait_for_selector("#search-results li a")
     assert reader.locator("#search-results li a").count() > 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_way_from_a_figure_to_its_code_needs_no_script(browser, address, theme):
+    """On a telephone, in every chapter: the command unfolds, a link opens the fold that the code is in, nothing scrolls."""
+    options = {"viewport": {"width": 390, "height": 844}, "color_scheme": theme, "java_script_enabled": False}
+    page = browser.new_context(**options).new_page()
+    for chapter in CHAPTERS:
+        page.goto(urljoin(address, f"{chapter}.html"), wait_until="load")
+        for way in (page.locator(".figure-code").first, page.locator(".figure-code").last):
+            assert not way.locator("pre").is_visible()
+            way.locator("summary").click()
+            assert way.locator("pre").is_visible()
+            box = way.locator("pre").bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+            link = way.locator("p a").first
+            link.click()
+            code = page.locator(f"[id='{link.get_attribute('href').removeprefix('#')}']")
+            assert code.is_visible() and code.bounding_box()["y"] < 844
+    page.context.close()
+
+
+def test_pages_on_paper(browser, tmp_path):
+    """Two pages as one PDF: text, mathematics, an outline, pages with numbers."""
+    from pypdf import PdfReader
+
+    command = [sys.executable, ROOT / "scripts" / "print_book.py", "--out", tmp_path / "two.pdf"]
+    done = subprocess.run([*command, "--pages", "book/theory", CHAPTERS[0]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pdf = PdfReader(tmp_path / "two.pdf")
+    text = [" ".join(page.extract_text().split()) for page in pdf.pages]
+    assert len(text) > 4
+    for number, page in enumerate(text, 1):
+        assert page.endswith(f"{number} of {len(text)}")
+    titles = [soup(page).select_one("h1").find(string=True).split()[0] for page in ("book/theory", CHAPTERS[0])]
+    outline = [entry.title for entry in pdf.outline if not isinstance(entry, list)]
+    assert [title.split()[0] for title in outline] == titles
+    assert "\\mathbb" not in "".join(text)
+    assert sum(len(page.images) for page in pdf.pages) >= len(soup(CHAPTERS[0]).select("article figure"))
 
 
 @pytest.mark.parametrize("page", ["book/theory"])

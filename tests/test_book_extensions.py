@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,7 +79,9 @@ def chapter(stdout):
     told = v4.new_code_cell("from scorevid import figures", execution_count=2)
     told.outputs = [v4.new_output("stream", name="stdout", text=stdout)]
     parameters = v4.new_code_cell(
-        'n: int = 4  # how many\nname: str = "a b"  # of it', metadata={"tags": ["parameters"]}, execution_count=1
+        'n: int = 4  # how many\nname: str = "a b"  # of it\nlevels: list = [1, 2.5]  # of noise',
+        metadata={"tags": ["parameters"]},
+        execution_count=1,
     )
     notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# One?"), parameters, told, drawing])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -192,19 +195,9 @@ def test_a_figure_leads_to_its_code_what_it_calls_and_its_command(build):
     assert "figures.grid(x)" in cell.get_text() and "import" not in cell.get_text()
     assert function.get_text() == "figures.grid" and function["href"].endswith("index.html#scorevid.figures.grid")
     assert made.front.find(id="scorevid.figures.grid")
-    command = way.select_one("details pre").get_text().replace("\\\n", " ").split()
-    assert command == [
-        ".venv/bin/papermill",
-        "notebooks/one.ipynb",
-        "out.ipynb",
-        "-p",
-        "n",
-        "4",
-        "-p",
-        "name",
-        "'a",
-        "b'",
-    ]
+    command = shlex.split(way.select_one("details pre").get_text().replace("\\\n", " "))
+    assert command[:3] == [".venv/bin/papermill", "notebooks/one.ipynb", "out.ipynb"]
+    assert command[3:] == ["-p", "n", "4", "-p", "name", "a b", "-y", "levels: [1, 2.5]"]
 
 
 def test_what_a_cell_calls_is_read_off_its_source():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import shlex
 from collections.abc import Iterator
 
@@ -122,9 +123,9 @@ def document(app: Sphinx, docname: str, shown: str, target: str) -> nodes.refere
 def papermill(docname: str, parameters: str) -> str:
     """The command that runs a chapter again, its parameters spelled out at their defaults."""
     given = [
-        f"-p {node.target.id} {shlex.quote(str(ast.literal_eval(node.value)))}"
+        option(node.target.id, ast.literal_eval(node.value))
         for node in ast.walk(parse(parameters))
-        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.AnnAssign)
     ]
     rows = [f".venv/bin/papermill {docname}.ipynb out.ipynb"]
     for item in given:
@@ -133,6 +134,13 @@ def papermill(docname: str, parameters: str) -> str:
         else:
             rows.append(f"  {item}")
     return " \\\n".join(rows)
+
+
+def option(name: str, value: object) -> str:
+    """A parameter as papermill takes it: -p for a single value, -y for a list or a dictionary."""
+    if isinstance(value, list | tuple | dict):
+        return f"-y {shlex.quote(f'{name}: {json.dumps(value)}')}"
+    return f"-p {name} {shlex.quote(str(value))}"
 
 
 def way(anchor: str, links: list[nodes.reference], command: str) -> nodes.container:
