@@ -30,6 +30,8 @@ from scorevid.sweep_worker import execute, readiness
 
 DEATHS = 5  # of workers, that a run may be part of before it is given up: it may be what kills them
 RETRIES = 2  # of a run whose worker could not start or store it; a notebook that fails is not tried again
+# Ctrl-C reaches the workers as well, which shall end when the sweep tells them to
+_DEAF = "import signal; signal.signal(signal.SIGINT, lambda *_: None)"
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,7 @@ class Sweep:
             self._sweep(folder, runs)
 
     def _sweep(self, folder: Path, runs: list[Run]) -> None:
-        for left in (folder / "attempts").iterdir():
-            discard(left)
+        _clear(folder)
         records = {run.id: record_of(folder, run) for run in runs}
         if self.retry_failed:
             for run in runs:
@@ -88,9 +89,13 @@ class Sweep:
             try:
                 with _client(self.scheduler, workers) as client, stop_signals() as signals:
                     lost, stopped = _run_all(client, folder, due, threads, signals)
+            except KeyboardInterrupt:  # a second time, or before there was anything to stop
+                stopped = True
             finally:
+                _clear(folder)  # what a killed worker left
                 write_tables(folder, runs, lost)
-        write_tables(folder, runs, lost)
+        else:
+            write_tables(folder, runs, lost)
         _summarise(self.out, folder, runs, lost, stopped)
 
 
@@ -113,6 +118,11 @@ def annotations(notebook: Path) -> dict[str, str]:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _clear(folder: Path) -> None:
+    for attempt in (folder / "attempts").iterdir():
+        discard(attempt)
 
 
 def _need_packages() -> None:
@@ -160,10 +170,11 @@ def _client(address: str, workers: int):
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # of its server, which stays
             memory_limit=0,  # the memory is the kernels'
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
+            preload=[_DEAF],
         ) as cluster,
         Client(cluster) as client,
     ):
