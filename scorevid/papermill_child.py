@@ -15,6 +15,7 @@ from pathlib import Path
 
 
 def main(folder: Path) -> None:
+    """Run the notebook that the folder's ``task.json`` names, and leave what came of it beside that."""
     import nbformat
     import papermill
     from papermill.exceptions import PapermillExecutionError
