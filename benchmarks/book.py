@@ -1,0 +1,94 @@
+"""Time of each chapter, of making the book, and of importing the package in a fresh process.
+
+Chapters tell how long they took when they were executed for the book, in ``_build/chapters``; where there is none, in the
+outputs that are stored. Importing is timed in fresh processes that take turns: nothing, torch, the package. With
+``--build yes`` the book is made twice by ``make book``, once from nothing but the environment and once more with nothing
+changed, which takes many minutes.
+"""
+
+import importlib.util
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+
+from scorevid.benchmarks import Result, options, ratio, spread, take_turns
+
+ROOT = Path(__file__).parent.parent
+
+
+def script(name: str):
+    """A module of the folder scripts."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def chapters() -> list[list]:
+    """Name, seconds, and where they are from, of each chapter."""
+    rows, stored = [], script("run_chapters").stored_seconds
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        built = ROOT / "_build" / "chapters" / path.name
+        how = nbformat.read(built, 4).metadata.get("scorevid") if built.is_file() else None
+        if how:
+            where = f"the last build, {how['at_once']} at once, on {how['threads'] or 'all'} threads each"
+            rows.append([path.stem, float(how["seconds"]), where])
+        else:
+            seconds = stored(path)
+            rows.append([path.stem, seconds if math.isfinite(seconds) else None, "stored outputs"])
+    return rows
+
+
+def fresh(statement: str) -> None:
+    """Run a statement in a new process."""
+    subprocess.run([sys.executable, "-c", statement], check=True)
+
+
+def making() -> list[list]:
+    """Seconds of ``make book`` from an emptied ``_build``, and once more."""
+    subprocess.run(["rm", "-rf", str(ROOT / "_build")], check=True)
+    rows = []
+    for what in ("make book, nothing built before", "make book, once more"):
+        start = time.perf_counter()
+        subprocess.run(["make", "book"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        rows.append([what, time.perf_counter() - start])
+    return rows
+
+
+def main() -> None:
+    given = options(
+        __doc__,
+        Path(__file__).parent / "results",
+        rounds=(7, 1, "turns of the fresh processes"),
+        build=(False, False, "whether to make the book twice; empties _build"),
+    )
+    result = Result("book", given)
+    rows = chapters()
+    result.table("Time of each chapter", ["chapter", "seconds", "from"], rows)
+    if given.build:
+        result.table("Time of making the book", ["what", "seconds"], making())
+    else:
+        result.note("Making the book was not timed; python benchmarks/book.py --build yes does.")
+    cases = {"python alone": "pass", "import torch": "import torch", "import scorevid": "import scorevid"}
+    times = take_turns({name: lambda s=s: fresh(s) for name, s in cases.items()}, given.rounds)
+    whole, torch_alone = times["import scorevid"], times["import torch"]
+    beside = [a - b for a, b in zip(whole, torch_alone, strict=True)]
+    result.table(
+        "Time of a fresh process, in turns",
+        ["", "seconds", "share of import scorevid"],
+        [[name, spread(each), ratio(each, whole)] for name, each in times.items()]
+        + [["import scorevid, beside torch", spread(beside), ratio(beside, whole)]],
+    )
+    share = ratio(torch_alone, whole)[0]
+    result.target(
+        f"seconds of import scorevid, {100 * share:.0f} % of which are torch's", spread(whole), 2.0, at_least=False
+    )
+    result.finish()
+
+
+if __name__ == "__main__":
+    main()
