@@ -265,6 +265,7 @@ def test_signatures_say_types_alone_and_no_path_of_the_machine():
     plain = load("scorevid_api").plain
     assert plain(None) is None
     assert plain("(a: int = 3) -> str") == "(a: int = 3) -> str"
+    assert plain("(a: ~b.C = <factory>)") == "(a: ~b.C = ...)"
     told = "(a: ~typing.Annotated[list[int], Arg(name='', b=(1, 2))] = 3, c: Annotated[str, Positional])"
     assert plain(told) == "(a: list[int] = 3, c: str)"
     assert (

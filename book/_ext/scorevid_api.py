@@ -19,7 +19,11 @@ PATH = re.compile(r"\w*Path\('([^']*)'\)")
 
 
 def plain(signature: str | None) -> str | None:
-    """A signature in which every ``Annotated[type, ...]`` is the type alone, and paths begin at the package."""
+    """A signature in which every ``Annotated[type, ...]`` is the type alone, and paths begin at the package.
+
+    Defaults that are made anew each time are "...".
+    """
+    signature = signature and signature.replace("<factory>", "...")  # which is no Python, and would spoil the rest
     while signature and MARK in signature:
         start = signature.index(MARK)
         first = inside = start + len(MARK)
