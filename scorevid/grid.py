@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 KINDS = {"int": int, "float": float, "bool": bool, "str": str, "list": list}  # that an annotation can ask for
+_PLAIN = "values are words, numbers, or lists of them in brackets"
 _SPECIAL = {"True": True, "False": False, "None": None}
 
 
@@ -62,6 +63,9 @@ def _read_values(text: str, values: str, annotation: str) -> list:
         raise ValueError(f"{text!r} has no values")
     try:
         node = yaml.compose(f"[{values}]", Loader=yaml.SafeLoader)
+        beyond = yaml.TagToken, yaml.AnchorToken, yaml.AliasToken
+        if any(isinstance(token, beyond) for token in yaml.scan(f"[{values}]")):
+            raise ValueError(f"{_PLAIN}; quote what begins with !, & or *")
         if values.rstrip().endswith(","):
             raise ValueError("it ends with a comma")
         kind = KINDS.get(annotation.partition("[")[0])
@@ -82,8 +86,8 @@ def _value(node, kind: type | None):
 
     if isinstance(node, yaml.SequenceNode):
         return [_value(entry, None) for entry in node.value]
-    if not isinstance(node, yaml.ScalarNode) or node.tag.startswith("!"):
-        raise ValueError("values are words, numbers, or lists of them in brackets")
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError(_PLAIN)
     if node.style or kind is str:  # in quotes, or asked for as it is
         return node.value
     if not node.value:
