@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from scorevid import calibration, load_denoiser, sweeps
@@ -59,10 +60,10 @@ def published(f, c, **changes):
         return ascend(f, c, generator=torch.Generator().manual_seed(5), **changes)
 
 
-class Syncs(TorchDispatchMode):
+class Values(TorchDispatchMode):
     """Counts the operations for which a GPU's host would have to wait: values read, and shapes that hang on values."""
 
-    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "index.Tensor")
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero")
 
     def __init__(self):
         super().__init__()
@@ -76,13 +77,25 @@ class Syncs(TorchDispatchMode):
         return function(*arguments, **(named or {}))
 
 
+class Numbers(TorchFunctionMode):
+    """Counts the tensors made of numbers: on a GPU these are copied to it, and the host waits for the copy."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, function, types, arguments=(), named=None):
+        self.count += function in (torch.tensor, torch.as_tensor) and not isinstance(arguments[0], torch.Tensor)
+        return function(*arguments, **(named or {}))
+
+
 def syncs_a_step(sampler, f, c, few: int, more: int, name: str) -> float:
     """Waits that each further step adds, so that those of the beginning and the end do not count."""
     counts = []
     for steps in (few, more):
-        with Syncs() as syncs:
+        with Values() as values, Numbers() as numbers:
             sampler(f, c, **{name: steps})
-        counts.append(syncs.count)
+        counts.append(values.count + numbers.count)
     return (counts[1] - counts[0]) / (more - few)
 
 
