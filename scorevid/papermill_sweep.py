@@ -46,13 +46,23 @@ class Sweep:
     notebook: Annotated[Path, tyro.conf.Positional]  # with a cell tagged parameters
     out: Path  # folder of the sweep; on a cluster one that all machines share, at the same path
     settings: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="NAME=VALUE,VALUE")
-    ] = ()  # values of a parameter, as papermill -p takes them; lists in brackets; once for each parameter
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(
+            name="set",
+            metavar="NAME=VALUE,VALUE",
+            help="values of a parameter, as papermill -p takes them, lists in brackets; one --set for each parameter",
+        ),
+    ] = ()
     workers: int = 0  # runs side by side on this machine, 0 for one a processor
     threads: int = 0  # of a run, 0 for an even share of this machine's processors, or for 1 on a cluster
-    scheduler: str = (
-        ""  # tcp://host:port of a Dask cluster that is there, whose workers have scorevid[sweep] and see --out
-    )
+    scheduler: Annotated[
+        str,
+        tyro.conf.arg(
+            metavar="tcp://HOST:PORT",
+            help="a Dask cluster that is there, instead of this machine; its workers need scorevid[sweep], the same "
+            "version, and --out at the same path. A run for each thread of a worker: start them with --nthreads 1",
+        ),
+    ] = ""
     retry_failed: bool = False  # do the runs again that failed
 
     def __call__(self) -> None:

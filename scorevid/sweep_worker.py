@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -57,29 +58,21 @@ def execute(folder: str, run: Run, threads: int) -> dict:
         return record
     attempt, wanted = begin(home, run), _wanted()
     start = time.monotonic()
-    with (attempt / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(CHILD), str(attempt)],
-            cwd=attempt,
-            env=_environment(attempt, threads),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the sweep, which then ends its runs
-        )
-    try:
-        while process.poll() is None:
-            if not wanted():
-                raise NotWantedError(run.id)
-            time.sleep(0.1)
-    except BaseException:
-        _kill(process)
-        discard(attempt)
-        raise
-    if not wanted():  # it may have ended because all of them are being ended
+    with tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True) as runtime:
+        process = _start(attempt, threads, runtime)
+        try:
+            while process.poll() is None:
+                if not wanted():
+                    raise NotWantedError(run.id)
+                time.sleep(0.1)
+        except BaseException:
+            _kill(process)
+            discard(attempt)
+            raise
+    error = _error(attempt, process.returncode)
+    if error is not None and not wanted():  # all of it is being ended, which may be what stopped the notebook
         discard(attempt)
         raise NotWantedError(run.id)
-    error = _error(attempt, process.returncode)
     return publish(
         home,
         run,
@@ -96,6 +89,20 @@ def execute(folder: str, run: Run, threads: int) -> dict:
             "machine": socket.gethostname(),
         },
     )
+
+
+def _start(attempt: Path, threads: int, runtime: str) -> subprocess.Popen:
+    """Start papermill on an attempt; its kernel has its sockets in the folder ``runtime``."""
+    with (attempt / "log.txt").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", str(CHILD), str(attempt)],
+            cwd=attempt,
+            env=_environment(attempt, threads) | {"JUPYTER_RUNTIME_DIR": runtime},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the sweep, which then ends its runs
+        )
 
 
 def _environment(attempt: Path, threads: int) -> dict[str, str]:
