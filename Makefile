@@ -79,7 +79,7 @@ natural: $(STAMP)
 	$(BIN)/python -m papermill notebooks/sweeps/natural.ipynb _sweeps/natural.ipynb --cwd notebooks/sweeps \
 	  -p davis "$(abspath $(DAVIS))" $(SWEEP)
 
-# speed, side by side, stored in benchmarks/results for book/speed.md; a quarter of an hour on a machine that is idle otherwise.
+# speed, side by side, stored in benchmarks/results for book/speed.md; some twenty minutes on a machine idle otherwise.
 # BENCH=--quick shows that all of it runs; benchmarks/interruption.py, which measures no speed, is run by itself
 bench: $(STAMP)
 	failed=; for script in $(filter-out %/interruption.py,$(wildcard benchmarks/*.py)); do \

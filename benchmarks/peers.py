@@ -151,7 +151,7 @@ def main() -> None:
         turn=(10.0, 0.1, "seconds of a turn"),
         widths=((32, 64, 128), (4, 8, 16), "channels of our network at each scale"),
         batch=(48, 2, "images in a step"),
-        scenes=(400, 8, "undecided meetings sampled, once each"),
+        scenes=(250, 8, "undecided meetings sampled, once each"),
         ddim=((12, 50), (2,), "steps of DDIM"),
         peer_lr=(1e-3, 1e-3, "peak learning rate of the peer"),
         rounds=(3, 1, "turns of sampling"),

@@ -27,6 +27,7 @@ from scipy import stats
 
 from scorevid.machine import machine
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 BUSY = 0.1  #: share of the machine that other work took, from which on a result is called disturbed
 
 
@@ -209,7 +210,7 @@ class Result:
 
 
 def tell(value: object) -> str:
-    """A cell: "1,230" of 1234.5, "12.3 (11.9 to 12.8)" of a spread, "–" of None or NaN, texts as they are."""
+    """A cell: "1,230" of 1234.5, "1.5 × 10¹⁴" of 1.5e14, "12.3 (11.9 to 12.8)" of a spread, "–" of None or NaN, or a text."""
     if isinstance(value, list | tuple):
         median, low, high = map(tell, value)
         return median if low == median == high else f"{median} ({low} to {high})"
@@ -221,7 +222,8 @@ def tell(value: object) -> str:
         return f"{int(value):,}".replace("-", "−")
     digits = 2 - math.floor(math.log10(abs(value)))
     if digits > 6 or digits < -9:
-        return f"{value:.1e}".replace("-", "−")
+        mantissa, power = f"{value:.1e}".split("e")
+        return f"{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}".replace("-", "−")
     return f"{round(value, digits):,.{max(0, digits)}f}".replace("-", "−")
 
 
@@ -239,7 +241,7 @@ def tell_machine(found: dict) -> str:
     busy = "what else the machine did is not known"
     if other is not None:
         busy = f"other work took {100 * other:.0f} % of the machine" + (", too much" if other > BUSY else "")
-    threads = f"{on['threads']} threads on {on['cores']} cores"
+    threads = f"threads: {on['threads']}, cores: {on['cores']}"
     trial = "A TRIAL WITH TINY SETTINGS, no measurement. " if found["quick"] else ""
     return f"{trial}{found['made']}, {on['processor']} ({on['instructions']}), {threads}; {versions}; {busy}."
 
