@@ -135,7 +135,7 @@ def solve(
             y, level = path.noisier(y, level)
         estimate = path.denoise(y, level)
         d = estimate - y
-        at = residual_level(d) if sigma == "residual" else torch.full((len(y),), level).to(y)
+        at = residual_level(d) if sigma == "residual" else y.new_full((len(y),), level)
         if callback is not None:
             callback(t, y, d, at)
         if target is None:

@@ -60,7 +60,8 @@ class Start:
     def denoise(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> Tensor:
         """f(y, c), or f(y, c, sigma) for a denoiser that is told; at most ``batch_limit`` frames at once."""
         limit = self.limit or len(y)
-        sigma = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).expand(len(y))
+        # filled on the device: a copy of a number would make the host of a GPU wait at every evaluation
+        sigma = sigma.to(y).expand(len(y)) if isinstance(sigma, Tensor) else y.new_full((len(y),), sigma)
         pieces = zip(y.split(limit), c.split(limit), sigma.split(limit), strict=True)
         return torch.cat([(self.f(a, b, s) if self.told else self.f(a, b)).to(y.dtype) for a, b, s in pieces])
 
