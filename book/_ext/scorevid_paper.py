@@ -139,7 +139,8 @@ def table(app: Sphinx, docname: str, statements: list[dict], found: dict, ledger
     for statement in statements:
         says = nodes.entry("", nodes.paragraph("", statement["says"]), classes=["claim-sentence"])
         details = statement.get("untested") or statement.get("scope") or ""
-        says += nodes.paragraph("", f"{statement['kind'].capitalize()}. {details}", classes=["claim-details"])
+        kind = statement["kind"].capitalize() + (", a statement of ours" if statement.get("ours") else "")
+        says += nodes.paragraph("", f"{kind}. {details}", classes=["claim-details"])
         deciding = nodes.entry(classes=["statement-claims"])
         for id in statement.get("claims", []):
             outcome = records.get(id, {}).get("verdict", UNMEASURED)
