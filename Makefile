@@ -14,8 +14,8 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 # the chapters that take longest, which begin first where chapters run side by side
 LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipynb
-SOURCES := $(shell find scorevid book notebooks -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
-           _config.yml _toc.yml
+SOURCES := $(shell find scorevid book notebooks scripts $(wildcard benchmarks/results) -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
+           _config.yml _toc.yml constraints.txt
 
 .PHONY: book pdf test unit nbval notebooks picture peers sweep natural bench lint clean
 
@@ -37,7 +37,7 @@ _build/html/index.html: $(STAMP) $(SOURCES)
 	$(MAKE) book
 
 # files and chapters side by side, each on one thread
-test unit nbval: PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+test unit nbval: PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --durations 12
 
 test: $(STAMP) _build/html/index.html
 	$(PYTEST)

@@ -121,7 +121,7 @@ def train_in_turns(trainer: Trainer, peer: Peer, minutes: float, turn: float) ->
         for name, (side, update) in sides.items():
             start, first = time.perf_counter(), side.step
             until = min(turn, 60 * minutes - used[name])
-            while time.perf_counter() - start < until:
+            while side.step == first or time.perf_counter() - start < until:  # one at least, or there is no speed
                 update()
             took = time.perf_counter() - start
             used[name] += took

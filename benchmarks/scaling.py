@@ -171,7 +171,8 @@ def plan(result: Result, given) -> None:
     frames = speed / products * (given.plan_memory + 1)
     result.note(
         f"Data must keep up: {math.ceil(frames):,} frames of {given.plan_size} × {given.plan_size} a second, "
-        f"{frames * given.plan_size**2 / 1e6:,.0f} MB in bytes."
+        f"{frames * given.plan_size**2 / 1e6:,.0f} MB in bytes. "
+        "Every process draws the whole batch and keeps its share, so each of them must deliver all of these."
     )
 
 

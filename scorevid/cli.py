@@ -192,7 +192,9 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(command, Train) and command.resume:  # read again, now that it is known whose defaults count
             own = command.with_defaults_of_run()
             command = tyro.cli(type(command), args=arguments[1:], default=own, prog=f"scorevid {arguments[0]}")
-        if given and isinstance(command, Train) and command.devices > 1:  # each would run this program's command line
+        if (
+            given and isinstance(command, Train) and command.devices * command.nodes > 1
+        ):  # each would run our command line
             raise ValueError("several processes are started by the command line only, or by torchrun")
         command()
     except (ValueError, OSError, FloatingPointError) as problem:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import queue
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from tqdm.auto import tqdm
 from scorevid import __version__
 from scorevid.grid import read_grid
 from scorevid.interrupts import stop_signals
+from scorevid.machine import processors
 from scorevid.sweep_folder import Run, discard, forget, open_sweep, record_of, write_tables
 from scorevid.sweep_worker import execute, readiness
 
@@ -123,11 +123,6 @@ def annotations(notebook: Path) -> dict[str, str]:
     except Exception as problem:
         raise ValueError(f"{notebook} cannot be read as a notebook: {str(problem).splitlines()[0]}") from None
     return {name: parameter["inferred_type_name"] for name, parameter in found.items()}
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _clear(folder: Path) -> None:
@@ -256,5 +251,5 @@ def _summarise(out: Path, folder: Path, runs: Sequence[Run], lost: dict[str, str
             f"--retry-failed does those again that failed; why is in {out / 'runs.csv'} and runs/ID/log.txt",
             file=sys.stderr,
         )
-    if failed or lost:
+    if done < len(runs):
         raise SystemExit(1)

@@ -169,7 +169,8 @@ def is_first() -> bool:
     """Whether this process is the first of its run, or none of several."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank() == 0
-    return int(os.environ.get("RANK", 0)) == 0
+    names = ("RANK",) if "RANK" in os.environ else ("LOCAL_RANK", "NODE_RANK")  # Lightning sets these before it begins
+    return all(int(os.environ.get(name, 0)) == 0 for name in names)
 
 
 def _by_torchrun() -> bool:

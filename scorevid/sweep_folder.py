@@ -64,9 +64,9 @@ def open_sweep(folder: Path, notebook: Path, grid: Mapping[str, list]) -> list[R
         write_text(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     for name in ("runs", "attempts"):
         (folder / name).mkdir(exist_ok=True)
-    runs = []
+    runs, package = [], package_sha256()
     for number, parameters in enumerate(combinations(manifest["grid"]), start=1):
-        key = hashlib.sha256(json.dumps([code, parameters, __version__], sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([code, parameters, __version__, package], sort_keys=True).encode()).hexdigest()
         runs.append(Run(f"{number:04}-{key[:8]}", key, parameters))
     return runs
 
@@ -81,6 +81,15 @@ def code_sha256(notebook: str) -> str:
     ]
     kernel = content["metadata"].get("kernelspec", {}).get("name")
     return hashlib.sha256(json.dumps([code, kernel]).encode()).hexdigest()
+
+
+def package_sha256() -> str:
+    """Of what a run depends on beside its notebook: the sources of scorevid and the cards of its weights."""
+    found = hashlib.sha256()
+    here = Path(__file__).parent
+    for path in sorted([*here.rglob("*.py"), *here.glob("weights/**/*.json"), *here.glob("results/*.json")]):
+        found.update(path.relative_to(here).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
 
 
 def record_of(folder: Path, run: Run) -> dict | None:
@@ -121,8 +130,10 @@ def publish(folder: Path, run: Run, attempt: Path, record: dict) -> dict:
 
 def discard(attempt: Path) -> None:
     """Clear an attempt away."""
-    (attempt / TASK).unlink(missing_ok=True)  # first, so that it cannot be published from now on
-    shutil.rmtree(attempt, ignore_errors=True)
+    gone = attempt.with_name(f"{attempt.name}.{uuid.uuid4().hex[:8]}.discarded")
+    with suppress(FileNotFoundError):
+        attempt.rename(gone)  # first, and at once: from now on it cannot be published, and never half of it
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def forget(folder: Path, run: Run) -> None:

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from scorevid import __version__
-from scorevid.claims import FOLDER_VARIABLE
+from scorevid.claims import COLLECT_VARIABLE, FOLDER_VARIABLE, read_records
 from scorevid.sweep_folder import MANIFEST, Run, begin, discard, publish, record_of
 
 CHILD = Path(__file__).with_name("papermill_child.py")
@@ -108,6 +108,7 @@ def _start(attempt: Path, threads: int, runtime: str) -> subprocess.Popen:
 def _environment(attempt: Path, threads: int) -> dict[str, str]:
     return os.environ | {
         FOLDER_VARIABLE: str(attempt / "claims"),
+        COLLECT_VARIABLE: "1",  # a claim that fails does not keep the run from its other claims
         **dict.fromkeys(_THREADS, str(threads)),
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait sleep: spinning, they slow the other runs
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel called python3 is that of this environment
@@ -117,15 +118,16 @@ def _environment(attempt: Path, threads: int) -> dict[str, str]:
 
 
 def _error(attempt: Path, status: int) -> str | None:
-    """What stopped the run, or None."""
+    """What stopped the run, or the first claim that came out otherwise than stated, or None."""
     result = attempt / "result.json"
     try:
         error = json.loads(result.read_text(encoding="utf-8"))["error"]
-        result.unlink()  # it is in the record
-        return error
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError):  # none, or half of one
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return f"papermill {how}, see log.txt"
+    result.unlink()  # it is in the record
+    told = [record["error"] for record in read_records(attempt / "claims") if record.get("error")]
+    return error or (f"ClaimError: {told[0]}" if told else None)
 
 
 def _wanted():

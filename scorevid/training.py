@@ -289,7 +289,7 @@ class Trainer:
             loss = self._joint_loss(*batch)
             loss.backward()
         except Exception as problem:
-            if self._loss == self._eager_loss:
+            if self._loss == self._eager_loss or self.processes.size > 1:  # others would wait for other averages
                 raise
             warnings.warn(f"torch.compile does not work here, training goes on without it: {problem}", stacklevel=2)
             self._loss = self._eager_loss

@@ -22,6 +22,8 @@ import nbclient
 import nbformat
 import tyro
 
+from scorevid.machine import processors
+
 
 def main(
     notebooks: tyro.conf.Positional[list[Path]], /, out: Path, at_once: int | None = None, timeout: int = 900
@@ -66,11 +68,6 @@ def main(
     if interrupted:
         os._exit(130)  # without waiting for the chapters, whose kernels end with this process
     sys.exit(failed.is_set())
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def stored_seconds(path: Path) -> float:

@@ -277,3 +277,15 @@ def test_few_rows_that_hardly_vary_have_a_correlation_all_the_same():
     a = np.array([0.0] * 9 + [1.0])
     value, low, high = correlation_interval(a, 2 * a)
     assert [value, low, high] == pytest.approx([1, 1, 1])
+
+
+def test_a_sweep_collects_claims_that_come_out_otherwise_than_stated(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
+    monkeypatch.setenv("SCOREVID_CLAIMS_COLLECT", "1")
+    assert "fails: measured" in check("a.fails", (3, 2, 4), n=5, bound="<= 1").error
+    assert "but holds" in check("a.holds", (0.5, 0.4, 0.6), n=5, bound="<= 1", fails="they say").error
+    assert check("a.stated", (0.5, 0.4, 0.6), n=5, bound="<= 1").error is None
+    assert [bool(record["error"]) for record in read_records(tmp_path)] == [True, True, False]
+    monkeypatch.setenv("SCOREVID_CLAIMS_COLLECT", "0")
+    with pytest.raises(ClaimError):
+        check("a.fails", (3, 2, 4), n=5, bound="<= 1")

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from importlib.metadata import version
 
 import torch
 from docutils import nodes
+from scorevid_provenance import commit
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from scorevid.machine import machine
 
 PACKAGES = ("scorevid", "torch", "numpy", "scipy", "jupyter-book", "sphinx", "myst-nb", "papermill")
-
-
-def commit(folder: str) -> str:
-    """The commit that a folder is at, with what is changed since; "unknown" outside of a repository."""
-    command = ["git", "-C", folder, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty= and changes"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def facts(folder: str) -> dict[str, str]:
