@@ -64,6 +64,7 @@ moving = [
 moving += [picture([past[0, -1], one_step, *y], ["last frame", *columns]) for y in path]
 moving.append(picture([past[0, -1], one_step, *samples], ["last frame", f"one step: {blend}", *ends]))
 times = [LOOK] * 2 + [STEP] * len(path) + [STAY]
+moving, times = moving[-1:] + moving, [LOOK, *times]  # the end first, for whoever sees one frame only
 moving[0].save(
     FOLDER / "result.gif", save_all=True, append_images=moving[1:], duration=times, loop=0, comment=about.encode()
 )

@@ -124,8 +124,10 @@ def test_a_reason_to_fail_is_given_as_what_it_turned_out_to_be(build):
 
 def test_a_value_that_meets_its_bound_with_an_interval_that_does_not_is_told(build):
     told = "the interval reaches past the bound"
-    page, warnings = build([{**RECORDS[0], "low": 0.05}, RECORDS[1]])
+    index = f"{INDEX}\nOf those :claim-tally:`by value`.\n"
+    page, warnings = build([{**RECORDS[0], "low": 0.05}, RECORDS[1]], index)
     assert warnings == "" and page.count(told) == 1
+    assert "Of those one does so by its value only." in page and "Of 2, 1." in page
 
 
 STATEMENTS = [
@@ -136,13 +138,14 @@ STATEMENTS = [
     {"id": "none", "kind": "abstract", "says": "Something else.", "untested": "Nobody looked."},
 ]
 TOLD = ", ".join(f":paper-verdict:`{statement['id']}`" for statement in STATEMENTS)
-PAPER = f"{INDEX}\n{TOLD}; in part :paper-count:`holds in part`, in all :paper-count:`all`.\n\n.. paper-statements::\n"
+COUNTED = "in part :paper-count:`holds in part`, :paper-tally:`not tested`, in all :paper-count:`all`"
+PAPER = f"{INDEX}\n{TOLD}; {COUNTED}.\n\n.. paper-statements::\n"
 
 
 def test_statements_of_the_paper_follow_from_their_claims(build):
     page, warnings = build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS)
     assert warnings == ""
-    assert "holds in part, holds, fails, holds, not tested; in part 1, in all 5." in page
+    assert "holds in part, holds, fails, holds, not tested; in part 1, one was not tested, in all 5." in page
     for text in ("All of it.", "Our reading.", "Nobody looked.", "which speaks against it", "claim-holds-in-part"):
         assert text in page
 
@@ -171,7 +174,7 @@ def test_what_was_measured_is_left_for_machines(build, tmp_path):
 
 def test_statements_are_not_decided_without_records(build, tmp_path):
     page, warnings = build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS, named=False)
-    assert warnings == "" and "not tested; in part 0" in page
+    assert warnings == "" and "not tested; in part 0, one was not tested" in page
     assert not list((tmp_path / "source" / "_build").glob("*.json"))
 
 
@@ -297,6 +300,8 @@ def test_what_does_not_fit_is_a_warning(build, records, index, message):
         (-0.001, -0.5, 0.5, "0.0 [−0.5, 0.5]"),
         (1234.5, 834.0, 1634.0, "1,200 [800, 1,600]"),
         (0.25, 0.25, 0.25, "0.25"),
+        (-2.62, -7.17, 1.92, "−2.6 [−7.2, 1.9]"),
+        (0.116, -0.27, 0.5, "0.12 [−0.27, 0.50]"),
         (2.34e-7, 2.34e-7, 2.34e-7, "2.3 × 10⁻⁷"),
         (2.3e-7, 2.1e-7, 2.5e-7, "2.3 × 10⁻⁷ [2.1 × 10⁻⁷, 2.5 × 10⁻⁷]"),
         (0, 0, 0, "0"),

@@ -22,7 +22,7 @@ def facts(folder: str) -> dict[str, str]:
         "commit": commit(folder),
         "processor": made_on["processor"],
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": str(made_on["threads"]),
+        "threads of the page build": str(made_on["threads"]),
         "python": made_on["versions"]["python"],
         **{name: version(name) for name in PACKAGES},
     }

@@ -2,9 +2,9 @@
 
 ``{claims}`` is the table of all claims in the ledger. In prose, ``{claim}`id` `` is the measured figure with its interval,
 ``{claim-value}`id` `` the figure alone, ``{claim-verdict}`id` `` the verdict, and ``{claim-count}`holds` `` how many claims
-came out so (holds, fails, undecided, unmeasured, all). ``{claim-tally}`fails` `` is the same count with its verb, for
-the middle of a sentence: "5 fail", "one fails", "none fails". Not for headings, which are copied before anything is
-measured.
+came out so (holds, fails, undecided, unmeasured, all; "by value" are those that hold with an interval that reaches past
+the bound). ``{claim-tally}`fails` `` is the same count with its verb, for the middle of a sentence: "5 fail", "one
+fails", "none fails". Not for headings, which are copied before anything is measured.
 
 Records are the JSON files that ``scorevid.claims.check`` writes into the folder named by SCOREVID_CLAIMS, an absolute
 path, while the notebooks run. Pages are read in any order, so all of this is filled in last, when pages are written and
@@ -34,6 +34,9 @@ TALLIES = {  # what one of them does, and what several do
     "fails": ("fails", "fail"),
     "undecided": ("is undecided", "are undecided"),
     "unmeasured": (f"is {UNMEASURED}", f"are {UNMEASURED}"),
+    "holds in part": ("holds in part", "hold in part"),
+    "not tested": ("was not tested", "were not tested"),
+    "by value": ("does so by its value only", "do so by their value only"),
 }
 
 logger = logging.getLogger(__name__)
@@ -67,11 +70,16 @@ class ClaimRole(SphinxRole):
 
 
 def measured(record: dict) -> str:
-    """Value and interval, "0.12 [0.08, 0.16]": one or two digits of the half-width; the value alone where it has none."""
+    """Value and interval, "0.12 [0.08, 0.16]": one or two digits of the half-width, and two of the value.
+
+    The value stands alone where it has no interval.
+    """
     value, low, high = (float(record[key]) for key in ("value", "low", "high"))
     if not high > low:
         return number(value)
     decimals = -math.floor(math.log10((high - low) / 6))
+    if abs(value) > (high - low) / 10:  # two digits of the value at least, unless it drowns in its interval
+        decimals = max(decimals, 1 - math.floor(math.log10(abs(value))))
     if decimals > 5:
         return f"{number(value)} [{number(low)}, {number(high)}]"
     value, low, high = (f"{round(v, decimals) + 0.0:,.{max(decimals, 0)}f}" for v in (value, low, high))
@@ -146,13 +154,14 @@ def text(place: ClaimText, ledger: dict, records: dict | None) -> nodes.Node:
     about, shows = place["about"], place["shows"]
     if shows in ("count", "tally"):
         verdicts = [(records or {}).get(id, {}).get("verdict", "unmeasured") for id in ledger]
+        verdicts += ["by value"] * sum(map(by_value, (records or {}).values()))
         if about in TALLIES:
             count = verdicts.count(about)
             return nodes.Text(tally(count, about) if shows == "tally" else str(count))
         if about != "all" or shows == "tally":
             rest = "or unmeasured" if shows == "tally" else "unmeasured or all"
             warn(f"claims can be counted that are {', '.join(VERDICTS)}, {rest}, not {about!r}", place)
-        return nodes.Text(str(len(verdicts)))
+        return nodes.Text(str(len(ledger)))
     if about not in ledger:
         warn(f"there is no claim {about!r} in the ledger of claims", place)
     record = (records or {}).get(about)
@@ -188,13 +197,18 @@ def row(app: Sphinx, docname: str, claim: dict, record: dict | None) -> nodes.ro
     figure += nodes.paragraph("", f"n = {record['n']:,}", classes=["claim-details"])
     verdict = nodes.inline("", record["verdict"], classes=["claim-verdict", f"claim-{record['verdict']}"])
     outcome = nodes.entry("", nodes.paragraph("", "", verdict), classes=["claim-outcome"])
-    bound_met = Bound.parse(record["bound"])
-    if record["verdict"] == "holds" and not (record["low"] in bound_met and record["high"] in bound_met):
+    if by_value(record):
         outcome += nodes.paragraph("", "by its value; the interval reaches past the bound", classes=["claim-details"])
     if record.get("why"):  # the reason was given with the claim's failure, which the data may not bear out
         known = "known to fail" if record["verdict"] == "fails" else "was expected to fail"
         outcome += nodes.paragraph("", f"{known}: {record['why']}", classes=["claim-details"])
     return nodes.row("", sentence, bound, figure, outcome)
+
+
+def by_value(record: dict) -> bool:
+    """Whether a claim holds by its value, while its interval reaches past the bound."""
+    bound = Bound.parse(record["bound"])
+    return record["verdict"] == "holds" and not (record["low"] in bound and record["high"] in bound)
 
 
 def link(app: Sphinx, docname: str, claim: dict) -> nodes.Node:

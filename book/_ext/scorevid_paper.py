@@ -2,7 +2,8 @@
 
 ``{paper-statements}`` is the table of all statements of ``book/paper.yml``; with the name of a kind or more ("abstract",
 "mechanism, break condition") the table of those, and with ``:brief:`` without what decides them. In prose
-``{paper-verdict}`id` `` is the verdict of one statement, and ``{paper-count}`holds in part` `` how many came out so. A
+``{paper-verdict}`id` `` is the verdict of one statement, ``{paper-count}`holds in part` `` how many came out so, and
+``{paper-tally}`holds in part` `` the same with its verb. A
 statement *holds* where all of its claims speak for it, *fails* where all speak against it, *holds in part* where some
 speak for it, and is *undecided* else; where no claim decides it, it is *not tested*, and the reason is given.
 
@@ -19,7 +20,7 @@ from typing import ClassVar
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
-from scorevid_claims import UNMEASURED, link, read_ledger, read_records, warn
+from scorevid_claims import UNMEASURED, link, read_ledger, read_records, tally, warn
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -115,7 +116,9 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def text(place: StatementText, found: dict[str, str]) -> str:
     about = place["about"]
-    if place["shows"] == "count":
+    if place["shows"] in ("count", "tally"):
+        if place["shows"] == "tally" and about in VERDICTS:
+            return tally(list(found.values()).count(about), about)
         if about not in (*VERDICTS, "all"):
             warn(f"statements can be counted that are {', '.join(VERDICTS)} or all, not {about!r}", place)
         return str(len(found) if about == "all" else list(found.values()).count(about))
@@ -188,6 +191,7 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("paper-statements", StatementsDirective)
     app.add_role("paper-verdict", StatementRole("verdict"))
     app.add_role("paper-count", StatementRole("count"))
+    app.add_role("paper-tally", StatementRole("tally"))
     app.connect("doctree-resolved", resolve)
     app.connect("build-finished", leave)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
