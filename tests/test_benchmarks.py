@@ -63,7 +63,7 @@ def test_each_script_stores_what_is_due(name, quick):
     if name == "peers":
         pytest.importorskip("diffusers", reason="THE PEER WAS NOT RUN: diffusers is missing")
     found = quick(name)
-    assert found["benchmark"] == name and found["quick"] and found["seconds"] > 0
+    assert found["benchmark"] == name and found["quick"] and found["seconds"] >= 0  # rounded to tenths
     assert {"processor", "threads", "cores", "versions"} <= set(found["machine"])
     for title in DUE[name]:
         assert any(title in t["title"] for t in found["tables"]), title

@@ -173,9 +173,9 @@ def papermill(tmp_path, chapter, *parameters):
 
 
 def test_papermill_runs_a_chapter_from_any_directory(tmp_path):
-    done = papermill(tmp_path, "04_linear_weights", "-p", "n_scenes", "30")
+    done = papermill(tmp_path, "05_natural_prediction", "-p", "n_patches", "12", "-p", "n_sharp", "9")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert any("holds: linear" in str(c.outputs) for c in code(nbformat.read(tmp_path / "out.ipynb", 4)))
+    assert any("holds: natural" in str(c.outputs) for c in code(nbformat.read(tmp_path / "out.ipynb", 4)))
 
 
 @pytest.mark.parametrize(
