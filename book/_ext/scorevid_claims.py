@@ -59,12 +59,14 @@ class ClaimsDirective(SphinxDirective):
 
 
 class ClaimRole(SphinxRole):
+    place = ClaimText
+
     def __init__(self, shows: str) -> None:
         super().__init__()
         self.shows = shows
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        place = ClaimText(self.rawtext, about=self.text.strip(), shows=self.shows)
+        place = self.place(self.rawtext, about=self.text.strip(), shows=self.shows)
         self.set_source_info(place)
         return [place], []
 

@@ -20,9 +20,9 @@ from typing import ClassVar
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
-from scorevid_claims import UNMEASURED, link, read_ledger, read_records, tally, warn
+from scorevid_claims import UNMEASURED, ClaimRole, link, read_ledger, read_records, tally, warn
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.docutils import SphinxDirective
 
 KINDS = ("abstract", "mechanism", "break condition", "trade-off", "limit")
 VERDICTS = ("holds", "holds in part", "fails", "undecided", "not tested")
@@ -53,15 +53,8 @@ class StatementText(nodes.Inline, nodes.TextElement):
     """Stands where a verdict or a count will be."""
 
 
-class StatementRole(SphinxRole):
-    def __init__(self, shows: str) -> None:
-        super().__init__()
-        self.shows = shows
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        place = StatementText(self.rawtext, about=self.text.strip(), shows=self.shows)
-        self.set_source_info(place)
-        return [place], []
+class StatementRole(ClaimRole):
+    place = StatementText
 
 
 def statements_path(app: Sphinx) -> Path:
