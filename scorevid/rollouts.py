@@ -45,7 +45,7 @@ def roll_out(
 
     f, c, settings, generator: as in :func:`scorevid.sweeps.sample`; c: (B, M, H, W), oldest first, M ≥ 1. Each step
     draws one next frame, drops the oldest of the past, and appends the sample as it is: greys are not clipped to [0, 1],
-    and errors are fed back with the rest. batch_limit: the most frames that f is given at once. progress: show a bar.
+    and errors are fed back with the rest. batch_limit: as in ``ascend``. progress: show a bar.
 
     Raises ValueError for bad input, settings of several samples a scene, and samples that are not finite.
     """

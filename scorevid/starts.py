@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from scorevid.memory import frames_at_once
+
 Centre = float | Tensor | Literal["prediction"] | None
 
 
@@ -59,9 +61,12 @@ class Start:
 
     def denoise(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> Tensor:
         """f(y, c), or f(y, c, sigma) for a denoiser that is told; at most ``batch_limit`` frames at once."""
-        limit = self.limit or len(y)
         # filled on the device: a copy of a number would make the host of a GPU wait at every evaluation
         sigma = sigma.to(y).expand(len(y)) if isinstance(sigma, Tensor) else y.new_full((len(y),), sigma)
+        if self.limit is None:  # what is no network may have something in store for each frame of the whole
+            network = isinstance(self.f, nn.Module)
+            self.limit = frames_at_once(self.f, y, c, *[sigma] * self.told) if network else len(y)
+        limit = self.limit
         pieces = zip(y.split(limit), c.split(limit), sigma.split(limit), strict=True)
         return torch.cat([(self.f(a, b, s) if self.told else self.f(a, b)).to(y.dtype) for a, b, s in pieces])
 

@@ -86,16 +86,21 @@ def run(path: Path, out: Path, scratch: Path, at_once: int, timeout: int) -> flo
     folder.mkdir()
     nbclient.execute(notebook, cwd=str(folder), timeout=timeout)
     seconds = time.monotonic() - begin
-    notebook.metadata["scorevid"] = {
+    notebook.metadata["scorevid"] = how_it_ran(seconds, at_once)
+    nbformat.validate(notebook)
+    nbformat.write(notebook, out / path.name)
+    return seconds
+
+
+def how_it_ran(seconds: float, at_once: int) -> dict:
+    """What an executed copy that is written now tells of its run."""
+    return {
         "seconds": round(seconds, 2),
         "ended": datetime.now().astimezone().isoformat(timespec="seconds"),
         "processors": processors(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "at_once": at_once,
     }
-    nbformat.validate(notebook)
-    nbformat.write(notebook, out / path.name)
-    return seconds
 
 
 if __name__ == "__main__":

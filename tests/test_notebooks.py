@@ -3,6 +3,7 @@
 import ast
 import builtins
 import configparser
+import json
 import re
 import subprocess
 import sys
@@ -189,3 +190,33 @@ def test_papermill_says_what_is_wrong_with_a_parameter(tmp_path, name, value, me
     done = papermill(tmp_path, "03_occlusion_sampling", "-p", name, value)
     assert done.returncode != 0
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("training", {"n_scenes": 12}),
+        ("solvers", {"n_scenes": 12, "n_oracle": 1, "n_recommended": 1}),
+        ("constants", {"n_scenes": 12, "n_oracle": 1}),
+    ],
+)
+def test_a_small_sweep_stores_the_same_cases_as_the_large_one(tmp_path, name, parameters):
+    if name == "training" and subprocess.run(["git", "log", "-1"], cwd=ROOT, capture_output=True).returncode:
+        pytest.skip("not a git checkout, whose history has the weights as they were")
+    given = [word for item in (parameters | {"folder": tmp_path}).items() for word in ("-p", *map(str, item))]
+    done = papermill(tmp_path, f"sweeps/{name}", *given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    small = json.loads((tmp_path / f"{name}.json").read_text())
+    large = json.loads((ROOT / "scorevid" / "results" / f"{name}.json").read_text())
+    assert {**large["parameters"], **parameters} == small["parameters"]
+
+    def case(result):
+        return {
+            key: value for key, value in result.items() if key in ("network", "solver", "constant", "value", "settings")
+        }
+
+    if name == "training":  # its cases are the commits of the clone that there is
+        assert small["results"][-1]["sha256"] == large["results"][-1]["sha256"]
+    else:
+        assert [*map(case, small["results"])] == [*map(case, large["results"])]
+    assert all(set(a) == set(b) for a, b in zip(small["results"][-1:], large["results"][-1:], strict=True))

@@ -33,7 +33,9 @@ import os, pathlib, time
 pathlib.Path("kept.txt").write_text(centre)
 mark = pathlib.Path(marks) / f"{beta}.{os.getpid()}"
 mark.write_text("began")
+end = time.monotonic() + 240
 while not (pathlib.Path(marks) / "go").exists():
+    assert time.monotonic() < end, "nobody said go"
     time.sleep(0.02)
 mark.write_text("ended")
 """
@@ -103,8 +105,20 @@ def await_(condition, seconds=120):
     return found
 
 
-def meanwhile(act):
-    """Do something in a thread while the command runs; its errors are raised at the end."""
+def await_end(*processes, seconds=60):
+    """Wait until they run no more. One whose new parent does not collect it stays a zombie, which will do."""
+
+    def over(process):
+        try:
+            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    await_(lambda: all(map(over, processes)), seconds)
+
+
+def meanwhile(act, marks):
+    """Do something in a thread while the command runs; an error ends what waits for the mark "go", and is raised."""
 
     class Thread(threading.Thread):
         problem = None
@@ -114,6 +128,7 @@ def meanwhile(act):
                 act()
             except BaseException as problem:
                 self.problem = problem
+                (marks / "go").touch()
 
         def __enter__(self):
             self.start()
@@ -136,12 +151,11 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path, notebook, m
         worker = child.parent()
         assert worker.parent().pid == os.getpid() and "papermill_child.py" in " ".join(child.cmdline())
         worker.kill()
-        gone, alive = psutil.wait_procs([kernel, child], timeout=60)
-        assert len(gone) == 2 and not alive
+        await_end(kernel, child)
         await_(lambda: len(list(marks.glob("1.0.*"))) == 2)
         (marks / "go").touch()
 
-    with meanwhile(kill):
+    with meanwhile(kill, marks):
         assert sweep(path, "--set", "beta=1,2", "--set", "centre=grey", "--out", out, "--workers", 1) == 0
     rows = table(out / "runs.csv")
     assert [(row["beta"], row["centre"], row["status"], row["error"]) for row in rows] == [
@@ -203,9 +217,9 @@ def test_interrupted_or_lost_a_run_is_done_by_the_same_command(tmp_path, noteboo
     def interrupt():
         (kernel,) = await_(kernels)
         os.kill(os.getpid(), signal.SIGINT)
-        kernel.wait(60)
+        await_end(kernel)
 
-    with meanwhile(interrupt):
+    with meanwhile(interrupt, marks):
         assert sweep(*command) == 130
     assert "the same command goes on" in capfd.readouterr().err
     assert [row["status"] for row in table(out / "runs.csv")] == ["missing"]
@@ -215,9 +229,9 @@ def test_interrupted_or_lost_a_run_is_done_by_the_same_command(tmp_path, noteboo
     def kill():
         (kernel,) = await_(kernels)
         kernel.parent().parent().kill()
-        kernel.wait(60)
+        await_end(kernel)
 
-    with meanwhile(kill):
+    with meanwhile(kill, marks):
         assert sweep(*command) == 1
     assert "lost, beta = 1.0: KilledWorker" in capfd.readouterr().err
     (row,) = table(out / "runs.csv")
