@@ -17,16 +17,18 @@ LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipy
 SOURCES := $(shell find scorevid book notebooks scripts $(wildcard benchmarks/results) -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
            _config.yml _toc.yml constraints.txt
 
-.PHONY: book pdf test unit nbval notebooks picture peers sweep natural bench lint clean
+.PHONY: book pdf test unit nbval steady notebooks picture peers sweep natural bench lint clean
 
 # what the claims of this build measured, which its tables and numbers are made from; and the chapters as executed for it
 MEASURED := SCOREVID_CLAIMS=$(CURDIR)/_build/claims
 EXECUTED := $(CURDIR)/_build/chapters
 # SCOREVID_REPOSITORY=https://github.com/OWNER/NAME adds buttons that open chapters from there on Binder and Colab
-BUILD := $(MEASURED) SCOREVID_CHAPTERS=$(EXECUTED) $(BIN)/jupyter-book build -n -W --keep-going --builder html .
+# a page that a faulty build leaves would look like a book that is up to date
+BUILD := { $(MEASURED) SCOREVID_CHAPTERS=$(EXECUTED) $(BIN)/jupyter-book build -n -W --keep-going --builder html . || \
+  { rm -f _build/html/index.html; false; }; }
 # test files and chapters side by side, each on one thread; a test that hangs is ended, and where it hung is shown
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --durations 12 --timeout 900
-NBVAL := $(PYTEST) --nbval $(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS))
+NBVAL := $(PYTEST) --nbval-cell-timeout 600 --nbval $(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS))
 
 book: $(STAMP)
 	rm -rf _build
@@ -60,6 +62,12 @@ unit: $(STAMP)
 
 nbval: $(STAMP)
 	$(NBVAL)
+
+# as people run them by hand, in one process: with one and two threads, on the instructions of another processor, and again
+steady: $(STAMP)
+	failed=; for how in "OMP_NUM_THREADS=2" "OMP_NUM_THREADS=1" "OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2"; do \
+	  echo "== $$how"; env $$how $(BIN)/pytest -q --nbval notebooks/ || failed="$$failed, $$how"; done; \
+	test -z "$$failed" || { echo "failed$$failed" >&2; exit 1; }
 
 # run the notebooks in place and keep their outputs, which nbval compares to
 notebooks: $(STAMP)

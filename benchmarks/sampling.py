@@ -99,7 +99,7 @@ def syncs_a_step(sampler, f, c, few: int, more: int, name: str) -> float:
     return (counts[1] - counts[0]) / (more - few)
 
 
-def memory(weights: str, sampler: str, batch: int, limit: int | None) -> dict:
+def memory(weights: str, sampler: str, batch: int, limit: int) -> dict:
     """Peak memory of a fresh process: before, and after sampling a batch."""
     f, (c, _) = load_denoiser(weights), scenes(weights, batch)
     with torch.no_grad():
@@ -213,11 +213,19 @@ def main() -> None:
         ],
     )
     rows = []
-    limits = (None, given.batch // 4)
+    limits = (given.batch, given.batch // 4)
     for name, sampler in (("recommended solver", "recommended"), ("published constants", "published")):
         for limit in limits:
             child = in_child(__file__, given.weights, sampler, given.batch, limit)
-            rows.append([name, given.batch, limit or "all", child["peak"], child["peak"] - child["before"]])
+            rows.append(
+                [
+                    name,
+                    given.batch,
+                    "all" if limit == given.batch else limit,
+                    child["peak"],
+                    child["peak"] - child["before"],
+                ]
+            )
     result.table(
         "Sampling: memory of a process that samples a batch",
         ["", "batch", "frames at once", "peak, MiB", "of which by sampling, MiB"],

@@ -4,7 +4,8 @@ Same network, same data, same batch. The plain loop is eager, in fp32, with the 
 and the trainer stand the same loop with one thing after another changed, to tell what each is worth. What the machine can
 do is the speed of one large matrix product in the same precision: the share is the time that the multiply-adds of the
 convolutions of a step, forward and back, would take at that speed, over the time that the step takes with all else that
-belongs to it: drawing scenes, normalisation, optimiser, averaging.
+belongs to it: drawing scenes, normalisation, optimiser, averaging. The ceiling is the rate of a step of these multiply-adds
+alone at that speed. That the fast step computes what the plain one does is checked on the losses of some updates.
 """
 
 import tempfile
@@ -18,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from scorevid.batches import generator_for, noisy_batch
 from scorevid.benchmarks import Result, options, rates, ratio, spread, take_turns
 from scorevid.denoiser import Denoiser
+from scorevid.logs import read_log
 from scorevid.noise import NoisePrior
 from scorevid.optimisers import make_optimiser
 from scorevid.training import Settings, Trainer
@@ -52,6 +54,16 @@ def make_trainer(world, given, folder: Path, settled: bool) -> Trainer:
     for _ in range(3):  # compiles
         trainer._update()
     return trainer
+
+
+def losses(world, given, folder: Path, precision: str, compiled: bool) -> list[float]:
+    """Of some updates by Adam, the statistics of the normalisation settled half-way. (Muon rounds gradients to bf16.)"""
+    torch.manual_seed(0)
+    how = {"settle": given.updates // 2, "compile": compiled, "precision": precision, "optimiser": "adam"}
+    settings = Settings(steps=given.updates, batch=given.batch, warmup=given.updates // 4, **how)
+    trainer = Trainer(Denoiser(world.memory, given.widths), world, settings, folder / f"{precision} {compiled}")
+    trainer.run(log_every=1, progress=False)
+    return [line["loss"] for line in read_log(trainer.log)]
 
 
 def multiply_adds(world, widths, batch: int) -> tuple[float, float]:
@@ -131,6 +143,7 @@ def main() -> None:
         rounds=(7, 1, "turns of each case"),
         seconds=(2.0, 0.0, "of each case in a turn"),
         steps=(60, 2, "steps over which the parts are timed"),
+        updates=(50, 4, "updates over which losses are compared"),
         products=((1024, 2048), (64,), "sides of the matrix products"),
     )
     result, world = Result("training", given), Leaves()
@@ -164,6 +177,13 @@ def main() -> None:
             ["", "precision", "share of its peak"],
             [[name, *share] for name, share in shares.items()],
         )
+        best = sorted(peak[precision])[len(peak[precision]) // 2]
+        alone = [f"in {precision}", spread([given.batch * p / convolutions for p in peak[precision]])]
+        result.table(
+            "Training: the ceiling, convolutions alone at the peak",
+            ["", "images a second", "× plain loop"],
+            [[*alone, spread([t * best / convolutions for t in times[PLAIN]])]],
+        )
         result.table(
             "Training: arithmetic of a step, and peak",
             ["", "billion multiply-adds"],
@@ -182,6 +202,22 @@ def main() -> None:
             ["part", "ms", "%"],
             [[part, 1e3 * s, 100 * s / sum(spent.values())] for part, s in spent.items()],
         )
+        plain, apart = losses(world, given, Path(folder), "fp32", False), {}
+        for name in ("fp32", precision):
+            other = losses(world, given, Path(folder) / name, name, given.compile)
+            apart[name] = [abs(a - b) / a for a, b in zip(plain, other, strict=True)]
+        result.table(
+            f"Training: relative difference in loss from eager fp32, over {given.updates} updates by Adam",
+            ["", "first", "median", "largest"],
+            [
+                [f"{k}, compiled", *(f"{v:.1e}" for v in (d[0], sorted(d)[len(d) // 2], max(d)))]
+                for k, d in apart.items()
+            ],
+        )
+    for name, most in (("fp32", 1e-3), ("bf16", 0.05)):
+        if name in apart:
+            told = f"relative difference in loss from eager fp32, {name}, compiled"
+            result.target(told, [max(apart[name])] * 3, most, at_least=False)
     for name in (SETTLED, OURS):
         result.target(f"{name}, × plain loop", ratio(times[PLAIN], times[name]), 4.0)
         result.target(f"{name}, share of the peak in {precision}", shares[name][1], 0.35)

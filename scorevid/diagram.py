@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from scorevid.denoiser import Denoiser
+from scorevid.figures import COLOURS
 
 WIDTH, HEIGHT, STEP, FLOOR = 1.5, 0.7, 2.3, 1.2  # of a box; from box to box, from scale to scale
 
@@ -42,7 +43,10 @@ def shapes(network: Denoiser, height: int = 32, width: int = 32) -> dict[str, tu
 
 
 def draw_network(network: Denoiser, height: int = 32, width: int = 32) -> Figure:
-    """The blocks of a network and what passes between them, for frames of that size."""
+    """The blocks of a network and what passes between them.
+
+    height, width: of the frames whose shapes are told, pixels. Raises ValueError for frames that the network does not take.
+    """
     found = shapes(network, height, width)
     scales = len(network.widths)
     figure, ax = plt.subplots(figsize=(8.4, 0.5 + 0.75 * scales))
@@ -53,7 +57,7 @@ def draw_network(network: Denoiser, height: int = 32, width: int = 32) -> Figure
     titles = {"in": "y and c" if network.memory else "y", "out": "f(y, c)"}
     for name, (column, level) in spots.items():
         channels, rows, columns = found[name]
-        line, ground = ("0.4", "white") if name in titles else ("#0072B2", "#dcebf5")
+        line, ground = ("0.4", "white") if name in titles else (COLOURS[0], "#dcebf5")
         corner = column * STEP, -level * FLOOR
         ax.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0.06", lw=1, ec=line, fc=ground))
         told = f"{titles.get(name, f'{channels} channels')}\n{f'{channels} × ' * (name in titles)}{rows} × {columns}"
@@ -67,7 +71,7 @@ def draw_network(network: Denoiser, height: int = 32, width: int = 32) -> Figure
     if network.lateral:
         for k in range(scales - 1):
             label = "features handed over" if k == 0 else ""
-            _arrow(ax, spots[f"encoder.{k}"], spots[f"decoder.{k}"], label, color="#D55E00", ls="--")
+            _arrow(ax, spots[f"encoder.{k}"], spots[f"decoder.{k}"], label, color=COLOURS[1], ls="--")
     ax.set(xlim=(-STEP - 0.1, last * STEP + WIDTH + 0.1), ylim=(-(scales - 1) * FLOOR - 0.1, HEIGHT + 0.1))
     ax.axis("off")
     return figure

@@ -68,8 +68,9 @@ def ascend(
     centre: mean of the start: None for mid-grey ½, another grey level, frames (B, 1, H, W), or "prediction" for the
     denoiser's own estimate f(½ + σ_0 z, c), which costs one more evaluation.
     generator: of all randomness, on c's device. Noise is drawn for all B·S samples at every step, so a sample does not
-    depend on when others finish, nor on ``batch_limit``, the most frames that f is given at once; None for as many as fit
-    into half of the free memory, if f is a network (:mod:`scorevid.memory`), and all of them otherwise.
+    depend on when others finish, nor, but for rounding, on ``batch_limit``: the most frames that f is given at once, None
+    for as many as fit into half of the free memory if f is an ``nn.Module`` (:mod:`scorevid.memory`), and all of them
+    if it is any other callable.
     callback: called as (t, y, d, sigma, active) after each evaluation, before the update: y and d (n, 1, H, W) of the
     samples still running, sigma (n,), and their places in the flattened (B, S) as ``active`` (n,).
     progress: show a bar.

@@ -4,7 +4,8 @@
 
 The folder gets what ``scripts/run_chapters.py`` would leave there: a copy of each chapter all of whose cells were run, with
 the outputs of this run, whether or not they are those that are stored, and word of how it was run. A chapter that
-an error has stopped has no copy.
+an error has stopped has no copy. As nbval has it, kernels work in the notebook's folder, where the other script gives them
+an empty one.
 """
 
 from __future__ import annotations

@@ -33,10 +33,10 @@ def frames(n):
     return torch.zeros(n, 1, 8, 8), torch.zeros(n, 2, 8, 8)
 
 
-@pytest.mark.parametrize("mib, due", [(8.5, 4), (1e5, 9), (0, 1)])
+@pytest.mark.parametrize("mib, due", [(8.5, 4), (1e6, 9), (0, 1)])
 def test_half_of_what_is_free_is_filled(monkeypatch, mib, due):
     monkeypatch.setattr(memory, "free_memory", lambda device: mib * MIB)
-    monkeypatch.setattr(memory, "PER_PIXEL", MIB)
+    monkeypatch.setattr(memory, "PER_CHANNEL", MIB)
     f = Hungry()
     assert frames_at_once(f, *frames(9)) == due
     assert f.seen == ([] if due == 9 else [1])
@@ -50,7 +50,7 @@ def test_a_network_is_not_evaluated_where_memory_is_no_question():
 def test_what_a_network_needs_is_measured_within_its_bounds(monkeypatch):
     """At least what its widest layer gives out, at most four times all that its convolutions do."""
     monkeypatch.setattr(memory, "free_memory", lambda device: 64 * MIB)
-    monkeypatch.setattr(memory, "PER_PIXEL", MIB)
+    monkeypatch.setattr(memory, "PER_CHANNEL", MIB)
     widest, all_ = 32 * 32 * 4 * 4, (2 * 4 + 2 * 4 + 2 * 8 / 4 + 1) * 32 * 32 * 4
     fit = frames_at_once(Denoiser(2, (4, 8)).eval(), torch.zeros(10**5, 1, 32, 32), torch.zeros(10**5, 2, 32, 32))
     assert 32 * MIB / (4 * all_) < fit < 32 * MIB / widest
@@ -70,18 +70,33 @@ def test_samples_are_the_same_in_pieces(monkeypatch, sampler):
     whole = draw()
     assert max(sizes) == 15
     sizes.clear()
-    monkeypatch.setattr(memory, "PER_PIXEL", 1e9)
+    monkeypatch.setattr(memory, "PER_CHANNEL", 1e9)
     monkeypatch.setattr(memory, "free_memory", lambda device: 0.1 * MIB)
     torch.testing.assert_close(draw(), whole, rtol=1e-4, atol=1e-4)
     assert 1 <= max(sizes) < 15
 
 
-def test_a_group_s_limit_counts(tmp_path):
-    assert memory._of_group(tmp_path / "none") == math.inf
-    (tmp_path / "memory.current").write_text("300\n")
-    for most, due in (("max\n", math.inf), ("1000\n", 700)):
-        (tmp_path / "memory.max").write_text(most)
-        assert memory._of_group(tmp_path) == due
+@pytest.mark.parametrize(
+    "line, kind, names",
+    [
+        ("0::/job/step", "", ("memory.max", "memory.current", "inactive_file")),
+        ("4:memory:/job/step", "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+    ],
+)
+def test_the_limits_of_control_groups_count(tmp_path, line, kind, names):
+    """The tightest of those around the process, with the files that can be dropped from memory given back."""
+    own, step = tmp_path / "own", tmp_path / kind / "job" / "step"
+    assert memory._of_groups(own, tmp_path) == math.inf
+    step.mkdir(parents=True)
+    own.write_text(f"1:cpu:/elsewhere\n{line}\n")
+    assert memory._of_groups(own, tmp_path) == math.inf
+    for folder, most, used in ((step, "1000", "300"), (step.parent, "900", "500"), (tmp_path / kind, "max", "1")):
+        (folder / names[0]).write_text(most + "\n")
+        (folder / names[1]).write_text(used + "\n")
+        (folder / "memory.stat").write_text(f"anon 5\n{names[2]} 150\n")
+    assert memory._of_groups(own, tmp_path) == 900 - 500 + 150
+    (step.parent / names[0]).write_text("max\n")
+    assert memory._of_groups(own, tmp_path) == 1000 - 300 + 150
 
 
 def test_the_machine_tells_or_there_is_no_limit(monkeypatch):
