@@ -124,7 +124,7 @@ ALLOWED = {  # file: what it says, and why a number may stand there
     "book/limits.md": {"an interval of 95 %": "confidence level"},
     "book/reproduce.md": {
         "for its first 10,000 updates": "how a run was made",
-        "first 10,500, peaks with it": "how a run was made",
+        "first 10,600, peaks with it": "how a run was made",
         "after 2,000 updates, or half": "a default",
         "goes on at .4 of its rates": "a default",
         "of about 2,400 updates, with an empty optimiser and .4 of the rates": "how a run was made",
