@@ -17,7 +17,7 @@ from scorevid.logs import read_log
 
 # the command, with what of it is changed told by the name of the program: the processes that it starts run it again
 PROGRAM = """
-import atexit, contextlib, os, sys, time
+import sys
 from pathlib import Path
 import torch
 from scorevid import training
@@ -27,13 +27,6 @@ if "fp32" in name:
     torch.Tensor.bfloat16 = torch.Tensor.float
 if "reverse" in name:
     training.noisy_batch = lambda *given: tuple(part.flip(0) for part in draw(*given))
-def collect():  # what the processes it started have computed counts as its own only once it has waited for them
-    end = time.monotonic() + 10
-    with contextlib.suppress(ChildProcessError):
-        while time.monotonic() < end:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(0.05)
-atexit.register(collect)  # and so comes last, after those that compile have been ended
 main()
 """
 SMALL = ["--world.size", "16", "--world.memory", "1", "--network.widths", "4", "8", "--batch", "8", "--warmup", "5"]
