@@ -89,5 +89,5 @@ def test_weights_with_noise_and_a_turned_residual_are_seen(problem):
     with torch.no_grad():
         for p in f.parameters():
             p.mul_(1 + 0.05 * torch.randn(p.shape, generator=generator))
-    noisy = verdicts(f, problem)
-    assert noisy["sampling.slope"] == "fails" and noisy["sampling.blends"] != "holds"
+    noisy = verdicts(f, problem, n_samples=8)  # so many, as a good network bears some noise
+    assert noisy["sampling.slope"] == noisy["sampling.blends"] == "fails"
