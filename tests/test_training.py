@@ -248,6 +248,22 @@ def test_the_averaged_network_is_as_good_right_after_settling_as_before(tmp_path
     assert max(errors[201], errors[220], errors[260]) < 1.5 * errors[200]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_that_may_be_compiled_has_the_gradients_of_the_eager_one(tmp_path, precision, settled):
+    """Of every parameter: a compiler can lose those of whole layers and leave the loss as it is."""
+    gradients, batch = [], noisy_batch(SMALL, NoisePrior(), 16, generator_for(5, 5))
+    for compiled in (False, True):
+        run = trainer(tmp_path / str(compiled), precision=precision, compile=compiled)
+        run._settle(settled)
+        run._own_loss(*batch).backward()
+        gradients.append({name: p.grad.float() for name, p in run.network.named_parameters()})
+    assert run._compiles == (settled or precision == "fp32")
+    for name, plain in gradients[0].items():
+        assert (gradients[1][name] - plain).norm() < (0.1 if precision == "bf16" else 1e-3) * plain.norm(), name
+
+
 def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):
     def compile_nothing(function):
         def fail(*_):
