@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from scorevid.batches import Batch, generator_for, noisy_batch
 from scorevid.checkpoints import load_checkpoint, save_checkpoint
+from scorevid.compiling import lost_gradients
 from scorevid.denoiser import Denoiser
 from scorevid.interrupts import stop_signals
 from scorevid.logs import append_to_log, trim_log
@@ -104,6 +105,9 @@ class Trainer:
         self._loss = self._eager_loss
         if settings.compile:
             self._loss = torch.compile(self._eager_loss)
+        self._compared: set[bool] = (
+            set()
+        )  # of settled and unsettled steps, those whose compiled gradients were compared
         self.processes, self._joint_loss = Processes(), self._own_loss
         if self.checkpoint.exists():
             self._restore()
@@ -321,6 +325,13 @@ class Trainer:
             return self.network.squared_error(y, c, x, sigma)
 
     def _own_loss(self, *batch: Tensor) -> Tensor:
+        if self._compiles and self.settled not in self._compared:
+            self._compared.add(self.settled)
+            lost = lost_gradients(self._eager_loss, self._loss, self.network.named_parameters(), batch)
+            if lost:
+                told = f"the compiled step loses the gradients of {', '.join(lost)}; training goes on without torch.compile"
+                warnings.warn(told, stacklevel=2)
+                self._loss = self._eager_loss
         return (self._loss if self._compiles else self._eager_loss)(*batch)
 
     @property
@@ -328,7 +339,8 @@ class Trainer:
         """Whether the next step is a compiled one.
 
         On processors, in bf16, with the statistics of the batch, the fused step of PyTorch 2.13 gives gradients of zero to all
-        but the finest scale, and the right loss. There the step is eager; tests/test_training.py compares all other cases.
+        but the finest scale, and the right loss. There the step is eager. The first compiled one is compared with an eager one
+        (:mod:`scorevid.compiling`).
         """
         if self._loss == self._eager_loss:
             return False

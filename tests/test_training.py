@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from scorevid.batches import generator_for, noisy_batch
+from scorevid.compiling import lost_gradients
 from scorevid.denoiser import Denoiser
 from scorevid.logs import read_log
 from scorevid.noise import NoisePrior, PastNoise
@@ -262,6 +263,34 @@ def test_a_step_that_may_be_compiled_has_the_gradients_of_the_eager_one(tmp_path
     assert run._compiles == (settled or precision == "fp32")
     for name, plain in gradients[0].items():
         assert (gradients[1][name] - plain).norm() < (0.1 if precision == "bf16" else 1e-3) * plain.norm(), name
+
+
+def test_a_compiler_that_loses_gradients_is_found_out_and_left(tmp_path, monkeypatch):
+    def lose(loss):
+        def losing(*batch):
+            value = loss(*batch)
+            return value.detach() + 0 * sum(p.sum() for p in run.network.parameters())
+
+        return losing
+
+    monkeypatch.setattr(torch, "compile", lose)
+    run = trainer(tmp_path / "compiled", steps=20, precision="fp32", compile=True)
+    with pytest.warns(UserWarning, match="loses the gradients of .*goes on without torch.compile"):
+        run.run(log_every=10, progress=False)
+    trainer(tmp_path / "plain", steps=20, precision="fp32").run(log_every=10, progress=False)
+    assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_compiler_s_own_loss_of_gradients_would_be_found_out(tmp_path):
+    """Were the step in question compiled after all, the comparison would tell, or the compiler has been mended."""
+    run = trainer(tmp_path, steps=20, precision="bf16", compile=True)
+    batch = noisy_batch(SMALL, NoisePrior(), 16, generator_for(5, 5))
+    named = dict(run.network.named_parameters())
+    lost = lost_gradients(run._eager_loss, run._loss, named.items(), batch)
+    eager, compiled = (torch.autograd.grad(loss(*batch), named.values()) for loss in (run._eager_loss, run._loss))
+    off = {name for name, a, b in zip(named, eager, compiled, strict=True) if (a - b).norm() > 0.9 * a.norm()}
+    assert off == set(lost)
 
 
 def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):
