@@ -1,8 +1,9 @@
 """Whether a compiled step has the gradients of the eager one.
 
 A compiler may get the loss right and lose gradients: training then goes on, seems well, and learns less. PyTorch 2.13 does so
-on processors, in bf16, while the normalisation takes the statistics of the batch; other versions, machines and networks may
-have other such cases. So the first compiled step of a run is compared with an eager one.
+on processors, in bf16, with the derivative of bilinear interpolation, where that is fused with certain neighbours.
+:func:`scorevid.denoiser.double` avoids it; other versions, machines and networks may have other such cases. So the first
+compiled step of a run, and the first with settled normalisation, is compared with an eager one.
 
 Rounding alone sets gradients apart: those of a network that is trained to its end are small differences of large terms, and
 in bf16 may be off by as much as they are long. What is lost altogether is shorter than that by far.

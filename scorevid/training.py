@@ -336,15 +336,7 @@ class Trainer:
 
     @property
     def _compiles(self) -> bool:
-        """Whether the next step is a compiled one.
-
-        On processors, in bf16, with the statistics of the batch, the fused step of PyTorch 2.13 gives gradients of zero to all
-        but the finest scale, and the right loss. There the step is eager. The first compiled one is compared with an eager one
-        (:mod:`scorevid.compiling`).
-        """
-        if self._loss == self._eager_loss:
-            return False
-        return self.settled or not self.bf16 or self.device.type != "cpu"
+        return self._loss != self._eager_loss
 
     def _write_log(self, bar: tqdm) -> None:
         self._gather()

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorevid.denoiser import Denoiser
+from scorevid.denoiser import Denoiser, double
 
 
 def network(memory=2, widths=(4, 8, 8), lateral=True, seed=0):
@@ -85,3 +85,16 @@ def test_frames_of_any_divisible_size(memory, scales, height, width, batch):
 def test_input_that_does_not_fit_is_refused(y, c, message):
     with pytest.raises(ValueError, match=message):
         Denoiser(2, (4, 4, 4))(y, c)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.parametrize("height,width", [(1, 1), (2, 3), (8, 4)])
+def test_doubling_written_out_for_the_compiler_is_the_interpolation(height, width, monkeypatch):
+    x = torch.randn(2, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x.requires_grad_(True)
+    found = [double(x)]
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    found.append(double(x))
+    assert torch.allclose(*found, atol=1e-12)
+    weights = torch.randn(found[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(*(torch.autograd.grad((y * weights).sum(), x)[0] for y in found), atol=1e-12)
