@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from scorevid import calibration, logit
 from scorevid.batches import generator_for
 from scorevid.benchmarks import Result, options, ratio, spread, take_turns
+from scorevid.compiling import lost_gradients
 from scorevid.denoiser import Denoiser
 from scorevid.machine import computes_in_bf16
 from scorevid.noise import NoisePrior
@@ -61,11 +63,27 @@ def peer_network(memory: int, parameters: int, size: int) -> UNet2DModel:
     return build(*min(choices, key=lambda widths: abs(count(widths) - parameters)))
 
 
+class Double(nn.Module):
+    """The up-sampling of diffusers, nearest neighbours and a convolution, of which compiling does not lose the gradient."""
+
+    def __init__(self, convolution: nn.Module):
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: torch.Tensor, *_) -> torch.Tensor:
+        """x (B, C, H, W), of twice the height and width."""
+        b, c, h, w = x.shape
+        return self.convolution(x[:, :, :, None, :, None].expand(b, c, h, 2, w, 2).reshape(b, c, 2 * h, 2 * w))
+
+
 class Peer:
     """The training of a U-Net as diffusers does it, a step at a time, and its sampler."""
 
     def __init__(self, network: UNet2DModel, world: Leaves, given, bf16: bool):
         self.network, self.world, self.batch, self.bf16 = network, world, given.batch, bf16
+        for block in network.up_blocks:
+            if block.upsamplers:  # compiled in bf16, their own loses gradients (scorevid.denoiser.double)
+                block.upsamplers = nn.ModuleList(Double(each.conv) for each in block.upsamplers)
         self.network = network.to(memory_format=torch.channels_last).train()
         self.noising = DDPMScheduler(num_train_timesteps=LEVELS)
         self.optimiser = torch.optim.AdamW(network.parameters(), given.peer_lr, (0.95, 0.999), weight_decay=1e-6)
@@ -78,14 +96,25 @@ class Peer:
             estimate = self.network(noisy, t, return_dict=False)[0]
         return (estimate.float() - z).square().mean()
 
-    def update(self) -> None:
-        """One step of training."""
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Frames, noisy one last, levels and noise of the next step."""
         generator = generator_for(0, self.step)
         c, x = self.world.draw(self.batch, generator)
         z = torch.randn(x.shape, generator=generator)
         t = torch.randint(LEVELS, (len(x),), generator=generator)
         noisy = self.noising.add_noise(2 * x - 1, z, t)
-        self.loss(torch.cat([2 * c - 1, noisy], 1), t, z).backward()
+        return torch.cat([2 * c - 1, noisy], 1), t, z
+
+    def lost_gradients(self) -> list[str]:
+        """The parameters whose gradients compiling loses, on the next step's data; if any, steps are eager from here on."""
+        lost = lost_gradients(self._loss, self.loss, self.network.named_parameters(), self.draw())
+        if lost:
+            self.loss = self._loss
+        return lost
+
+    def update(self) -> None:
+        """One step of training."""
+        self.loss(*self.draw()).backward()
         for group in self.optimiser.param_groups:
             group["lr"] = self.peak * learning_rate(self.step, self.steps, 500)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -168,6 +197,9 @@ def main() -> None:
         settings = Settings(steps=10**9, batch=given.batch, noise=NoisePrior(law="peaked"), compile=given.compile)
         trainer = Trainer(network, world, settings, folder)
         start = time.perf_counter()
+        lost = peer.lost_gradients()
+        if lost:
+            result.note(f"Compiled, UNet2DModel loses the gradients of {len(lost)} parameters: its steps are eager.")
         for _ in range(3):
             trainer._update()
             peer.update()

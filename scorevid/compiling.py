@@ -1,7 +1,7 @@
 """Whether a compiled step has the gradients of the eager one.
 
 A compiler may get the loss right and lose gradients: training then goes on, seems well, and learns less. PyTorch 2.13 does so
-on processors, in bf16, with the derivative of bilinear interpolation, where that is fused with certain neighbours.
+on processors, in bf16, with the derivative of interpolation, where that is fused with certain neighbours.
 :func:`scorevid.denoiser.double` avoids it; other versions, machines and networks may have other such cases. So the first
 compiled step of a run, and the first with settled normalisation, is compared with an eager one.
 
