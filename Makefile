@@ -85,11 +85,11 @@ peers: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
 	  --minutes 5 --only regression
 
-# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; three quarters of an hour.
+# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; an hour.
 # SWEEP="-p n_scenes 50 -p folder $PWD/_sweeps" makes it a small one elsewhere
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	for name in training solvers constants; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
+	for name in training solvers constants gain; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
 	  _sweeps/$$name.ipynb --cwd notebooks/sweeps $(SWEEP) || exit; done
 
 # what chapter 5 shows of DAVIS, which does not come along: make natural DAVIS=path; five minutes
