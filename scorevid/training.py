@@ -6,10 +6,11 @@ r"""Training a blind denoiser by squared error.
 One network for all σ, which it is not told. The data are drawn anew for each step from a generator seeded with
 (seed, step), so that a run stopped anywhere and resumed sees what an unbroken one sees.
 
-Batch normalisation starts the training and then stands in its way: σ spans two decades, so the deviation of a channel
-that sees y hangs on the few noisiest frames of the batch and jitters from step to step by a good part of itself. After
+With batch normalisation σ spans two decades in a batch, so the deviation of a channel that sees y hangs on the few noisiest
+frames and jitters from step to step by a good part of itself. After
 ``settle`` updates, or half of the run if that comes first, the statistics are therefore estimated once more and kept,
-and what is trained from there on is the function that evaluation runs. A kernel before a normalisation that follows it may
+and what is trained from there on is the function that evaluation runs. (How much it helps is open: a small network trained
+for minutes does as well without, as chapter 2 shows.) A kernel before a normalisation that follows it may
 grow without consequence; before one that does not, it may not, so from there on learning rates are lower.
 
 Several processes may share each batch of a run (:meth:`Trainer.share`); what is trained stays the same.
