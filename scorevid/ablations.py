@@ -1,5 +1,7 @@
 """Small networks that differ from a common base in one thing, each trained for the same computing time.
 
+(The one with Adam in two: at the rate of the others it diverges as soon as its normalisation has settled.)
+
 ``python -m scorevid.ablations`` trains those that are not there yet and publishes them to ``weights/ablations``. The
 time is that of the processor on one thread, which does not count what else the machine does, and yet differs by a
 quarter with how busy it is; so cards tell updates and minutes, and the base is trained with three seeds, to show how
@@ -50,7 +52,6 @@ ARCHITECTURES = {
 }
 TRAINING = {
     "unsettled": Variant("batch statistics throughout", settings={"settle": None}),
-    # at the rate of the others it diverges as soon as its normalisation has settled
     "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam", "settled_rate": 0.4}),
 }
 SEEDS = {f"seed-{k}": Variant(f"base, seed {k}", settings={"seed": k}) for k in (1, 2)}

@@ -1,4 +1,4 @@
-"""Whether a compiled step has the gradients of the eager one.
+"""Whether a compiled step has lost gradients that the eager one has.
 
 A compiler may get the loss right and lose gradients: training then goes on, seems well, and learns less. PyTorch 2.13 does so
 on processors, in bf16, with the derivative of interpolation, where that is fused with certain neighbours.

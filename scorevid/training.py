@@ -6,12 +6,12 @@ r"""Training a blind denoiser by squared error.
 One network for all σ, which it is not told. The data are drawn anew for each step from a generator seeded with
 (seed, step), so that a run stopped anywhere and resumed sees what an unbroken one sees.
 
-With batch normalisation σ spans two decades in a batch, so the deviation of a channel that sees y hangs on the few noisiest
-frames and jitters from step to step by a good part of itself. After
-``settle`` updates, or half of the run if that comes first, the statistics are therefore estimated once more and kept,
-and what is trained from there on is the function that evaluation runs. (How much it helps is open: a small network trained
-for minutes does as well without, as chapter 2 shows.) A kernel before a normalisation that follows it may
-grow without consequence; before one that does not, it may not, so from there on learning rates are lower.
+σ spans two decades within a batch, so with batch normalisation the deviation of a channel that sees y hangs on the few
+noisiest frames and jitters from step to step by a good part of itself. After ``settle`` updates, or half of the run if
+that comes first, the statistics are therefore estimated once more and kept, and what is trained from there on is the
+function that evaluation runs. (How much it helps is open: a small network trained for minutes does as well without, as
+chapter 2 shows.) A kernel before a normalisation that follows it may grow without consequence; before one that does
+not, it may not, so from there on learning rates are lower.
 
 Several processes may share each batch of a run (:meth:`Trainer.share`); what is trained stays the same.
 """
@@ -329,9 +329,12 @@ class Trainer:
         if self._compiles and self.settled not in self._compared:
             self._compared.add(self.settled)
             lost = lost_gradients(self._eager_loss, self._loss, self.network.named_parameters(), batch)
-            if lost:
-                told = f"the compiled step loses the gradients of {', '.join(lost)}; training goes on without torch.compile"
-                warnings.warn(told, stacklevel=2)
+            (any_lost,) = self.processes.any(bool(lost))
+            if any_lost:
+                names = ", ".join(lost) or "other processes"
+                warnings.warn(
+                    f"the compiled step loses the gradients of {names}; training goes on without torch.compile", stacklevel=2
+                )
                 self._loss = self._eager_loss
         return (self._loss if self._compiles else self._eager_loss)(*batch)
 

@@ -82,6 +82,19 @@ def test_each_script_stores_what_is_due(name, quick):
         assert len(target["value"]) == 3 and target["value"][1] <= target["value"][0] <= target["value"][2]
 
 
+def test_the_peer_s_doubling_is_that_of_its_library():
+    pytest.importorskip("diffusers", reason="THE PEER WAS NOT COMPARED: diffusers is missing")
+    peers = script("peers")
+    network = peers.peer_network(2, 20_000, 16).eval()
+    noisy = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = network(noisy, 7, return_dict=False)[0]
+        given = argparse.Namespace(batch=2, peer_lr=1e-3, compile=False)
+        own = peers.Peer(network, None, given, bf16=False).network.eval()
+        assert any(isinstance(m, peers.Double) for m in own.modules())
+        assert torch.allclose(own(noisy, 7, return_dict=False)[0], before, atol=1e-5)
+
+
 def test_every_script_is_tested_or_measures_no_speed():
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
     assert scripts - {"interruption", "parallel"} == set(
