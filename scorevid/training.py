@@ -333,7 +333,8 @@ class Trainer:
             if any_lost:
                 names = ", ".join(lost) or "other processes"
                 warnings.warn(
-                    f"the compiled step loses the gradients of {names}; training goes on without torch.compile", stacklevel=2
+                    f"the compiled step loses the gradients of {names}; training goes on without torch.compile",
+                    stacklevel=2,
                 )
                 self._loss = self._eager_loss
         return (self._loss if self._compiles else self._eager_loss)(*batch)

@@ -169,7 +169,7 @@ ALLOWED = {  # file: what it says, and why a number may stand there
 }
 OWED = {  # measured, and told in words: what ought to come from a record one day
     "notebooks/03_occlusion_sampling.ipynb": {
-        "other two thirds of the scenes": "thirds, by definition",
+        "other two thirds of these scenes": "thirds, by definition",
     },
 }
 
