@@ -144,19 +144,22 @@ def _bootstrap(n: int, replicates: int, seed: int) -> np.ndarray:
 def _newton(x: np.ndarray, a: np.ndarray, b: np.ndarray, steps: int = 50) -> np.ndarray:
     """Maximum-likelihood (intercept, slope) for R sets of counts a, b (R, B) at logits x (B,); NaN without a maximum."""
     design = np.stack([np.ones_like(x), x], 1)
-    theta = np.zeros((len(a), 2))
+    theta, last = np.zeros((len(a), 2)), np.full((len(a), 2), np.inf)
     theta[:, 1] = 1.0
+    going = np.arange(len(a))  # sets that are neither at their maximum yet nor without one
     for _ in range(steps):
-        q = special.expit(theta @ design.T)
-        gradient = (a - (a + b) * q) @ design
-        hessian = np.einsum("rb,bi,bj->rij", (a + b) * q * (1 - q), design, design)
+        q, chose = special.expit(theta[going] @ design.T), a[going] + b[going]
+        gradient = (a[going] - chose * q) @ design
+        hessian = np.einsum("rb,bi,bj->rij", chose * q * (1 - q), design, design)
         determinant = hessian[:, 0, 0] * hessian[:, 1, 1] - hessian[:, 0, 1] ** 2
         lost = ~(determinant > 1e-10 * (hessian[:, 0, 0] + hessian[:, 1, 1]) ** 2)
         hessian[lost] = np.eye(2)
         step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         step[lost] = np.nan
-        theta += np.clip(step, -2, 2)  # a full step may overshoot far from the maximum
-        if not (np.abs(step) > 1e-10).any():
+        theta[going] += np.clip(step, -2, 2)  # a full step may overshoot far from the maximum
+        last[going] = step
+        going = going[(np.abs(step) > 1e-10).any(1)]
+        if not len(going):
             break
-    theta[~(np.abs(step) <= 1e-6).all(1)] = np.nan
+    theta[~(np.abs(last) <= 1e-6).all(1)] = np.nan
     return theta

@@ -199,7 +199,7 @@ def test_papermill_says_what_is_wrong_with_a_parameter(tmp_path, name, value, me
         ("training", {"n_scenes": 12}),
         ("solvers", {"n_scenes": 12, "n_oracle": 1, "n_recommended": 1}),
         ("constants", {"n_scenes": 12, "n_oracle": 1}),
-        ("gain", {"n_scenes": 40, "n_calibration": 40}),
+        ("gain", {"n_scenes": 40, "n_calibration": 60}),
     ],
 )
 def test_a_small_sweep_stores_the_same_cases_as_the_large_one(tmp_path, name, parameters):
