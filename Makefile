@@ -91,6 +91,7 @@ sweep: $(STAMP)
 	mkdir -p _sweeps
 	for name in training solvers constants gain; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
 	  _sweeps/$$name.ipynb --cwd notebooks/sweeps $(SWEEP) || exit; done
+	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
 # what chapter 5 shows of DAVIS, which does not come along: make natural DAVIS=path; five minutes
 natural: $(STAMP)

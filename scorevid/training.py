@@ -106,9 +106,7 @@ class Trainer:
         self._loss = self._eager_loss
         if settings.compile:
             self._loss = torch.compile(self._eager_loss)
-        self._compared: set[bool] = (
-            set()
-        )  # of settled and unsettled steps, those whose compiled gradients were compared
+        self._compared: set[bool] = set()  # whether settled, of the compiled steps that were held against eager ones
         self.processes, self._joint_loss = Processes(), self._own_loss
         if self.checkpoint.exists():
             self._restore()
@@ -337,10 +335,11 @@ class Trainer:
                     stacklevel=2,
                 )
                 self._loss = self._eager_loss
-        return (self._loss if self._compiles else self._eager_loss)(*batch)
+        return self._loss(*batch)
 
     @property
     def _compiles(self) -> bool:
+        """Whether steps are compiled ones."""
         return self._loss != self._eager_loss
 
     def _write_log(self, bar: tqdm) -> None:

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import configparser
+import importlib.util
 import json
 import re
 import shutil
@@ -191,6 +192,37 @@ def test_papermill_says_what_is_wrong_with_a_parameter(tmp_path, name, value, me
     done = papermill(tmp_path, "03_occlusion_sampling", "-p", name, value)
     assert done.returncode != 0
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("name", ["training", "solvers", "constants", "gain", "natural"])
+def test_a_sweep_shows_the_run_whose_results_are_stored(name):
+    notebook = nbformat.read(ROOT / "notebooks" / "sweeps" / f"{name}.ipynb", 4)
+    assert [c.execution_count for c in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    assert outputs and all(o.output_type != "error" and o.get("name") != "stderr" for o in outputs)
+    if name != "natural":  # prints no slopes
+        stored = json.loads((ROOT / "scorevid" / "results" / f"{name}.json").read_text())["results"]
+        told = re.findall(r"slope (\S+),", "".join(o.get("text", "") for o in outputs))
+        assert told == [f"{r['slope'][0]:.2f}" for r in stored if r.get("slope")]
+
+
+def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
+    spec = importlib.util.spec_from_file_location("keep_sweeps", ROOT / "scripts" / "keep_sweeps.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    made, kept = (nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]) for _ in range(2))
+    made.cells[0].update(execution_count=1, outputs=[nbformat.v4.new_output("stream", text="2")])
+    ran, notebook = tmp_path / "ran.ipynb", tmp_path / "kept.ipynb"
+    nbformat.write(kept, notebook)
+    for tags, done in ((["injected-parameters"], False), ([], True)):
+        made.cells[0].metadata["tags"] = tags
+        nbformat.write(made, ran)
+        assert script.keep(ran, notebook) == done
+        assert bool(nbformat.read(notebook, 4).cells[0].outputs) == done
+    made.cells[0].source = "1 + 2"
+    nbformat.write(made, ran)
+    with pytest.raises(ValueError, match="was not made from"):
+        script.keep(ran, notebook)
 
 
 @pytest.mark.parametrize(
