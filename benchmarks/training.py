@@ -57,7 +57,7 @@ def make_trainer(world, given, folder: Path, settled: bool) -> Trainer:
 
 
 def losses(world, given, folder: Path, precision: str, compiled: bool) -> list[float]:
-    """Of some updates by Adam at a low rate, before the normalisation settles. (Muon rounds gradients to bf16.)"""
+    """Of some updates by Adam at a low rate, before the normalisation settles."""
     torch.manual_seed(0)
     how = {"settle": None, "compile": compiled, "precision": precision, "optimiser": "adam", "lr": 2e-4}
     settings = Settings(steps=given.updates, batch=given.batch, warmup=given.updates // 4, **how)

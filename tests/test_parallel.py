@@ -28,9 +28,6 @@ OPTIONS = [
     *("--world.size", "16", "--world.n-disks", "2", "--world.memory", "1", "--world.radius", "2", "3"),
     *("--network.widths", "4", "8", "--threads", "1", "--log-every", "1", "--device", "cpu"),
 ]
-# Muon rounds gradients to bf16, which turns the last digit of a sum into a thousandth of the loss within fifty updates,
-# in one process as well when the images of a batch change places. Without that rounding it can be held to a bound.
-EXACTLY = "import torch; torch.Tensor.bfloat16 = torch.Tensor.float; from scorevid.cli import main; main()"
 BOUND = 1e-4
 
 
@@ -51,29 +48,19 @@ def go_on(trainer, steps):
 
 
 @pytest.fixture
-def exactly(monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)
-
-
-@pytest.fixture
-def program(tmp_path):
-    path = tmp_path / "exactly.py"
-    path.write_text(EXACTLY)
-    return str(path)
-
-
-@pytest.fixture
-def alone(tmp_path, exactly):
+def alone(tmp_path):
     """The folder of a run of fifty updates by one process."""
     torch.manual_seed(0)
     Trainer(Denoiser(1, (4, 8)), SMALL, SETTINGS, tmp_path / "alone").run(log_every=1, progress=False)
     return tmp_path / "alone"
 
 
-def test_two_processes_train_what_one_trains_and_one_goes_on(tmp_path, alone, program):
+def test_two_processes_train_what_one_trains_and_one_goes_on(tmp_path, alone):
     two = tmp_path / "two"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, program, *OPTIONS, "--steps", "50", "--out", str(two)], check=True, capture_output=True)
+    subprocess.run(
+        [*torchrun, "-m", "scorevid", *OPTIONS, "--steps", "50", "--out", str(two)], check=True, capture_output=True
+    )
     assert len(losses(two)) == 50
     assert largest_difference(losses(alone), losses(two)) < BOUND
     for folder in (alone, two):
@@ -89,14 +76,26 @@ def test_two_processes_train_what_one_trains_and_one_goes_on(tmp_path, alone, pr
         )
 
 
-def test_two_processes_go_on_from_one_and_end_together_when_asked_to(tmp_path, exactly, program):
+def test_two_processes_go_on_from_one_and_end_together_when_asked_to(tmp_path):
     """They take over before the normalisation settles; the signal reaches the first of them alone."""
     torch.manual_seed(0)
     one, two = tmp_path / "one", tmp_path / "two"
     trainer = Trainer(Denoiser(1, (4, 8)), SMALL, SETTINGS, one)
     go_on(trainer, 10)
     shutil.copytree(one, two)
-    command = [sys.executable, program, "train", "--resume", "--devices", "2", "--steps", "5000", "--log-every", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "scorevid",
+        "train",
+        "--resume",
+        "--devices",
+        "2",
+        "--steps",
+        "5000",
+        "--log-every",
+        "1",
+    ]
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen([*command, "--threads", "1", "--out", str(two)], stdout=said, stderr=said)
         deadline = time.monotonic() + 120
