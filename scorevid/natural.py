@@ -8,6 +8,8 @@ done with them, and told as
 Intervals are over shots: patches of one shot are no independent witnesses of natural video. What a past frame is worth is
 the PSNR with M frames less that with M − 1, on the same patches under the same noise.
 
+Networks and baselines see the same: the whole frames of a shot. They are judged on patches.
+
 **Baselines.** They predict the next frame from the past alone, p = p(c). Each is told σ, which the networks are not, and
 is joined with the noisy frame by one number,
 
@@ -27,10 +29,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scorevid import baselines, sweeps
@@ -80,23 +84,29 @@ def best_mix(p: Tensor, w: Tensor, x: Tensor) -> Tensor:
 
 
 def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[str, Tensor]:
-    """What each of ``BASELINES`` predicts from the past alone, (N, 1, size, size) each.
+    """What each of ``BASELINES`` predicts from the past alone, (N, 1, size, size) each, cut from whole frames.
 
-    Motion compensation and phase advance see the whole frames of the shot, the regression network the patches. The world's
-    memory is to be at least 2 and that of the regression network.
+    The world's memory is to be at least 2 and that of the regression network.
     """
-    made = cut_from_whole_frames(world, patches, lambda c, x: torch.cat([p(c) for p in WHOLE.values()], 1))
-    found = {name: made[:, k : k + 1] for k, name in enumerate(WHOLE)}
-    return found | {REGRESSION: denoise(regression, torch.zeros_like(patches.x), patches.c)}
+    predictors = (*WHOLE.values(), lambda c: denoise(regression, torch.zeros_like(c[:, :1]), c))
+    made = cut_from_whole_frames(world, patches, lambda c, x: torch.cat([p(c) for p in predictors], 1))
+    return dict(zip(BASELINES, made.split(1, 1), strict=True))
 
 
 @torch.no_grad()
 def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
-    """f(y, c) of as many of the past frames as the network has a memory for, all of them if it does not say."""
+    """f(y, c) of as many of the past frames as the network has a memory for, all of them if it does not say.
+
+    Frames may be of any height and width: they are mirrored at their lower and right border as far as the network's scales
+    want it, which is cut off again.
+    """
     memory = getattr(f, "memory", c.shape[1])
     if memory > c.shape[1]:
         raise ValueError(f"the network has a memory of {memory} frames, the past has {c.shape[1]}")
-    return apply(f, y, c[:, c.shape[1] - memory :])
+    (height, width), step = y.shape[-2:], 2 ** (len(getattr(f, "widths", (1,))) - 1)
+    frames = torch.cat([c[:, c.shape[1] - memory :], y], 1)
+    frames = F.pad(frames, (0, -width % step, 0, -height % step), mode="reflect")
+    return apply(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
 
 
 def training_errors(world: Clips, regression: AnyDenoiser, frames: int = 3, seed: int = 0) -> dict[str, float]:
@@ -128,34 +138,38 @@ def measure(
 
     networks: as of :func:`load_networks`. expected: as of :func:`training_errors`. most: so many patches of each shot.
     """
-    generator, found = torch.Generator().manual_seed(seed), []
-    everything = held_out(world, most, seed)
-    predictions = committed(world, everything, networks[REGRESSION])
-    near = cut_from_whole_frames(world, everything, lambda c, x: occlusions(c[:, -1:], x).near(NEAR)[:, None])
-    for shot in dict.fromkeys(everything.clip):
-        keep = torch.tensor([clip == shot for clip in everything.clip])
-        patches, regions = select(everything, keep), masks(everything.motion[keep], near[keep])
-        table: dict[tuple, list[float]] = {}
-        for sigma in sigmas:
-            y = patches.x + sigma * torch.randn(patches.x.shape, generator=generator)
-            for key, estimate in _estimates(y, patches, networks, predictions, keep, expected, sigma):
-                error = (estimate - patches.x).square()
+    generator = torch.Generator().manual_seed(seed)
+    patches = held_out(world, most, seed)
+    predictions = committed(world, patches, networks[REGRESSION])
+    near = cut_from_whole_frames(world, patches, lambda c, x: occlusions(c[:, -1:], x).near(NEAR)[:, None])
+    shots = {shot: torch.tensor([clip == shot for clip in patches.clip]) for shot in dict.fromkeys(patches.clip)}
+    regions = {shot: masks(patches.motion[own], near[own]) for shot, own in shots.items()}
+    tables: dict[str, dict[tuple, list[float]]] = {shot: {} for shot in shots}
+    denoisers = {name: f for name, f in networks.items() if name != REGRESSION}
+    for sigma in sigmas:
+        y, *answers = cut_from_whole_frames(world, patches, partial(_answers, denoisers, sigma, generator)).split(1, 1)
+        answered = dict(zip(denoisers, answers, strict=True))
+        for shot, own in shots.items():
+            x, of_networks = patches.x[own], {name: answer[own] for name, answer in answered.items()}
+            of_baselines = {name: p[own] for name, p in predictions.items()}
+            for key, estimate in _estimates(x, y[own], of_networks, of_baselines, expected, sigma):
+                error = (estimate - x).square()
                 for where in WHERE if key[1] is None else WHERE[:1]:
-                    if regions[where].any():
-                        table.setdefault((*key, where), []).append(error[regions[where]].mean().item())
-        found.append(
-            {
-                "shot": shot,
-                "patches": len(patches.x),
-                "motion": patches.motion.square().mean().sqrt().item(),
-                "occlusions": near[keep].float().mean().item(),
-                "errors": [
-                    {"predictor": p, "gain": gain, "where": where, "squared_error": errors}
-                    for (p, gain, where), errors in table.items()
-                ],
-            }
-        )
-    return found
+                    if regions[shot][where].any():
+                        tables[shot].setdefault((*key, where), []).append(error[regions[shot][where]].mean().item())
+    return [
+        {
+            "shot": shot,
+            "patches": int(own.sum()),
+            "motion": patches.motion[own].square().mean().sqrt().item(),
+            "occlusions": near[own].float().mean().item(),
+            "errors": [
+                {"predictor": p, "gain": gain, "where": where, "squared_error": errors}
+                for (p, gain, where), errors in tables[shot].items()
+            ],
+        }
+        for shot, own in shots.items()
+    ]
 
 
 def masks(motion: Tensor, near: Tensor) -> dict[str, Tensor]:
@@ -166,18 +180,20 @@ def masks(motion: Tensor, near: Tensor) -> dict[str, Tensor]:
     return dict(zip(WHERE, regions, strict=True))
 
 
-def _estimates(y, patches, networks, predictions, keep, expected, sigma):
-    """((predictor, gain), estimate) of all predictors."""
-    for name, f in networks.items():
-        if name != REGRESSION:
-            yield (name, None), denoise(f, y, patches.c)
-    cleaned = denoise(networks["M = 0"], y, patches.c)
-    for name, prediction in predictions.items():
-        p = prediction[keep]
-        own = (p - patches.x).square().mean().item()
+def _answers(denoisers, sigma, generator, c, x):
+    """The noisy frame and what each network makes of it, (B, 1 + len(denoisers), H, W)."""
+    y = x + sigma * torch.randn(x.shape, generator=generator)
+    return torch.cat([y, *(denoise(f, y, c) for f in denoisers.values())], 1)
+
+
+def _estimates(x, y, of_networks, of_baselines, expected, sigma):
+    """((predictor, gain), estimate) of all predictors on patches of one shot."""
+    for name, answer in of_networks.items():
+        yield (name, None), answer
+    for name, p in of_baselines.items():
         yield (name, "training"), join(p, y, sigma, expected[name])
-        yield (name, "own"), join(p, y, sigma, own)
-        yield (name, "denoised"), best_mix(p, cleaned, patches.x)
+        yield (name, "own"), join(p, y, sigma, (p - x).square().mean().item())
+        yield (name, "denoised"), best_mix(p, of_networks["M = 0"], x)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from scorevid import natural
+from scorevid.denoiser import Denoiser
 from scorevid.peers import Regression
 from scorevid.worlds.clips import Clips, held_out
 from scorevid.worlds.whole_frames import cut_from_whole_frames, few_frames, select
@@ -62,6 +63,17 @@ def test_a_network_is_given_as_much_of_the_past_as_it_remembers(patches):
     assert torch.equal(natural.denoise(lambda y, c: c[:, :1], patches.x, patches.c), patches.c[:, :1])
     with pytest.raises(ValueError, match="memory of 2 frames, the past has 1"):
         natural.denoise(Nothing(2, (4,)), patches.x, patches.c[:, -1:])
+
+
+def test_frames_of_any_size_are_mirrored_at_their_border():
+    part = torch.rand(2, 2, 21, 22, generator=torch.Generator().manual_seed(0))
+    whole = torch.cat([part, part[..., 17:20, :].flip(-2)], -2)
+    whole = torch.cat([whole, whole[..., 19:21].flip(-1)], -1)
+    f = Denoiser(1, (2, 3, 4)).eval()
+    found = natural.denoise(f, part[:, :1], part[:, 1:])
+    assert found.shape == (2, 1, 21, 22)
+    with torch.no_grad():
+        torch.testing.assert_close(found, f(whole[:, :1], whole[:, 1:])[..., :21, :22])
 
 
 def test_regions_divide_the_pixels():

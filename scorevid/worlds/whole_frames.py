@@ -1,8 +1,7 @@
 """What a function makes of whole frames, cut at the places of patches.
 
-Optical flow wants its surroundings: a patch of 32 × 32 pixels shows little of a motion, and nothing of what is about to
-come in. So baselines that look for motion are given the whole frames of the shot, which is in their favour where they
-are compared with networks that see the patch alone.
+Whatever looks for motion wants its surroundings: a patch of 32 × 32 pixels shows little of a large one, and nothing of what is
+about to come in. So predictors are given the whole frames of a shot where they are compared, and judged on patches of them.
 """
 
 from __future__ import annotations
