@@ -4,7 +4,8 @@ The peer is ``diffusers.UNet2DModel`` with about as many parameters, given the p
 ``DDPMScheduler`` makes the noise in training, which is that library's usual one: the noise is what is estimated, by AdamW
 with a warm-up and a cosine. It is sampled by ``DDIMScheduler``. Both see the same scenes, in batches of the same size, on
 the same engine: compiled, in bf16 where the machine computes in it, channels last, weights averaged. They take turns for
-the same wall time, in which compiling does not count. Then both sample the same undecided meetings.
+the same wall time, in which compiling does not count. Both sample the same undecided meetings now and then, which does not
+count either, to see how long each takes to a given calibration, and once more in the end.
 
 Without diffusers (the extra "bench") nothing is measured, and the script says so and fails.
 """
@@ -12,6 +13,8 @@ Without diffusers (the extra "bench") nothing is measured, and the script says s
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -135,29 +138,37 @@ class Peer:
             y = scheduler.step(noise, t, y, return_dict=False)[0]
         return (y + 1) / 2
 
-    def finish(self) -> None:
-        """Take the averaged weights."""
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in place of those that are trained."""
+        self.average.store(self.network.parameters())
         self.average.copy_to(self.network.parameters())
-        self.network.eval()
+        yield
+        self.average.restore(self.network.parameters())
 
 
-def train_in_turns(trainer: Trainer, peer: Peer, minutes: float, turn: float) -> dict[str, list[float]]:
-    """Give both the same time, turn by turn; returns steps a second of each turn. Rates of learning fall to zero by then."""
-    sides = {"ours": (trainer, trainer._update), "peer": (peer, peer.update)}
-    speed = {name: [] for name in sides}
-    used = dict.fromkeys(sides, 0.0)
-    while min(used.values()) < 60 * minutes:
-        for name, (side, update) in sides.items():
-            start, first = time.perf_counter(), side.step
-            until = min(turn, 60 * minutes - used[name])
-            while side.step == first or time.perf_counter() - start < until:  # one at least, or there is no speed
-                update()
-            took = time.perf_counter() - start
-            used[name] += took
-            speed[name].append((side.step - first) / took)
-            left = max(0.0, 60 * minutes - used[name])
-            side.steps = side.step + max(1, int(left * spread(speed[name])[0]))
-    return speed
+class Race:
+    """Two trainings that take turns for the same wall time. Rates of learning fall to zero by its end."""
+
+    def __init__(self, trainer: Trainer, peer: Peer, minutes: float, turn: float):
+        self.sides = {"ours": (trainer, trainer._update), "peer": (peer, peer.update)}
+        self.seconds, self.turn = 60 * minutes, turn
+        self.used = dict.fromkeys(self.sides, 0.0)
+        self.speed: dict[str, list[float]] = {name: [] for name in self.sides}  # steps a second of each turn
+
+    def run(self, minutes: float) -> None:
+        """Go on until each side has had that long, turn by turn."""
+        while min(self.used.values()) < 60 * minutes:
+            for name, (side, update) in self.sides.items():
+                start, first = time.perf_counter(), side.step
+                until = min(self.turn, 60 * minutes - self.used[name])
+                while side.step == first or time.perf_counter() - start < until:  # one at least, or there is no speed
+                    update()
+                took = time.perf_counter() - start
+                self.used[name] += took
+                self.speed[name].append((side.step - first) / took)
+                left = max(0.0, self.seconds - self.used[name])
+                side.steps = side.step + max(1, int(left * spread(self.speed[name])[0]))
 
 
 def judge(x: torch.Tensor, ahead) -> list:
@@ -172,16 +183,31 @@ def judge(x: torch.Tensor, ahead) -> list:
     return [slope, list(calibration.blend_share(u)), calibration.rendering_error(x, ahead).mean().sqrt().item()]
 
 
+def ours(f: Denoiser, c: torch.Tensor) -> torch.Tensor:
+    """A sample of the next frame of each scene (B, 1, H, W), by the recommended solver."""
+    return solve(f, c, generator=torch.Generator().manual_seed(7)).x
+
+
+def first_below(along: list[list], name: str, most: float) -> float | None:
+    """The minutes at which a side's share of blends was that low for the first time, of those at which it was judged."""
+    return next((minutes for side, minutes, _, _, blends, _ in along if side == name and blends[0] <= most), None)
+
+
 def main() -> None:
     given = options(
         __doc__,
         Path(__file__).parent / "results",
-        minutes=(2.0, 0.005, "of training for each of the two, without compiling"),
+        minutes=(
+            (1.0, 2.0, 4.0, 8.0),
+            (0.002, 0.005),
+            "of training, without compiling, after which each of the two is judged",
+        ),
         turn=(10.0, 0.1, "seconds of a turn"),
         widths=((32, 64, 128), (4, 8, 16), "channels of our network at each scale"),
         batch=(48, 2, "images in a step"),
         scenes=(250, 8, "undecided meetings sampled, once each"),
-        ddim=((12, 50), (2,), "steps of DDIM"),
+        ddim=((12, 50), (2,), "steps of DDIM, the most last"),
+        blends=(0.1, 0.1, "share of blends to be reached"),
         peer_lr=(1e-3, 1e-3, "peak learning rate of the peer"),
         rounds=(3, 1, "turns of sampling"),
         compile=(True, False, "whether to compile both"),
@@ -207,30 +233,51 @@ def main() -> None:
         trainer._update()
         trainer._settle(False)
         result.note(f"Compiling and the first steps of both took {time.perf_counter() - start:.0f} s.")
-        speed = train_in_turns(trainer, peer, given.minutes, given.turn)
-        f = trainer.denoiser().eval()
-    peer.finish()
-    images = {name: spread([given.batch * v for v in each]) for name, each in speed.items()}
+        scene, ahead = undecided_meetings(world, given.scenes, torch.Generator().manual_seed(3))
+        c, few = scene.past(), scene.past()[: max(1, given.scenes // 8)]
+        race, along, total = Race(trainer, peer, given.minutes[-1], given.turn), [], given.minutes[-1]
+        for minutes in given.minutes:
+            race.run(minutes)
+            f = trainer.denoiser().eval()
+            along.append(["scorevid", minutes, trainer.images, *judge(ours(f, c), ahead)])
+            with peer.averaged():
+                drawn = peer.sample(c, given.ddim[-1])
+            along.append(["UNet2DModel", minutes, peer.step * given.batch, *judge(drawn, ahead)])
+    peer.average.copy_to(unet.parameters())
+    images = {name: spread([given.batch * v for v in each]) for name, each in race.speed.items()}
     result.table(
-        f"Peers: training, {given.minutes:g} minutes each, in turns",
+        f"Peers: training, {total:g} minutes each, in turns",
         ["", "parameters", "images", "images a second", "× peer"],
         [
-            ["scorevid", parameters, trainer.images, images["ours"], ratio(speed["ours"], speed["peer"])],
+            ["scorevid", parameters, trainer.images, images["ours"], ratio(race.speed["ours"], race.speed["peer"])],
             ["UNet2DModel", sum(p.numel() for p in unet.parameters()), peer.step * given.batch, images["peer"], 1.0],
         ],
     )
-    scene, ahead = undecided_meetings(world, given.scenes, torch.Generator().manual_seed(3))
-    c, few = scene.past(), scene.past()[: max(1, given.scenes // 8)]
+    result.table(
+        f"Peers: {given.scenes:,} undecided meetings as training goes on",
+        ["", "minutes", "images", "slope of log odds", "share of blends", "error of rendering, grey"],
+        sorted(along, key=lambda row: row[0]),
+    )
+    result.table(
+        f"Peers: minutes of training until no more than a share {given.blends:g} of samples are blends",
+        ["", "minutes"],
+        [
+            [name, first_below(along, name, given.blends) or f"not within {total:g}"]
+            for name in ("scorevid", "UNet2DModel")
+        ],
+    )
 
-    def ours(c):
-        return solve(f, c, generator=torch.Generator().manual_seed(7)).x
-
-    cases = {"scorevid, solve": (ours, solve(f, few[:1], generator=torch.Generator()).evaluations.max().item())}
+    cases = {
+        "scorevid, solve": (
+            lambda c: ours(f, c),
+            solve(f, few[:1], generator=torch.Generator()).evaluations.max().item(),
+        )
+    }
     for steps in given.ddim:
         cases[f"UNet2DModel, DDIM in {steps} steps"] = (lambda c, steps=steps: peer.sample(c, steps), steps)
     times = take_turns({name: lambda draw=draw: draw(few) for name, (draw, _) in cases.items()}, given.rounds)
     result.table(
-        f"Peers: sampling {given.scenes:,} undecided meetings after equal minutes",
+        f"Peers: sampling {given.scenes:,} undecided meetings after {total:g} minutes each",
         ["", "evaluations", "ms a sample", "slope of log odds", "share of blends", "error of rendering, grey"],
         [
             [name, evaluations, spread([1e3 * t / len(few) for t in times[name]]), *judge(draw(c), ahead)]
