@@ -24,7 +24,7 @@ from scorevid.cli import main
 name, draw = Path(sys.argv[0]).stem, training.noisy_batch
 if "rounded" in name:
     exact = optimisers.orthogonal
-    optimisers.orthogonal = lambda matrix: exact(matrix.bfloat16()).float()
+    optimisers.orthogonal = lambda found: [x.float() for x in exact([x.bfloat16() for x in found])]
 if "reverse" in name:
     training.noisy_batch = lambda *given: tuple(part.flip(0) for part in draw(*given))
 main()

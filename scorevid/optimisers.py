@@ -9,6 +9,7 @@ updates. Here they stay in single precision, so that several processes train wha
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +46,13 @@ class KernelMuon(torch.optim.Muon):
         if closure is not None:
             raise ValueError("KernelMuon takes no closure")
         (group,) = self.param_groups
+        directions = []
         for kernel, view in zip(self.kernels, self.views, strict=True):
             gradient = _matrix(kernel.grad.contiguous(memory_format=_layout(kernel)))
-            state = self.state[view]
-            momentum = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
+            momentum = self.state[view].setdefault("momentum_buffer", torch.zeros_like(gradient))
             momentum.lerp_(gradient, 1 - group["momentum"])
-            direction = orthogonal(gradient.lerp(momentum, group["momentum"]))
+            directions.append(gradient.lerp(momentum, group["momentum"]))
+        for view, direction in zip(self.views, orthogonal(directions), strict=True):
             height, width = view.shape
             view.add_(direction, alpha=-group["lr"] * math.sqrt(max(1.0, height / width)))
 
@@ -60,19 +62,27 @@ class KernelMuon(torch.optim.Muon):
             kernel.grad = None
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About the nearest matrix (n, m) whose rows or columns are orthonormal, whichever are fewer.
+def orthogonal(matrices: Sequence[Tensor], steps: int = 5) -> list[Tensor]:
+    """For each matrix (n, m) about the nearest whose rows or columns are orthonormal, whichever are fewer.
 
-    The quintic Newton-Schulz iteration of Jordan (2024), whose coefficients make it fast and leave the singular values
-    between about .7 and 1.2.
+    The quintic Newton-Schulz iteration of Jordan (2024), X ← (a + b XXᵀ + c (XXᵀ)²) X, whose coefficients make it fast and
+    leave the singular values between about .7 and 1.2. Each step is a polynomial in XXᵀ, so all of them are taken on these
+    small symmetric matrices, those of one size together, and X is multiplied by their product once.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp(min=1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if matrix.shape[0] > matrix.shape[1] else x
+    wide = [x.mT if x.shape[0] > x.shape[1] else x for x in matrices]
+    wide = [x / x.norm().clamp(min=1e-7) for x in wide]
+    found: dict[int, Tensor] = {}
+    for size in {len(x) for x in wide}:
+        alike = [k for k, x in enumerate(wide) if len(x) == size]
+        gram, product = torch.stack([wide[k] @ wide[k].mT for k in alike]), None
+        for _ in range(steps):
+            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+            factor.diagonal(dim1=1, dim2=2).add_(a)
+            product = factor if product is None else factor @ product
+            gram = factor @ gram @ factor
+        found |= {k: factors @ wide[k] for k, factors in zip(alike, product, strict=True)}
+    return [found[k].mT if x.shape[0] > x.shape[1] else found[k] for k, x in enumerate(matrices)]
 
 
 def _layout(kernel: Tensor) -> torch.memory_format:
