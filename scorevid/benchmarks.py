@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from scorevid.machine import machine
+from scorevid.machine import instructions, machine
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 BUSY = 0.1  #: share of the machine that other work took, from which on a result is called disturbed
@@ -194,7 +194,7 @@ class Result:
             "quick": self.given.quick,
             "seconds": round(_usage()[0] - self.began[0], 1),
             "others": None if math.isnan(others) else round(others, 3),
-            "machine": made_on | {"cores": os.cpu_count(), "instructions": torch.backends.cpu.get_cpu_capability()},
+            "machine": made_on | {"cores": os.cpu_count(), "instructions": instructions()},
             "parameters": {k: v for k, v in vars(self.given).items() if k not in ("quick", "out")},
             "targets": [asdict(t) | {"met": t.met} for t in self.targets],
             "tables": [asdict(t) for t in self.tables],

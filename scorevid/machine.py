@@ -20,6 +20,12 @@ def computes_in_bf16(device: torch.device) -> bool:
     return False
 
 
+def instructions() -> str:
+    """The vector instructions that torch uses on this processor, and the matrix instructions if it has any: "AVX512, AMX"."""
+    matrices = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    return torch.backends.cpu.get_cpu_capability() + (", AMX" if matrices else "")
+
+
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,7 @@ from scorevid_provenance import commit
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from scorevid.machine import machine
+from scorevid.machine import instructions, machine
 
 PACKAGES = ("scorevid", "torch", "numpy", "scipy", "jupyter-book", "sphinx", "myst-nb", "papermill")
 
@@ -21,7 +21,7 @@ def facts(folder: str) -> dict[str, str]:
     return {
         "commit": commit(folder),
         "processor": made_on["processor"],
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": instructions(),
         "threads of the page build": str(made_on["threads"]),
         "python": made_on["versions"]["python"],
         **{name: version(name) for name in PACKAGES},

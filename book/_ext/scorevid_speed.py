@@ -1,8 +1,8 @@
 """Stored results of the benchmarks: ``{speed} training`` shows the tables of one, ``{speed-targets}`` the targets of all.
 
-They are the JSON files that ``make bench`` writes into ``benchmarks/results``, whose tables are shown as they are. A result
-that is not stored is said to be not measured yet, which is no error: measuring takes an idle machine, and a build of the
-book does not do it.
+They are the JSON files that ``make bench`` writes into ``benchmarks/results``, whose tables are shown as they are; in folders
+below it lie those of other machines, ``{speed} amx/training``. A result that is not stored is said to be not measured yet,
+which is no error: measuring takes an idle machine, and a build of the book does not do it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Speed(SpeedDirective):
 
 class SpeedTargets(SpeedDirective):
     def run(self) -> list[nodes.Node]:
-        names = sorted(path.stem for path in self.folder.glob("*.json"))
+        paths = (path.relative_to(self.folder).with_suffix("") for path in self.folder.rglob("*.json"))
+        names = sorted((path.as_posix() for path in paths), key=lambda name: (name.rpartition("/")[2], name))
         self.note(names)
         rows = []
         for name in names:
