@@ -8,7 +8,8 @@ done with them, and told as
 Intervals are over shots: patches of one shot are no independent witnesses of natural video. What a past frame is worth is
 the PSNR with M frames less that with M − 1, on the same patches under the same noise.
 
-Networks and baselines see the same: the whole frames of a shot. They are judged on patches.
+Where they are measured, networks and baselines are shown whole frames of a shot, and judged on patches of them. Samples are
+made of patches.
 
 **Baselines.** They predict the next frame from the past alone, p = p(c). Each is told σ, which the networks are not, and
 is joined with the noisy frame by one number,
@@ -49,8 +50,8 @@ from scorevid.worlds.whole_frames import cut_from_whole_frames, few_frames, sele
 
 MEMORIES = (0, 1, 2, 3)
 REGRESSION = "regression"
-WHOLE = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
-BASELINES = (*WHOLE, REGRESSION)
+COMMITTED = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
+BASELINES = (*COMMITTED, REGRESSION)
 GAINS = ("training", "own", "denoised")
 THIRDS = ("least motion", "middling motion", "most motion")  # of the patches of each shot
 WHERE = ("all", *THIRDS, "near occlusions", "elsewhere")
@@ -88,7 +89,7 @@ def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[s
 
     The world's memory is to be at least 2 and that of the regression network.
     """
-    predictors = (*WHOLE.values(), lambda c: denoise(regression, torch.zeros_like(c[:, :1]), c))
+    predictors = (*COMMITTED.values(), lambda c: denoise(regression, torch.zeros_like(c[:, :1]), c))
     made = cut_from_whole_frames(world, patches, lambda c, x: torch.cat([p(c) for p in predictors], 1))
     return dict(zip(BASELINES, made.split(1, 1), strict=True))
 
@@ -97,13 +98,15 @@ def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[s
 def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
     """f(y, c) of as many of the past frames as the network has a memory for, all of them if it does not say.
 
-    Frames may be of any height and width: they are mirrored at their lower and right border as far as the network's scales
-    want it, which is cut off again.
+    Height and width need not be multiples of what the network's scales want: frames are mirrored at their lower and right
+    border, which is cut off again. Raises ValueError for frames that are too small for that, and for too short a past.
     """
     memory = getattr(f, "memory", c.shape[1])
     if memory > c.shape[1]:
         raise ValueError(f"the network has a memory of {memory} frames, the past has {c.shape[1]}")
     (height, width), step = y.shape[-2:], 2 ** (len(getattr(f, "widths", (1,))) - 1)
+    if min(height, width) < step:
+        raise ValueError(f"frames of at least {step} × {step} pixels are due, got {height} × {width}")
     frames = torch.cat([c[:, c.shape[1] - memory :], y], 1)
     frames = F.pad(frames, (0, -width % step, 0, -height % step), mode="reflect")
     return apply(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]

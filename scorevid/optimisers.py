@@ -1,9 +1,14 @@
-"""Optimisers for the denoiser: Adam, or Muon for the kernels with Adam for the gains.
+r"""Optimisers for the denoiser: Adam, or Muon for the kernels with Adam for the gains.
 
-Muon (Jordan 2024) replaces the momentum of a matrix by the nearest orthogonal one. PyTorch's works on matrices, so it
-is handed each kernel (out, in, 3, 3) as a view (out, 9 in) on the same memory; and it rounds them to bf16, for which
-matrices as small as these are no faster, while the last digit of a gradient becomes a thousandth of the loss within fifty
-updates. Here they stay in single precision, so that several processes train what one does.
+Muon (Jordan 2024) replaces the step that momentum would take by about the nearest orthogonal matrix. Each kernel
+(out, in, 3, 3) is taken for a matrix W (out, 9 in), a view on the same memory, with gradient G and momentum M:
+
+.. math:: M \leftarrow \mu M + (1 - \mu) G , \qquad
+          W \leftarrow W - \eta \sqrt{\max(1, n / m)} \; \text{orthogonal}\big((1 - \mu) G + \mu M\big) .
+
+PyTorch's Muon rounds G to bf16, for which matrices as small as these are no faster, while the last digit of a gradient
+becomes a thousandth of the loss within fifty updates. Here it stays in single precision, so that several processes train
+what one does.
 """
 
 from __future__ import annotations
@@ -32,13 +37,13 @@ def make_optimiser(network: nn.Module, name: str, lr: float, lr_muon: float) -> 
     return optimisers
 
 
-class KernelMuon(torch.optim.Muon):
-    """Muon on convolution kernels through matrix views."""
+class KernelMuon(torch.optim.Optimizer):
+    """Muon on convolution kernels, in single precision; see the module."""
 
-    def __init__(self, kernels: list[Tensor], lr: float):
+    def __init__(self, kernels: list[Tensor], lr: float, momentum: float = 0.95):
         self.kernels = kernels
         self.views = [nn.Parameter(_matrix(k.data)) for k in kernels]
-        super().__init__(self.views, lr=lr, weight_decay=0.0)
+        super().__init__(self.views, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -49,34 +54,41 @@ class KernelMuon(torch.optim.Muon):
         directions = []
         for kernel, view in zip(self.kernels, self.views, strict=True):
             gradient = _matrix(kernel.grad.contiguous(memory_format=_layout(kernel)))
-            momentum = self.state[view].setdefault("momentum_buffer", torch.zeros_like(gradient))
-            momentum.lerp_(gradient, 1 - group["momentum"])
+            state = self.state[view]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(gradient)
+            momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
             directions.append(gradient.lerp(momentum, group["momentum"]))
         for view, direction in zip(self.views, orthogonal(directions), strict=True):
             height, width = view.shape
             view.add_(direction, alpha=-group["lr"] * math.sqrt(max(1.0, height / width)))
 
     def zero_grad(self, set_to_none: bool = True):
-        """Forget the gradients of the kernels."""
+        """Forget the gradients of the kernels; they are dropped whatever set_to_none says."""
         for kernel in self.kernels:
             kernel.grad = None
 
 
-def orthogonal(matrices: Sequence[Tensor], steps: int = 5) -> list[Tensor]:
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     """For each matrix (n, m) about the nearest whose rows or columns are orthonormal, whichever are fewer.
 
-    The quintic Newton-Schulz iteration of Jordan (2024), X ← (a + b XXᵀ + c (XXᵀ)²) X, whose coefficients make it fast and
-    leave the singular values between about .7 and 1.2. Each step is a polynomial in XXᵀ, so all of them are taken on these
-    small symmetric matrices, those of one size together, and X is multiplied by their product once.
+    Five steps of the quintic Newton-Schulz iteration of Jordan (2024), X ← (a + b XXᵀ + c (XXᵀ)²) X, whose coefficients make
+    it fast and bring singular values above a fiftieth of the norm to between about .7 and 1.2. Each step is a polynomial
+    in XXᵀ, so all of them are taken on these small symmetric matrices, those of one size together, and X is multiplied by
+    their product once. What rounding adds to XXᵀ grows twelvefold a step, for which single precision has digits enough, and
+    bf16 has not: raises ValueError for anything but fp32 and fp64.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
+    for x in matrices:
+        if x.ndim != 2 or x.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"matrices in fp32 or fp64 are due, got {tuple(x.shape)} in {x.dtype}")
     wide = [x.mT if x.shape[0] > x.shape[1] else x for x in matrices]
     wide = [x / x.norm().clamp(min=1e-7) for x in wide]
     found: dict[int, Tensor] = {}
     for size in {len(x) for x in wide}:
         alike = [k for k, x in enumerate(wide) if len(x) == size]
         gram, product = torch.stack([wide[k] @ wide[k].mT for k in alike]), None
-        for _ in range(steps):
+        for _ in range(5):
             factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
             factor.diagonal(dim1=1, dim2=2).add_(a)
             product = factor if product is None else factor @ product

@@ -15,6 +15,7 @@ import torch
 
 from scorevid import benchmarks
 from scorevid.benchmarks import Result, tell
+from scorevid.machine import instructions
 
 ROOT = Path(__file__).parents[1]
 DUE = {  # tables that each script stores, by a word of their titles
@@ -239,6 +240,12 @@ def stored(folder: Path, quick: bool = False, value: float = 5.0, others: float 
     path.write_text(json.dumps(found | {"others": others}))
 
 
+@pytest.mark.parametrize("has", [True, False])
+def test_matrix_instructions_are_told_where_there_are_any(monkeypatch, has):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has)
+    assert instructions() == torch.backends.cpu.get_cpu_capability() + ", AMX" * has
+
+
 @pytest.fixture
 def page(tmp_path, monkeypatch):
     """Build a page that shows results; gives it and the warnings."""
@@ -267,14 +274,16 @@ sphinx_warns = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:
 @sphinx_warns
 def test_the_page_says_what_is_not_measured_yet(page):
     shown, warnings = page()
-    assert warnings == "" and shown.count("Not measured yet: run make bench") == 2
+    assert warnings == "" and shown.count("Not measured yet: run make bench") == 3
 
 
 @sphinx_warns
 def test_the_page_shows_what_is_stored(page, tmp_path):
     stored(tmp_path / "benchmarks" / "results")
+    stored(tmp_path / "benchmarks" / "results" / "amx", value=6.5)
     shown, warnings = page()
-    assert warnings == ""
+    assert warnings == "" and shown.index(">training<") < shown.index(">amx/training<")
+    assert "6.50 (4.00 to 6.00)" in shown
     for text in ("1,230 (1,200 to 1,250)", "Compiling took long.", "5.00 (4.00 to 6.00)", "≥ 4.00", ">met<", "torch "):
         assert text in shown
     assert "Not measured" not in shown and "TRIAL" not in shown and "too much" not in shown

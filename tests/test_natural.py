@@ -76,6 +76,31 @@ def test_frames_of_any_size_are_mirrored_at_their_border():
         torch.testing.assert_close(found, f(whole[:, :1], whole[:, 1:])[..., :21, :22])
 
 
+def test_frames_that_are_too_small_to_be_mirrored_are_refused():
+    with pytest.raises(ValueError, match="at least 4 × 4 pixels are due, got 2 × 8"):
+        natural.denoise(Denoiser(1, (2, 3, 4)), torch.zeros(1, 1, 2, 8), torch.zeros(1, 1, 2, 8))
+
+
+def test_all_are_shown_whole_frames():
+    """What comes into a patch from the right is known to whoever sees the frame."""
+    networks = {
+        "M = 0": lambda y, c: y,
+        "M = 2": lambda y, c: c[:, -1:].roll(-8, -1),
+        natural.REGRESSION: lambda y, c: c[:, -1:].roll(-8, -1),
+    }
+    found = natural.measure(WORLD, networks, dict.fromkeys(natural.BASELINES, 0.01), (0.5,), most=6)
+    patches = held_out(WORLD, 6)
+    looked = cut_from_whole_frames(WORLD, patches, lambda c, x: c[:, -1:].roll(-8, -1))
+    assert not torch.equal(looked, patches.c[:, -1:].roll(-8, -1))
+    for record in found:
+        own = torch.tensor([clip == record["shot"] for clip in patches.clip])
+        due = (looked[own] - patches.x[own]).square().mean().item()
+        by_name = {(e["predictor"], e["gain"], e["where"]): e["squared_error"] for e in record["errors"]}
+        assert by_name["M = 2", None, "all"] == [pytest.approx(due, rel=1e-5)]
+        joined = due * 0.25 / (due + 0.25)  # what is to be expected of the best gain
+        assert by_name[natural.REGRESSION, "own", "all"] == [pytest.approx(joined, rel=0.05)]
+
+
 def test_regions_divide_the_pixels():
     near = torch.rand(9, 1, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.3
     found = natural.masks(torch.rand(9, generator=torch.Generator().manual_seed(1)), near)

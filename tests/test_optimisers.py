@@ -1,5 +1,7 @@
 """Muon on kernels: PyTorch's own, but in single precision."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,11 +29,36 @@ def test_zero_stays_zero():
     assert torch.equal(orthogonal([torch.zeros(3, 5)])[0], torch.zeros(3, 5))
 
 
+def test_matrices_of_one_size_are_taken_together_and_not_mixed_up():
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 27), (4, 9), (54, 8), (8, 8), (9, 4), (8, 100)]
+    matrices = [torch.randn(s, generator=generator) for s in shapes]
+    for found, matrix in zip(orthogonal(matrices), matrices, strict=True):
+        assert found.shape == matrix.shape
+        torch.testing.assert_close(found, orthogonal([matrix])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (32, 288), (576, 64)])
+def test_single_precision_is_enough_for_matrices_of_nearly_one_rank(shape):
+    generator = torch.Generator().manual_seed(0)
+    height, width = shape
+    matrix = torch.randn(height, 1, generator=generator) * torch.randn(1, width, generator=generator)
+    matrix += 1e-3 * torch.randn(shape, generator=generator)
+    found, exact = orthogonal([matrix])[0], orthogonal([matrix.double()])[0]
+    assert torch.linalg.matrix_norm(exact, 2) < 1.3
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-3)
+
+
+def test_what_single_precision_is_needed_for_is_refused_in_less():
+    with pytest.raises(ValueError, match=r"fp32 or fp64 are due, got .* torch\.bfloat16"):
+        orthogonal([torch.ones(2, 2, dtype=torch.bfloat16)])
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_updates_are_those_of_pytorch_without_its_rounding(layout, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)
     generator = torch.Generator().manual_seed(0)
-    shapes = [(8, 3, 3, 3), (64, 2, 3, 3), (4, 8, 1, 1)]
+    shapes = [(8, 3, 3, 3), (8, 6, 3, 3), (72, 8, 1, 1), (64, 2, 3, 3), (4, 8, 1, 1)]
     kernels = [nn.Parameter(torch.randn(s, generator=generator).to(memory_format=layout)) for s in shapes]
     columns = (0, 2, 3, 1) if layout == torch.channels_last else (0, 1, 2, 3)
     theirs = [nn.Parameter(k.detach().permute(columns).flatten(1).clone()) for k in kernels]
@@ -47,18 +74,27 @@ def test_updates_are_those_of_pytorch_without_its_rounding(layout, monkeypatch):
 
 
 def test_momentum_is_kept_with_the_state():
-    kernel = nn.Parameter(torch.randn(4, 4, 3, 3, generator=torch.Generator().manual_seed(0)))
-    other = nn.Parameter(kernel.detach().clone())
-    first, second = KernelMuon([kernel], 0.1), KernelMuon([other], 0.1)
-    for optimiser, weights in ((first, kernel), (first, kernel), (second, other)):
-        if optimiser is second:
-            other.data.copy_(kernel)
-            second.load_state_dict(first.state_dict())
-        weights.grad = torch.ones_like(weights)
-        optimiser.step()
-    kernel.grad = torch.ones_like(kernel)
+    generator = torch.Generator().manual_seed(0)
+    start, *gradients = torch.randn(4, 4, 4, 3, 3, generator=generator).unbind(0)
+    kernel = nn.Parameter(start)
+    first = KernelMuon([kernel], 0.1)
+    for gradient in gradients[:2]:
+        kernel.grad = gradient.clone()
+        first.step()
+    middle, state = kernel.detach().clone(), copy.deepcopy(first.state_dict())
+    ends = []
+    for kept in (True, False):
+        again = nn.Parameter(middle.clone())
+        second = KernelMuon([again], 0.1)
+        if kept:
+            second.load_state_dict(state)
+        again.grad = gradients[2].clone()
+        second.step()
+        ends.append(again.detach())
+    kernel.grad = gradients[2].clone()
     first.step()
-    torch.testing.assert_close(kernel, other)
+    torch.testing.assert_close(kernel.detach(), ends[0])
+    assert not torch.allclose(kernel, ends[1], atol=1e-3)
 
 
 def test_gains_and_kernels_of_one_channel_are_left_to_adam():
