@@ -56,7 +56,9 @@ class Speed(SpeedDirective):
 class SpeedTargets(SpeedDirective):
     def run(self) -> list[nodes.Node]:
         paths = (path.relative_to(self.folder).with_suffix("") for path in self.folder.rglob("*.json"))
-        names = sorted((path.as_posix() for path in paths), key=lambda name: (name.rpartition("/")[2], name))
+        names = sorted(
+            (path.as_posix() for path in paths), key=lambda name: (name.rpartition("/")[2], name.count("/"), name)
+        )
         self.note(names)
         rows = []
         for name in names:
