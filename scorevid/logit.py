@@ -9,7 +9,6 @@ no independent witnesses of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,47 +80,6 @@ def slope_gap(
     again, tail = np.array(again), 50 * (1 - confidence)
     low, high = np.percentile(again[np.isfinite(again)], [tail, 100 - tail])
     return float(gap), float(min(low, gap)), float(max(high, gap))
-
-
-def crossing(
-    at,
-    probability,
-    choices: Sequence[Counts],
-    *,
-    due: float = 1.0,
-    replicates: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """Where the logit slope, as a line in a setting, takes the value that is due: (setting, low, high).
-
-    at: values of the setting, two or more. choices: counts on the same B scenes with each of them, blends left out.
-    probability: (B,). The line is fitted to the slopes by least squares; the percentile interval draws scenes anew for
-    all values together, and is wide where the line is nearly flat. Raises ValueError as
-    :func:`fit_logit` does, and where the slopes are all alike.
-    """
-    at = np.asarray(at, dtype=float)
-    if not (at.ndim == 1 and len(at) == len(choices) and len(np.unique(at)) > 1):
-        raise ValueError(
-            f"two or more settings are due and counts of each, got {len(choices)} counts for {at.tolist()}"
-        )
-    weight = _bootstrap(len(choices[0].first), replicates, seed)
-    weight = np.concatenate([np.ones_like(weight[:1]), weight])  # the scenes themselves, then drawn anew
-    slopes = []
-    for counts in choices:
-        p, a, b = check_counts(probability, counts.first, counts.second)
-        slopes.append(_newton(special.logit(p), weight * a, weight * b)[:, 1])
-    if not np.isfinite([of_all[0] for of_all in slopes]).all():
-        raise ValueError("no finite fit: the odds of all scenes are equal, or separate the choices completely")
-    slopes = np.array(slopes)
-    kept = np.isfinite(slopes).all(0)
-    steepness, height = np.polyfit(at, slopes[:, kept], 1)
-    if np.isclose(steepness[0], 0, atol=1e-9):
-        raise ValueError("the slope does not change with the setting")
-    value, *again = (due - height) / steepness
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(again, [tail, 100 - tail])
-    return float(value), float(min(low, value)), float(max(high, value))
 
 
 def slope_by_chance(probability, samples: int = 1) -> float:

@@ -34,14 +34,6 @@ solver is a step from σ to σ' on a fixed ladder of levels, :func:`ladder`:
     D + s D'). β = 1 agrees to second order with the DPM-Solver++(2M) of Lu et al. (2022), β = ½ with its stochastic
     variant; the weight here is the exact one.
 
-A network that heeds y too little, and the past with its odds too much, can be helped on its way: with ``gain`` g its
-estimate is drawn away from m, what it answers before it has seen any evidence,
-
-.. math:: D \leftarrow D + g (D - m), \qquad \hat\sigma > \sigma_g .
-
-For a mixture with responsibilities r this multiplies r − w by 1 + g. The exact denoiser needs no such thing, and with it
-chooses the likelier future too seldom.
-
 The level of a step is the ladder's own, or read from the residual, :math:`\hat\sigma = \|d\| / \sqrt N`, sample by sample.
 Then r is the ladder's next level over σ̂: a sample that is noisier than foreseen takes a longer step, and errors of level
 do not add up.
@@ -94,8 +86,6 @@ def solve(
     beta: float = 1.0,
     churn: float = 0.4,
     sigma: Literal["residual", "schedule"] = "residual",
-    gain: float = 0.0,
-    gain_above: float = 0.2,
     told: bool = False,
     centre: Centre = "prediction",
     generator: torch.Generator,
@@ -109,8 +99,7 @@ def solve(
     method: see the module. steps: from σ_0 to σ_L, each one evaluation of f, or two for "heun" and "churn"; one more
     denoises at σ_L. rho: of :func:`ladder`. beta: in (0, 1], for "multistep". churn: γ ≥ 0, relative noise that is added
     before each step, for "churn". sigma: whether a step starts from the level of the "schedule", the ladder's own, or
-    from the one read from the "residual". gain, gain_above: g ≥ 0 and σ_g of the module; m is the mean of the start, so
-    it takes ``centre="prediction"``. callback: called as (t, y, d, sigma) after the first evaluation of each step
+    from the one read from the "residual". callback: called as (t, y, d, sigma) after the first evaluation of each step
     and the last one, for all B·S samples; sigma (B·S,).
 
     Samples count as converged if finite. Raises ValueError for bad input before any work.
@@ -122,13 +111,9 @@ def solve(
         raise ValueError(f"beta must lie in (0, 1], got {beta}")
     if not 0 <= churn < math.inf:
         raise ValueError(f"churn must be finite and not negative, got {churn}")
-    if not 0 <= gain < math.inf or (gain and not isinstance(centre, str)):
-        raise ValueError(f"gain must be finite, not negative, and of a start from the prediction, got {gain}")
-    if not gain_above >= 0:
-        raise ValueError(f"gain_above must be a noise level, got {gain_above}")
     levels = ladder(steps, sigma_0, sigma_L, rho).tolist()
     start = Start(f, c, n_samples, sigma_0, centre, generator, batch_limit, told)
-    path = _Path(start, beta, churn, gain, gain_above)
+    path = _Path(start, beta, churn)
     y, evaluations = start.y, start.evaluations + 1
     for t, (level, target) in enumerate([*pairwise(levels), (levels[-1], None)], 1):
         if method == "churn" and target is not None:
@@ -154,16 +139,12 @@ def solve(
 class _Path:
     """What the steps of one path share: the denoiser, its noise, and the last evaluation."""
 
-    def __init__(self, start: Start, beta: float, churn: float, gain: float, gain_above: float):
-        self.start, self.beta, self.churn, self.gain, self.gain_above = start, beta, churn, gain, gain_above
+    def __init__(self, start: Start, beta: float, churn: float):
+        self.start, self.beta, self.churn = start, beta, churn
         self.before: tuple[Tensor, Tensor] | None = None  # estimate and level of the step before, for "multistep"
 
     def denoise(self, y: Tensor, level: float | Tensor) -> Tensor:
-        estimate = self.start.denoise(y, self.start.c, level)
-        if self.gain:
-            above = residual_level(estimate - y) > self.gain_above
-            estimate = estimate + self.gain * above[:, None, None, None] * (estimate - self.start.mean)
-        return estimate
+        return self.start.denoise(y, self.start.c, level)
 
     def noisier(self, y: Tensor, level: float) -> tuple[Tensor, float]:
         raised = (1 + self.churn) * level

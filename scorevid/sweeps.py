@@ -58,7 +58,6 @@ CONSTANTS: dict[str, list[float]] = {
     "h_max": [0.1, 0.2, 1.0],
     "sigma_0": [0.5, 1.0, 2.0, 5.0],
 }
-GAINS = [0.0, 0.1, 0.2, 0.3, 0.5]
 
 
 def sample(f: Callable[..., Tensor], c: Tensor, settings: dict, generator: torch.Generator, **common) -> Samples:

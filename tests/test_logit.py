@@ -8,7 +8,7 @@ from made_choices import choices
 from scipy import optimize, special
 
 from scorevid.calibration import Counts
-from scorevid.logit import crossing, fit_logit, slope_by_chance, slope_gap
+from scorevid.logit import fit_logit, slope_by_chance, slope_gap
 
 
 @pytest.mark.parametrize(("intercept", "slope"), [(0.0, 1.0), (0.3, 1.3), (-0.2, 0.4)])
@@ -92,33 +92,6 @@ def test_the_gap_of_two_slopes_is_that_of_their_distances_from_one():
     assert back[0] == pytest.approx(-gap) and back[1] == pytest.approx(-high) and back[2] == pytest.approx(-low)
     gap, low, high = slope_gap(p, sure, unsure)
     assert low < 0 < high
-
-
-def test_the_setting_at_which_a_slope_is_right_is_found():
-    """Slopes of 1.2 − g / 2, which are 1 at g = .4: inside the settings tried, and beyond them."""
-    p = np.linspace(0.05, 0.95, 2000)
-    at = np.array([0.0, 0.25, 0.5])
-    first = [np.round(50 * special.expit((1.2 - g / 2) * special.logit(p))) for g in at]
-    counts = [Counts(k, 50 - k, np.zeros_like(k)) for k in first]
-    value, low, high = crossing(at, p, counts)
-    assert low < value < high and value == pytest.approx(0.4, abs=0.01)
-    assert crossing(at[:2], p, counts[:2])[0] == pytest.approx(0.4, abs=0.02)
-    assert crossing(at, p, counts, due=1.1)[0] == pytest.approx(0.2, abs=0.02)
-
-
-def test_where_slopes_say_nothing_of_a_setting_none_is_found():
-    p = np.linspace(0.1, 0.9, 50)
-    first = np.round(20 * p)
-    counts = Counts(first, 20 - first, np.zeros_like(first))
-    with pytest.raises(ValueError, match="does not change"):
-        crossing([0.0, 1.0], p, [counts, counts])
-    with pytest.raises(ValueError, match="two or more"):
-        crossing([0.0], p, [counts])
-    with pytest.raises(ValueError, match="two or more"):
-        crossing([0.5, 0.5], p, [counts, counts])
-    apart = Counts(20 * (p > 0.5), 20 * (p <= 0.5), np.zeros(50))
-    with pytest.raises(ValueError, match="no finite fit"):
-        crossing([0.0, 1.0], p, [counts, apart])
 
 
 def test_what_chance_does_to_a_slope_is_what_repetitions_show():

@@ -317,33 +317,6 @@ def test_bad_input_is_refused_before_any_work(wrong):
         solve(f, torch.zeros(1, 1, 4, 4), **{"generator": generator()} | wrong)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_gain_mends_a_denoiser_that_heeds_its_input_too_little(method):
-    """Estimates that deviate from the mean by too little, by a known factor, and the gain that undoes it."""
-    futures = two_points(0.7, 2.0)
-    c, mean = torch.zeros(50, 1, 8, 8, dtype=torch.float64), futures.mean().double()
-    exact = posterior_mean(Futures(futures.frames.double(), futures.probabilities.double()).repeat(50), 1.0)
-
-    def samples(shrink=1.0, **gain):
-        asked = []
-
-        def f(y, c):
-            asked.append(y)
-            return mean + (len(asked) > 1) * (exact(y, c) - mean) / shrink  # asked first for the centre of the start
-
-        return solve(f, c, method=method, steps=6, sigma_L=0.3, generator=generator(), **gain).x
-
-    torch.testing.assert_close(samples(1.25, gain=0.25, gain_above=0.0), samples())
-    torch.testing.assert_close(samples(1.25, gain=0.25, gain_above=100.0), samples(1.25))
-    assert not torch.allclose(samples(1.25), samples())
-
-
-@pytest.mark.parametrize("bad", [{"gain": -0.1}, {"gain": math.inf}, {"gain": math.nan}, {"gain": 0.1, "centre": None}])
-def test_gains_out_of_range_are_refused(bad):
-    with pytest.raises(ValueError, match="gain must be finite"):
-        solve(lambda y, c: c[:, :1], torch.zeros(1, 1, 8, 8), generator=generator(), **bad)
-
-
 def test_the_defaults_are_what_chapter_3_recommends():
     defaults = {k: v.default for k, v in inspect.signature(solvers.solve).parameters.items()}
     assert defaults | sweeps.RECOMMENDED == defaults
