@@ -89,7 +89,7 @@ peers: $(STAMP)
 # SWEEP="-p n_scenes 50 -p folder $PWD/_sweeps" makes it a small one elsewhere
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	for name in training solvers constants; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
+	for name in training solvers constants slope; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
 	  _sweeps/$$name.ipynb --cwd notebooks/sweeps $(SWEEP) || exit; done
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 

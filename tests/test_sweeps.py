@@ -113,7 +113,7 @@ def test_results_are_stored_with_their_parameters(tmp_path, monkeypatch):
 
 
 def test_what_is_stored_is_about_the_weights_as_published():
-    for name in ("solvers", "constants"):
+    for name in ("solvers", "constants", "slope"):
         parameters = sweeps.load(name)["parameters"]
         card = load_card(parameters["weights"])
         assert (parameters["sha256"], parameters["images"]) == (card["sha256"], card["training"]["images"]), name
@@ -132,6 +132,6 @@ def test_what_is_stored_is_about_the_weights_as_published():
 
 def test_what_is_stored_has_enough_scenes_to_speak_of():
     """A trial with a few scenes, kept by mistake, would draw figures all the same."""
-    for name, least in (("solvers", 500), ("constants", 400), ("training", 1000)):
+    for name, least in (("solvers", 500), ("constants", 400), ("training", 1000), ("slope", 4000)):
         assert sweeps.load(name)["parameters"]["n_scenes"] >= least, name
     assert all(record["patches"] >= 100 for record in sweeps.load("natural")["results"])
