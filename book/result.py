@@ -39,7 +39,7 @@ samples = solve(
     n_samples=N_SAMPLES,
     sigma_0=SIGMA_0,
     generator=generator,
-    callback=lambda k, y, d, s: path.append(y.flatten(0, -3)),
+    callback=lambda k, y, *_: path.append(y.flatten(0, -3)),
 ).x[0]
 darker = int(scenes[clearest].grey[0, 1] < scenes[clearest].grey[0, 0])  # of disks 0 and 1
 words = {darker: "darker in front", 1 - darker: "lighter in front", calibration.BLEND: "a blend"}

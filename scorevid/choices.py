@@ -8,7 +8,7 @@ future that it ends in, whichever denoiser the sampler uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from scorevid import calibration, sweeps
 from scorevid.oracles import responsibilities
+from scorevid.sampling import schedule
 from scorevid.solvers import ladder
 from scorevid.worlds.futures import Futures
 
@@ -32,7 +33,8 @@ class Ways:
     """The ways of B samples, one of each scene, through T noise levels; those that ended as a blend are left out.
 
     probability: (T, B) of the future that the sample ends in, given its noisy frame, by the exact formula. level: (T, B)
-    σ in units of the distance D of the scene's futures. blends: number of samples left out.
+    σ in units of the distance D of the scene's futures; both NaN where the sample is at its end already. blends: number
+    of samples left out.
     """
 
     probability: Tensor
@@ -62,17 +64,33 @@ def follow(
 ) -> Ways:
     """Sample once for each scene of two futures, and look at every step how probable its end already was.
 
-    f, c, settings, generator: as in :func:`scorevid.sweeps.sample`, settings of a method with steps. The levels are those
-    of the ladder: residuals underestimate σ. Raises ValueError as ``solve`` and ``calibration.place`` do.
+    f, c, settings, generator: as in :func:`scorevid.sweeps.sample`, of a method with steps or of the ascent. The levels are
+    those of the ladder or of the ascent's schedule, since residuals underestimate σ. Raises ValueError as the sampler and
+    ``calibration.place`` do.
     """
-    noisy: list[Tensor] = []
+    noisy: list[tuple[Tensor, Tensor]] = []
     samples = sweeps.sample(
-        f, c, settings, generator, batch_limit=batch_limit, callback=lambda t, y, d, sigma: noisy.append(y)
+        f,
+        c,
+        settings,
+        generator,
+        batch_limit=batch_limit,
+        callback=lambda t, y, d, s, active: noisy.append((y, active)),
     )
     end = calibration.classify(calibration.place(samples.x, ahead))[:, 0]
     chose = end != calibration.BLEND
-    levels = ladder(settings["steps"], settings["sigma_0"], settings.get("sigma_L", 0.01)).to(c)
-    ahead, end = ahead[chose], end[chose, None]
-    ways = [responsibilities(y[chose], ahead, s).gather(1, end)[:, 0] for y, s in zip(noisy, levels, strict=True)]
     distance = (ahead.frames[:, 0] - ahead.frames[:, 1]).flatten(1).norm(dim=1)
-    return Ways(torch.stack(ways), levels[:, None] / distance, int((~chose).sum()))
+    ways, level = torch.full((2, len(noisy), len(end)), torch.nan).to(c)
+    for k, ((y, active), s) in enumerate(zip(noisy, _levels(settings), strict=False)):  # a schedule has no end
+        still = chose[active]
+        own = active[still]
+        ways[k, own] = responsibilities(y[still], ahead[own], s).gather(1, end[own, None])[:, 0].to(ways)
+        level[k, own] = s / distance[own]
+    return Ways(ways[:, chose], level[:, chose], int((~chose).sum()))
+
+
+def _levels(settings: dict) -> Iterable[float]:
+    """Noise levels of the evaluations that these settings foresee."""
+    if "method" in settings:
+        return ladder(settings["steps"], settings["sigma_0"], settings.get("sigma_L", 0.01)).tolist()
+    return schedule(**{name: settings[name] for name in ("sigma_0", "h_0", "beta", "h_max") if name in settings})

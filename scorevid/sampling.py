@@ -22,16 +22,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Literal
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from scorevid.starts import Centre, Samples, Start, check_count, check_levels, check_source, residual_level
-
-Callback = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
+from scorevid.starts import Callback, Centre, Samples, Start, check_count, check_levels, check_source, residual_level
 
 
 @torch.no_grad()
@@ -135,23 +134,25 @@ def partial_step(y: Tensor, d: Tensor, sigma: Tensor, h: float, beta: float, z: 
     return y + h * d + gamma[:, None, None, None] * z
 
 
+def schedule(sigma_0: float = 1.0, h_0: float = 0.01, beta: float = 0.01, h_max: float = 1.0) -> Iterator[float]:
+    """The noise levels σ_0, σ_1, … before each update with an exact denoiser of known σ, σ_{t+1} = (1 − β h_t) σ_t."""
+    level, t = sigma_0, 0
+    while True:
+        yield level
+        t += 1
+        level *= 1 - beta * step_size(t, h_0, h_max)
+
+
 def schedule_length(
     sigma_0: float = 1.0, sigma_L: float = 0.01, h_0: float = 0.01, beta: float = 0.01, h_max: float = 1.0
 ) -> int:
-    """Updates that the ascent takes with an exact denoiser of known σ, for which σ_{t+1} = (1 − β h_t) σ_t.
+    """Updates that the ascent takes with an exact denoiser of known σ, from σ_0 to σ_L.
 
     One evaluation of the denoiser each, and one more to denoise at the end. Networks take fewer or more, as their
     residual under- or overestimates σ.
     """
     _check_constants(sigma_0, sigma_L, h_0, h_max, beta)
-    t, log_ratio = 0, math.log(sigma_0 / sigma_L)
-    while log_ratio > 0:
-        t += 1
-        h = step_size(t, h_0, h_max)
-        if beta * h == 1:
-            break
-        log_ratio += math.log1p(-beta * h)
-    return t
+    return sum(1 for _ in takewhile(lambda level: level > sigma_L, schedule(sigma_0, h_0, beta, h_max)))
 
 
 def _warn(sigma: Tensor, converged: Tensor, sigma_L: float, max_steps: int) -> None:

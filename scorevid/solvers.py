@@ -49,9 +49,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scorevid.starts import Centre, Samples, Start, check_count, check_levels, check_source, residual_level
+from scorevid.starts import Callback, Centre, Samples, Start, check_count, check_levels, check_source, residual_level
 
-Callback = Callable[[int, Tensor, Tensor, Tensor], None]
 Method = Literal["euler", "heun", "ancestral", "churn", "multistep"]
 LEAST_RATIO, MOST_RATIO = 1e-3, 1 - 1e-3  # of two levels, where the residual decides
 
@@ -98,9 +97,10 @@ def solve(
 
     method: see the module. steps: from σ_0 to σ_L, each one evaluation of f, or two for "heun" and "churn"; one more
     denoises at σ_L. rho: of :func:`ladder`. beta: in (0, 1], for "multistep". churn: γ ≥ 0, relative noise that is added
-    before each step, for "churn". sigma: whether a step starts from the level of the "schedule", the ladder's own, or
-    from the one read from the "residual". callback: called as (t, y, d, sigma) after the first evaluation of each step
-    and the last one, for all B·S samples; sigma (B·S,).
+    before each step, for "churn": one for all levels, with no bounds and no factor on the noise, which Karras et al. have
+    besides. sigma: whether a step starts from the level of the "schedule", the ladder's own, or
+    from the one read from the "residual". callback: called as (t, y, d, sigma, active) after the first evaluation of each
+    step and the last one, always for all B·S samples.
 
     Samples count as converged if finite. Raises ValueError for bad input before any work.
     """
@@ -114,7 +114,7 @@ def solve(
     levels = ladder(steps, sigma_0, sigma_L, rho).tolist()
     start = Start(f, c, n_samples, sigma_0, centre, generator, batch_limit, told)
     path = _Path(start, beta, churn)
-    y, evaluations = start.y, start.evaluations + 1
+    y, evaluations, everyone = start.y, start.evaluations + 1, torch.arange(len(start.y), device=start.y.device)
     for t, (level, target) in enumerate([*pairwise(levels), (levels[-1], None)], 1):
         if method == "churn" and target is not None:
             y, level = path.noisier(y, level)
@@ -122,7 +122,7 @@ def solve(
         d = estimate - y
         at = residual_level(d) if sigma == "residual" else y.new_full((len(y),), level)
         if callback is not None:
-            callback(t, y, d, at)
+            callback(t, y, d, at, everyone)
         if target is None:
             break
         ratio = torch.full_like(at, target / level)

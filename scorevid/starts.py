@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from scorevid.memory import frames_at_once
 
 Centre = float | Tensor | Literal["prediction"] | None
+Callback = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 
 
 @dataclass

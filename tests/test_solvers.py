@@ -82,7 +82,7 @@ def test_noise_follows_the_ladder(method):
         churn=0.0,
         centre=None,
         generator=generator(),
-        callback=lambda t, y, d, sigma: seen.append(d.std().item()),
+        callback=lambda t, y, d, *_: seen.append(d.std().item()),
     )
     assert seen == pytest.approx(levels.tolist(), rel=0.02)
 
@@ -131,7 +131,7 @@ def test_second_order_is_more_accurate_than_euler_at_equal_cost(method):
             steps=steps,
             beta=1.0,
             churn=0.0,
-            callback=lambda t, y, d, s: path.append(y),
+            callback=lambda t, y, *_: path.append(y),
             **common,
         )
         exact = 0.5 + (path[0] - 0.5) * math.sqrt((1 + 0.01**2) / (1 + 64))
@@ -151,7 +151,7 @@ def test_euler_is_the_ascent_without_noise():
     seen = []
     solve(
         f, d, method="euler", steps=3, sigma_0=2.0, sigma_L=0.25, centre=None, generator=generator(),
-        callback=lambda t, y, d, sigma: seen.append((y, d)),
+        callback=lambda t, y, d, *_: seen.append((y, d)),
     )  # fmt: skip
     for (y, d), (after, _) in pairwise(seen):
         torch.testing.assert_close(after, partial_step(y, d, None, 0.5, 1.0, None))
@@ -165,7 +165,7 @@ def test_multistep_is_exact_for_estimates_linear_in_log_sigma(beta):
     seen = []
     solve(
         f, torch.zeros(1, 1, 64, 64), method="multistep", steps=2, sigma_0=levels[0], sigma_L=0.4, beta=beta, told=True,
-        centre=None, n_samples=200, generator=generator(2), rho=None, callback=lambda t, y, d, s: seen.append((y, s)),
+        centre=None, n_samples=200, generator=generator(2), rho=None, callback=lambda t, y, d, s, _: seen.append((y, s)),
     )  # fmt: skip
     (y, start), (after, end) = seen[1:3]
     length = (start[0] / end[0]).log().item()
@@ -186,7 +186,7 @@ def test_a_schedule_is_followed_whatever_its_steps():
         f = lambda y, c: torch.full_like(y, 0.5)  # noqa: E731
         solve(
             f, torch.zeros(1, 1, 8, 8), method="euler", steps=steps, sigma_0=sigma_0, sigma_L=0.01, centre=None,
-            n_samples=20, generator=generator(2), callback=lambda t, y, d, s, seen=seen: seen.append(y),
+            n_samples=20, generator=generator(2), callback=lambda t, y, d, s, a, seen=seen: seen.append(y),
         )  # fmt: skip
         assert (seen[-1] - 0.5).std().item() == pytest.approx(0.01, rel=0.1)
 
@@ -227,7 +227,7 @@ def test_a_wrong_level_is_corrected_by_the_residual():
     for sigma in ("residual", "schedule"):
         samples = solve(
             f, c, method="euler", steps=8, sigma_0=1.0, sigma_L=0.05, sigma=sigma, centre=0.5 + noisier,
-            generator=generator(), callback=lambda t, y, d, s, key=sigma: at.__setitem__(key, d.std().item()),
+            generator=generator(), callback=lambda t, y, d, s, a, key=sigma: at.__setitem__(key, d.std().item()),
         )  # fmt: skip
         assert samples.converged.all()
     assert at["residual"] == pytest.approx(0.05, rel=0.05)
@@ -278,7 +278,7 @@ def test_against_azula(method):
         lambda y, c, sigma: posterior_mean(ahead, float(sigma[0]))(y, c),
         torch.zeros(4, 1, 8, 8),
         method=method, steps=steps, sigma_0=high, sigma_L=low, told=True, centre=None, generator=generator(seed),
-        callback=lambda t, y, d, sigma: path.append(y),
+        callback=lambda t, y, *_: path.append(y),
     )  # fmt: skip
     sampler = {"euler": sample.DDIMSampler, "ancestral": sample.DDPMSampler}[method](Exact(), steps=steps, silent=True)
     with torch.random.fork_rng():
