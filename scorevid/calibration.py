@@ -15,6 +15,7 @@ Whether the samples could have come from the true law at all is a question for :
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,6 +135,19 @@ def wilson(successes, trials, confidence: float = 0.95) -> tuple[np.ndarray, np.
         otypes=[float, float],
     )
     return interval(_integers(successes), _integers(trials))
+
+
+def share_gap(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
+    """By how much one share is larger than another, with its interval: (gap, low, high), also where both are zero.
+
+    one, other: shares with Wilson's intervals, (value, low, high) each. The interval is Newcombe's (1998, his method 10),
+    for independent samples: wider than need be for shares of the same scenes. Raises ValueError for values out of order.
+    """
+    (p, p_low, p_high), (q, q_low, q_high) = one, other
+    if not (0 <= p_low <= p <= p_high <= 1 and 0 <= q_low <= q <= q_high <= 1):
+        raise ValueError(f"shares (value, low, high) in [0, 1] are due, got {tuple(one)} and {tuple(other)}")
+    gap = p - q
+    return gap, gap - float(np.hypot(p - p_low, q_high - q)), gap + float(np.hypot(p_high - p, q - q_low))
 
 
 @dataclass

@@ -14,7 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46")
 MARKERS = "osD^vPX"
 PANEL = 1.15  # inches a frame
 
@@ -205,12 +205,15 @@ def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> 
 
 
 def points(ax: Axes, records: Mapping[str, Mapping], x: str, y: str) -> None:
-    """Single results with error bars, black, each with a marker of its own: label -> record as in :func:`lines`."""
+    """Single results with error bars, black on white and above all lines, each with a marker of its own.
+
+    records: label -> record as in :func:`lines`.
+    """
     for marker, (label, record) in zip("*ph<>", records.items(), strict=False):
         if record[y] is not None:
             value, low, high = _curve(label, [[v] for v in record[y]], 1)
             bars = np.maximum([value - low, high - value], 0)
-            ax.errorbar([record[x]], value, bars, color="k", marker=marker, ms=9, ls="", label=label)
+            ax.errorbar([record[x]], value, bars, color="k", mfc="w", marker=marker, ms=9, ls="", label=label, zorder=5)
 
 
 def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:

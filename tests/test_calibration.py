@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from made_choices import choices
 from scipy import special, stats
 
+from scorevid import calibration
 from scorevid.calibration import (
     BLEND,
     blend_share,
@@ -234,3 +235,13 @@ def test_the_share_of_blends_has_wilsons_interval():
     share, low, high = blend_share(u)
     assert share == 3 / 8
     assert (low, high) == pytest.approx(tuple(map(float, wilson(3, 8))))
+
+
+def test_the_gap_of_two_shares_is_newcombes():
+    """His first example (1998, table II): 56 of 70 against 48 of 80."""
+    shares = [(k / n, *map(float, calibration.wilson(k, n))) for k, n in ((56, 70), (48, 80), (0, 2000))]
+    assert calibration.share_gap(*shares[:2]) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+    gap, low, high = calibration.share_gap(shares[2], shares[2])
+    assert gap == 0 and 0 < high == -low < 0.002
+    with pytest.raises(ValueError, match="value, low, high"):
+        calibration.share_gap((0.2, 0.3, 0.4), shares[0])
