@@ -1,5 +1,6 @@
 # make book   sets up .venv, runs every notebook, builds the book into _build/html
 # make test   sets up .venv, unit tests, nbval on every notebook, tests of the built book
+# make pages  builds the pages again, from the chapters as they were executed last
 # make pdf    prints the book, building it where it is not up to date, into _build/scorevid.pdf; needs chromium
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipy
 SOURCES := $(shell find scorevid book notebooks scripts $(wildcard benchmarks/results) -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
            _config.yml _toc.yml constraints.txt
 
-.PHONY: book pdf test unit nbval steady notebooks picture peers sweep natural bench lint clean
+.PHONY: book pages pdf test unit nbval steady notebooks picture peers sweep natural bench lint clean
 
 # what the claims of this build measured, which its tables and numbers are made from; and the chapters as executed for it
 MEASURED := SCOREVID_CLAIMS=$(CURDIR)/_build/claims
@@ -35,6 +36,11 @@ book: $(STAMP)
 	$(MEASURED) OMP_NUM_THREADS=1 $(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --out $(EXECUTED)
 	$(BUILD)
 	@echo "The book is at _build/html/index.html"
+
+# the pages alone, after a change of prose outside of chapters, which stay as they were executed
+pages: $(STAMP)
+	@test -d $(EXECUTED) || { echo "no chapter has been executed yet: make book first" >&2; exit 1; }
+	$(BUILD)
 
 pdf: $(STAMP) _build/html/index.html
 	$(BIN)/python scripts/print_book.py
@@ -85,8 +91,8 @@ peers: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
 	  --minutes 5 --only regression
 
-# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; an hour.
-# SWEEP="-p n_scenes 50 -p folder $PWD/_sweeps" makes it a small one elsewhere
+# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; an hour
+# and a half. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere
 sweep: $(STAMP)
 	mkdir -p _sweeps
 	for name in training solvers constants slope; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
@@ -100,7 +106,8 @@ natural: $(STAMP)
 	$(BIN)/python -m papermill notebooks/sweeps/natural.ipynb _sweeps/natural.ipynb --cwd notebooks/sweeps \
 	  -p davis "$(abspath $(DAVIS))" $(SWEEP)
 
-# speed, side by side, stored in benchmarks/results for book/speed.md; some twenty minutes on a machine idle otherwise.
+# speed, side by side, stored in benchmarks/results for book/speed.md; some forty minutes on a machine idle
+# otherwise, over half of them for the comparison with diffusers.
 # BENCH=--quick shows that all of it runs; benchmarks/interruption.py, which measures no speed, is run by itself
 bench: $(STAMP)
 	failed=; for script in $(filter-out %/interruption.py,$(wildcard benchmarks/*.py)); do \

@@ -30,6 +30,11 @@ if "reverse" in name:
     training.noisy_batch = lambda *given: tuple(part.flip(0) for part in draw(*given))
 main()
 """
+CURVES = {  # by optimiser, and the program that has it
+    "Adam": ("adam", "plain"),
+    "Muon": ("muon", "plain"),
+    "Muon rounded to bf16": ("muon", "rounded"),
+}
 SMALL = ["--world.size", "16", "--world.memory", "1", "--network.widths", "4", "8", "--batch", "8", "--warmup", "5"]
 
 
@@ -59,6 +64,7 @@ def main() -> None:
         __doc__,
         Path(__file__).parent / "results",
         processes=(2, 2, "processes that share a batch"),
+        curves=(tuple(CURVES), ("Muon",), "optimisers of the curves"),
         updates=(50, 6, "updates of the curve"),
         widths=((32, 64, 128), (4, 8), "channels at each scale, where speed is measured"),
         batch=(48, 4, "images in an update, where speed is measured"),
@@ -71,17 +77,14 @@ def main() -> None:
         folder, rows, held = Path(name), [], {}
         exact = [*SMALL, "--threads", 1, "--log-every", 1, "--precision", "fp32", "--no-compile"]
         exact += ["--steps", given.updates, "--settle", given.updates // 2]
-        for optimiser, label, program, is_ours in (
-            ("adam", "Adam", "plain", True),
-            ("muon", "Muon", "plain", True),
-            ("muon", "Muon rounded to bf16", "rounded", False),
-        ):
+        for label in given.curves:
+            optimiser, program = CURVES[label]
             curve = [*exact, "--optimiser", optimiser]
             one = train(folder, program, f"{label} one", *curve)
             shared = difference(one, train(folder, program, f"{label} shared", *curve, *several))
             turned = difference(one, train(folder, f"{program}-reverse", f"{label} reverse", *curve))
             rows.append([label, f"{shared:.1e}", f"{turned:.1e}"])
-            if is_ours:
+            if program == "plain":
                 held[label] = shared
         result.table(
             f"Several processes: largest relative difference in loss from one, over {given.updates} updates",

@@ -1,8 +1,9 @@
 """Calibrated samples a second: the recommended solver against the published constants, on the same weights.
 
 How well either is calibrated, and how many evaluations it takes, was measured on many scenes by the sweeps of chapter 3,
-whose stored results are read here if they are of the same weights. The published constants take minutes for a large batch;
-so there only their first evaluations are timed, in turns with the others, and told for all that they take.
+whose stored results are read here; they have to be of the same weights. The published constants take minutes for a large
+batch; so there only their first evaluations are timed, in turns with the others, and told for all that they take. Whether
+compiling and bf16 change how often which future is chosen is asked on more scenes, from the same noise.
 """
 
 import time
@@ -14,7 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scorevid import calibration, load_denoiser, sweeps
+from scorevid import calibration, claims, load_denoiser, sweeps
 from scorevid.benchmarks import (
     Result,
     answer_as_child,
@@ -99,9 +100,11 @@ def syncs_a_step(sampler, f, c, few: int, more: int, name: str) -> float:
     return (counts[1] - counts[0]) / (more - few)
 
 
-def memory(weights: str, sampler: str, batch: int, limit: int) -> dict:
+def memory(weights: str, sampler: str, how: str, batch: int, limit: int) -> dict:
     """Peak memory of a fresh process: before, and after sampling a batch."""
     f, (c, _) = load_denoiser(weights), scenes(weights, batch)
+    if how == "bf16":
+        f = in_bf16(f.to(memory_format=torch.channels_last))
     with torch.no_grad():
         f(torch.rand(1, 1, *c.shape[2:]), c[:1])
     before = peak_memory()
@@ -113,14 +116,16 @@ def memory(weights: str, sampler: str, batch: int, limit: int) -> dict:
 
 
 def stored(network: str, card: dict) -> dict[str, dict]:
-    """What the sweep of chapter 3 found for both samplers, if it is of these weights; empty if not."""
-    sweep = sweeps.load("solvers")
-    found = {}
+    """What the sweep of chapter 3 found for both samplers. Raises ValueError where it is of other weights."""
+    sweep, found = sweeps.load("solvers"), {}
     if sweep["parameters"]["sha256"] != card["sha256"]:
-        return found
+        raise ValueError(
+            f"the stored sweep of solvers is of other weights than {card['name']} has now: make sweep first"
+        )
     for one in sweep["results"]:
-        if one["network"] == network and one["solver"] in ("recommended", "published"):
-            found[one["solver"]] = one
+        sampler = one["solver"].removesuffix(", beside published")  # a network's on the same scenes, which come last
+        if one["network"] == network and sampler in ("recommended", "published"):
+            found[sampler] = one
     return found
 
 
@@ -130,13 +135,16 @@ def main() -> None:
         Path(__file__).parent / "results",
         weights=("leaves-32", "leaves-32", "published weights"),
         batch=(256, 4, "samples at once, beside one at a time"),
+        scenes=(2000, 8, "undecided meetings on which choices are compared"),
         first=(20, 2, "steps of the published constants that are timed at that batch"),
         rounds=(3, 1, "turns of each case"),
         compile=(True, False, "whether to time compiled networks too"),
         bound=(2000, 5, "bound on the steps of the published constants, one sample at a time"),
     )
     result, card = Result("sampling", given), load_card(given.weights)
-    f, (c, ahead) = load_denoiser(given.weights), scenes(given.weights, given.batch)
+    measured, exact = stored(given.weights, card), stored("oracle", card)
+    result.note(f"The weights' sha256 begins with {card['sha256'][:12]}.")
+    f, (c, _) = load_denoiser(given.weights), scenes(given.weights, given.batch)
     last = load_denoiser(given.weights).to(memory_format=torch.channels_last)
     variants = {"eager": f, "bf16": in_bf16(last)}
     if given.compile:
@@ -148,7 +156,6 @@ def main() -> None:
                 recommended(denoiser, one, steps=1)
         result.note(f"Compiling for both batches took {time.perf_counter() - start:.0f} s, which no rate includes.")
 
-    measured = stored(given.weights, card)
     speed = {}
     for batch, past in ((1, c[:1]), (given.batch, c)):
         bound = given.bound if batch == 1 else given.first
@@ -156,7 +163,7 @@ def main() -> None:
         evaluations = {"published": timed.evaluations.float().mean().item()}
         evaluations["recommended"] = recommended(f, past).evaluations.float().mean().item()
         every = dict(evaluations)
-        if batch > 1 and measured:
+        if batch > 1:
             every["published"] = measured["published"]["evaluations"]
         cases = {("published", "eager"): lambda past=past, bound=bound: published(f, past, max_steps=bound)}
         for name, denoiser in variants.items():
@@ -180,27 +187,33 @@ def main() -> None:
             for (batch, case, how), (whole, one, n) in speed.items()
         ],
     )
-    if measured:
-        names = {"recommended": "recommended solver", "published": "published constants"}
-        exact = stored("oracle", card)
-        result.table(
-            "Sampling: how well both are calibrated, from the sweep of chapter 3 on the same weights",
-            ["", "denoiser", "slope of log odds", "share of blends", "evaluations"],
-            [
-                [names[k], where, found[k]["slope"], found[k]["blends"], found[k]["evaluations"]]
-                for where, found in (("network", measured), ("exact", exact))
-                for k in found
-            ],
-        )
+    names = {"recommended": "recommended solver", "published": "published constants"}
+    result.table(
+        "Sampling: how well both are calibrated, from the sweep of chapter 3 on the same weights",
+        ["", "denoiser", "slope of log odds", "share of blends", "evaluations"],
+        [
+            [names[k], where, found[k]["slope"], found[k]["blends"], found[k]["evaluations"]]
+            for where, found in (("network", measured), ("exact", exact))
+            for k in found
+        ],
+    )
+    many, futures = scenes(given.weights, given.scenes)
     choices = {}
     for name, denoiser in variants.items():
-        u = calibration.place(recommended(denoiser, c).x, ahead)
-        choices[name] = calibration.classify(u)
+        x = torch.cat([recommended(denoiser, some).x for some in many.split(given.batch)])
+        choices[name] = calibration.classify(calibration.place(x, futures))[:, 0]
+    apart = {name: ((k == 0).float() - (choices["eager"] == 0).float()) for name, k in choices.items()}
+    apart = {name: list(claims.mean_interval(gap)) for name, gap in apart.items()}
     result.table(
-        f"Sampling: choices of {len(c)} samples, one a scene, from the same noise",
-        ["", "first future", "second future", "blends", "samples that choose otherwise than eager"],
+        f"Sampling: choices of {len(many):,} samples, one a scene, from the same noise",
+        ["", "first future", "second future", "blends", "choose otherwise than eager", "first future, share more"],
         [
-            [name, *(int((k == v).sum()) for v in (0, 1, calibration.BLEND)), int((k != choices["eager"]).sum())]
+            [
+                name,
+                *(int((k == v).sum()) for v in (0, 1, calibration.BLEND)),
+                int((k != choices["eager"]).sum()),
+                apart[name],
+            ]
             for name, k in choices.items()
         ],
     )
@@ -213,19 +226,16 @@ def main() -> None:
         ],
     )
     rows = []
-    limits = (given.batch, given.batch // 4)
-    for name, sampler in (("recommended solver", "recommended"), ("published constants", "published")):
-        for limit in limits:
-            child = in_child(__file__, given.weights, sampler, given.batch, limit)
-            rows.append(
-                [
-                    name,
-                    given.batch,
-                    "all" if limit == given.batch else limit,
-                    child["peak"],
-                    child["peak"] - child["before"],
-                ]
-            )
+    for sampler, how, batch, limit in (
+        ("recommended", "eager", 1, 1),
+        ("recommended", "eager", given.batch, given.batch),
+        ("recommended", "eager", given.batch, given.batch // 4),
+        ("recommended", "bf16", given.batch, given.batch),
+        ("published", "eager", given.batch, given.batch),
+    ):
+        child = in_child(__file__, given.weights, sampler, how, batch, limit)
+        taken = child["peak"] - child["before"]
+        rows.append([f"{names[sampler]}, {how}", batch, "all" if limit == batch else limit, child["peak"], taken])
     result.table(
         "Sampling: memory of a process that samples a batch",
         ["", "batch", "frames at once", "peak, MiB", "of which by sampling, MiB"],
@@ -237,6 +247,10 @@ def main() -> None:
         for case in dict.fromkeys((("recommended", "eager"), fastest)):
             what = f"recommended solver, {case[1]}, batch of {batch}, samples a second × published constants"
             result.target(what, ratio(times["published", "eager"], times[case]), 10.0)
+    for name in [name for name in variants if "bf16" in name]:
+        gap = sorted(abs(v) for v in apart[name])
+        what = f"share of first futures, {name}, distance from eager (and the ends of its interval)"
+        result.target(what, [abs(apart[name][0]), gap[0], gap[-1]], 0.01, at_least=False)
     result.finish()
 
 

@@ -3,20 +3,34 @@
 Each cost is fitted by a power of what is varied. Time and memory are those of a step forward and back (bf16 where the
 machine computes in it), and of sampling for the scenes. The plan is arithmetic: multiply-adds counted on the network that
 it names, bytes that are kept for the way back, and the speed of a GPU as an option, which nothing here has measured. The
-same arithmetic is held to what is measured here, at the small end.
+same arithmetic is held to what is measured here, at the small end, for the small network and for that of the plan; and how
+fast one process here draws patches of the plan's size is measured too.
 """
 
 import math
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from scorevid.batches import generator_for
-from scorevid.benchmarks import Result, answer_as_child, exponent, in_child, options, peak_memory, spread, take_turns
+from scorevid.benchmarks import (
+    Result,
+    answer_as_child,
+    exponent,
+    in_child,
+    options,
+    peak_memory,
+    rates,
+    spread,
+    take_turns,
+)
 from scorevid.denoiser import Denoiser
 from scorevid.machine import computes_in_bf16
 from scorevid.solvers import solve
+from scorevid.worlds.clips import Clips
 
 BF16 = computes_in_bf16(torch.device("cpu"))
 MIB = 2**20
@@ -49,7 +63,7 @@ KINDS = {"step": step, "sampling": sampling}
 
 def memory(kind: str, widths, cases: list) -> dict:
     """The most MiB that a fresh process has taken by the end of each case, beyond what a tiny one takes; cases by size."""
-    KINDS[kind](widths, 8, cases[0][1], 1)()
+    KINDS[kind](widths, 2 ** len(widths), cases[0][1], 1)()
     before, most = peak_memory(), []
     for case in cases:
         KINDS[kind](widths, *case)()
@@ -120,24 +134,63 @@ def grow(result: Result, given) -> dict[str, dict]:
     return found
 
 
-def check(result: Result, given, found: dict) -> None:
-    """Hold the arithmetic of the plan to what was measured with growing frames, all from the speed at the second size."""
-    measured, rows = found["height and width"], []
-    counted = {size: [given.few * v for v in arithmetic(given.widths, size, 2)] for size in given.sizes}
-    base = given.sizes[1]  # at the first, much of the time goes into other things than arithmetic
-    speed = counted[base][0] / measured["seconds"][base][0]
-    for size, (products, kept) in counted.items():
-        seconds = measured["seconds"][size]
-        rows.append([size, products / 1e9, seconds, products / speed, kept / MIB, measured["MiB"][size]])
+def check(result: Result, given, found: dict) -> float:
+    """Hold the plan's arithmetic to what was measured, all from the speed of the small network at the second size.
+
+    Returns by what factor memory came out larger than foretold, for the plan's network at the largest size.
+    """
+    measured, base = (
+        found["height and width"],
+        given.sizes[1],
+    )  # at the first, much goes into other things than arithmetic
+    names = {
+        "small": (given.widths, 2, given.sizes),
+        "the plan's": (given.plan_widths, given.plan_memory, given.plan_sizes),
+    }
+    own = {size: (given.plan_widths, size, given.plan_memory, given.few) for size in given.plan_sizes}
+    times = take_turns({size: step(*case) for size, case in own.items()}, given.rounds)
+    child = in_child(__file__, "step", given.plan_widths, [case[1:] for case in own.values()])
+    of_plan = {
+        "seconds": {size: spread(t) for size, t in times.items()},
+        "MiB": dict(zip(own, child["MiB"], strict=True)),
+    }
+    speed = given.few * arithmetic(given.widths, base, 2)[0] / measured["seconds"][base][0]
+    rows, off = [], {}
+    for name, (widths, memory, sizes) in names.items():
+        held = measured if name == "small" else of_plan
+        for size in sizes:
+            products, kept = (given.few * v for v in arithmetic(widths, size, memory))
+            seconds, taken = held["seconds"][size], held["MiB"][size]
+            off[name, size] = spread([s / (products / speed) for s in seconds])
+            rows.append([name, size, products / 1e9, products / speed, seconds, kept / MIB, taken])
     result.table(
-        f"The plan's arithmetic held to what was measured here; the speed is that at {base} × {base}",
-        ["height and width", "billion multiply-adds", "seconds", "foretold", "MiB kept, foretold", "MiB at the most"],
+        f"The plan's arithmetic held to what was measured here; speed is that of the small network at {base} × {base}",
+        [
+            *("network", "height and width", "billion multiply-adds", "seconds, foretold", "measured"),
+            *("MiB kept, foretold", "MiB at the most"),
+        ],
         rows,
     )
+    for case in [("small", given.sizes[-1]), ("the plan's", given.plan_sizes[-1])]:
+        told = f"measured time over foretold, {case[0]} network, frames of {case[1]} × {case[1]}"
+        result.target(told, off[case], 1.5, at_least=False)
+    return rows[-1][-1] / rows[-1][-2]
 
 
-def plan(result: Result, given) -> None:
-    """Multiply-adds, memory and hours for a run on several GPUs."""
+def drawing(given) -> list[float]:
+    """Examples of the plan's size that one process draws a second, from made-up clips of somewhat larger frames."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, random = Path(folder) / "made.npz", np.random.default_rng(0)
+        side = given.plan_size + given.plan_size // 4
+        shots = {f"shot {k}": random.integers(0, 256, (60, side, 2 * side), dtype=np.uint8) for k in range(4)}
+        np.savez(path, **shots)
+        world = Clips(size=given.plan_size, memory=given.plan_memory, source=str(path))
+        draw = {"draw": lambda: world.draw(given.gpu_batch, generator_for(0, 0))}
+        return rates(take_turns(draw, given.rounds, given.seconds)["draw"], given.gpu_batch)
+
+
+def plan(result: Result, given, more: float) -> None:
+    """Multiply-adds, memory and hours for a run on several GPUs. more: factor of memory, as :func:`check` found it."""
     network = Denoiser(given.plan_memory, given.plan_widths)
     parameters = sum(p.numel() for p in network.parameters())
     small = 4 * 2 ** (len(given.plan_widths) - 1)
@@ -147,7 +200,8 @@ def plan(result: Result, given) -> None:
     total = products * given.images
     speed = given.gpus * given.gpu_peak * given.gpu_share * given.together
     state = 5 * 4 * parameters  # weights, gradient, momentum, average and one to spare, in fp32
-    memory = state + kept * given.gpu_batch
+    kept *= more * given.gpu_batch
+    drawn, needed = drawing(given), speed / products
     rows = [
         ["height and width, pixels", given.plan_size],
         ["past frames", given.plan_memory],
@@ -160,19 +214,23 @@ def plan(result: Result, given) -> None:
         ["multiply-adds a second of a GPU in bf16, assumed", given.gpu_peak],
         ["share of it that is used, assumed", given.gpu_share],
         ["efficiency of several together, assumed", given.together],
-        ["examples a second, all together", speed / products],
+        ["examples a second, all together", needed],
         ["hours", total / speed / 3600],
+        ["examples a second that one process here draws, with all its threads", drawn],
+        ["processes like it that have to draw", spread([needed / v for v in drawn])],
         ["examples at once on a GPU", given.gpu_batch],
         ["GiB on a GPU, weights and their state", state / 2**30],
-        ["GiB on a GPU, kept for the way back", kept * given.gpu_batch / 2**30],
-        ["GiB on a GPU, both", memory / 2**30],
+        [f"factor on what is kept, measured at {given.plan_sizes[-1]} × {given.plan_sizes[-1]}", more],
+        ["GiB on a GPU, kept for the way back, with that factor", kept / 2**30],
+        ["GiB on a GPU, both", (state + kept) / 2**30],
     ]
     result.table("A plan for natural video on several GPUs; no GPU was measured", ["quantity", "value"], rows)
-    frames = speed / products * (given.plan_memory + 1)
+    frames = needed * (given.plan_memory + 1)
     result.note(
         f"Data must keep up: {math.ceil(frames):,} frames of {given.plan_size} × {given.plan_size} a second, "
-        f"{frames * given.plan_size**2 / 1e6:,.0f} MB in bytes. "
-        "Every process draws the whole batch and keeps its share, so each of them must deliver all of these."
+        f"{frames * given.plan_size**2 / 1e6:,.0f} MB in bytes. Every process draws the whole batch and keeps its share, so "
+        "each must deliver all of these, from its GPU's memory or from that many processors; where none can, drawing and not "
+        "arithmetic sets the hours. That gradients are exchanged is in the efficiency of several, which is assumed."
     )
 
 
@@ -185,6 +243,7 @@ def main() -> None:
         memories=((1, 2, 4, 8), (1, 2, 4), "past frames"),
         batches=((16, 32, 64, 128), (1, 2, 4), "batches, and numbers of scenes"),
         few=(4, 1, "batch while frames grow"),
+        plan_sizes=((32, 64, 128), (32, 64), "heights and widths at which the plan's network is measured"),
         many=(32, 1, "batch while the memory grows"),
         rounds=(3, 1, "turns of each case"),
         seconds=(0.3, 0.0, "of each case in a turn"),
@@ -199,8 +258,7 @@ def main() -> None:
         gpu_batch=(64, 64, "examples at once on a GPU"),
     )
     result = Result("scaling", given)
-    check(result, given, grow(result, given))
-    plan(result, given)
+    plan(result, given, check(result, given, grow(result, given)))
     result.finish()
 
 

@@ -2,14 +2,16 @@
 
 Same network, same data, same batch. The plain loop is eager, in fp32, with the default memory format and Adam. Between it
 and the trainer stand the same loop with one thing after another changed, to tell what each is worth. What the machine can
-do is the speed of one large matrix product in the same precision: the share is the time that the multiply-adds of the
-convolutions of a step, forward and back, would take at that speed, over the time that the step takes with all else that
-belongs to it: drawing scenes, normalisation, optimiser, averaging. The ceiling is the rate of a step of these multiply-adds
-alone at that speed. That the fast step computes what the plain one does is checked on the losses of some updates.
+do is the speed of the fastest of some large matrix products in the same precision, which take their turns with the steps:
+the share is the time that the multiply-adds of the convolutions of a step, forward and back, would take at that speed, over
+the time that the step takes with all else that belongs to it: drawing scenes, normalisation, optimiser, averaging. The
+ceiling is the rate of a step of these multiply-adds alone at that speed. That the fast step computes what the plain one
+does is checked on the losses of some updates.
 """
 
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,9 +80,9 @@ def multiply_adds(world, widths, batch: int) -> tuple[float, float]:
     return convolutions.get_total_flops() / 2, products.get_total_flops() / 2
 
 
-def peaks(sizes: tuple[int, ...], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Multiply-adds a second of the fastest of some square matrix products, by precision and round."""
-    cases = {}
+def matrix_products(sizes: tuple[int, ...]) -> dict[tuple[str, int, str], Callable[[], object]]:
+    """Square matrix products to be timed, by precision, side and library."""
+    cases: dict[tuple[str, int, str], Callable[[], object]] = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         for n in sizes:
             a, b = torch.randn(2, n, n).to(dtype)
@@ -89,7 +91,11 @@ def peaks(sizes: tuple[int, ...], rounds: int, seconds: float) -> dict[str, list
             a, b = torch.randn(2, sizes[-1], sizes[-1])
             a = a.to_mkldnn()
             cases[name, sizes[-1], "oneDNN"] = lambda a=a, b=b: torch._C._nn.mkldnn_linear(a, b, None)
-    times = take_turns(cases, rounds, seconds)
+    return cases
+
+
+def peaks(times: dict[tuple[str, int, str], list[float]]) -> dict[str, list[float]]:
+    """Multiply-adds a second of the fastest matrix product, by precision and round."""
     found: dict[str, list[list[float]]] = {}
     for (name, n, _), each in times.items():
         found.setdefault(name, []).append([n**3 / t for t in each])
@@ -141,10 +147,10 @@ def main() -> None:
         compile=(True, False, "whether the trainer compiles"),
         batch=(48, 2, "images in a step"),
         rounds=(7, 1, "turns of each case"),
-        seconds=(2.0, 0.0, "of each case in a turn"),
+        seconds=(1.5, 0.0, "of each case in a turn"),
         steps=(60, 2, "steps over which the parts are timed"),
         updates=(50, 4, "updates over which losses are compared"),
-        products=((1024, 2048), (64,), "sides of the matrix products"),
+        products=((1024, 2048, 4096), (64,), "sides of the matrix products"),
     )
     result, world = Result("training", given), Leaves()
     with tempfile.TemporaryDirectory() as folder:
@@ -158,38 +164,37 @@ def main() -> None:
         if settled.bf16:
             cases["and bf16"] = plain_loop(world, given.widths, given.batch, channels_last=True, bf16=True)
         cases |= {OURS: ours._update, SETTLED: settled._update}
-        times = take_turns(cases, given.rounds, given.seconds)
+        products = matrix_products(given.products)
+        found = take_turns(cases | products, given.rounds, given.seconds)
+        times, peak = {name: found[name] for name in cases}, peaks({key: found[key] for key in products})
         result.table(
             "Training: images a second, in turns",
             ["", "images a second", "× plain loop"],
             [[name, rates(t, given.batch), ratio(times[PLAIN], t)] for name, t in times.items()],
         )
-        peak = peaks(given.products, given.rounds, given.seconds / 4)
-        convolutions, products = multiply_adds(world, given.widths, given.batch)
+        convolutions, of_muon = multiply_adds(world, given.widths, given.batch)
         precision = "bf16" if settled.bf16 else "fp32"
         shares = {}
         for name, t in times.items():
             kind = precision if name in (OURS, SETTLED, "and bf16") else "fp32"
-            best = sorted(peak[kind])[len(peak[kind]) // 2]
-            shares[name] = [kind, spread([convolutions / best / s for s in t])]
+            shares[name] = [kind, ratio([convolutions / p for p in peak[kind]], t)]
         result.table(
             "Training: share of the machine's peak that the convolutions of a step use",
             ["", "precision", "share of its peak"],
             [[name, *share] for name, share in shares.items()],
         )
-        best = sorted(peak[precision])[len(peak[precision]) // 2]
-        alone = [f"in {precision}", spread([given.batch * p / convolutions for p in peak[precision]])]
+        alone = [convolutions / p for p in peak[precision]]
         result.table(
             "Training: the ceiling, convolutions alone at the peak",
             ["", "images a second", "× plain loop"],
-            [[*alone, spread([t * best / convolutions for t in times[PLAIN]])]],
+            [[f"in {precision}", rates(alone, given.batch), ratio(times[PLAIN], alone)]],
         )
         result.table(
             "Training: arithmetic of a step, and peak",
             ["", "billion multiply-adds"],
             [
                 ["convolutions of a step, forward and back", convolutions / 1e9],
-                ["Muon's products of matrices", products / 1e9],
+                ["Muon's products of matrices", of_muon / 1e9],
                 *(
                     [f"in a second of the largest {k} matrix product", spread([v / 1e9 for v in p])]
                     for k, p in peak.items()

@@ -1,7 +1,7 @@
 """Stored results of the benchmarks: ``{speed} training`` shows the tables of one, ``{speed-targets}`` the targets of all.
 
 They are the JSON files that ``make bench`` writes into ``benchmarks/results``, whose tables are shown as they are; in folders
-below it lie those of other machines, ``{speed} amx/training``. A result that is not stored is said to be not measured yet,
+below it lie those of other machines, ``{speed} epyc/training``. A result that is not stored is said to be not measured yet,
 which is no error: measuring takes an idle machine, and a build of the book does not do it.
 """
 
@@ -67,10 +67,11 @@ class SpeedTargets(SpeedDirective):
                 due = f"{'≥' if target['at_least'] else '≤'} {tell(target['due'])}"
                 trial = "a trial, " if found["quick"] else ""
                 verdict = "met" if target["met"] else "missed"
-                rows.append([name, target["what"], tell(target["value"]), due, trial + verdict])
+                on = f"{found['machine']['processor']} ({found['machine']['instructions']})"
+                rows.append([name, target["what"], tell(target["value"]), due, on, trial + verdict])
         if not rows:
             return [nodes.paragraph("", UNMEASURED, classes=["speed-unmeasured"])]
-        return [table("Targets", ["benchmark", "what", "measured", "due", "verdict"], rows)]
+        return [table("Targets", ["benchmark", "what", "measured", "due", "processor", "verdict"], rows)]
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> nodes.table:
