@@ -1,13 +1,16 @@
-"""Several processes train what one trains: real ones, over gloo, started by the command and by torchrun."""
+"""Several processes train what one trains: real ones, over gloo, started by the command, on two machines, by torchrun."""
 
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -55,17 +58,53 @@ def alone(tmp_path):
     return tmp_path / "alone"
 
 
-def test_two_processes_train_what_one_trains_and_one_goes_on(tmp_path, alone):
+def by_torchrun(command):
+    """What is to be started, each with the environment variables of its own."""
+    return [(["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command], {})]
+
+
+def on_two_machines(command):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        main = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    return [([*command, "--devices", "1", "--nodes", "2"], main | {"NODE_RANK": str(rank)}) for rank in range(2)]
+
+
+def run_together(started, path):
+    """What they say, run side by side to a good end; once one fails, or after two minutes, they are killed."""
+    processes, deadline = [], time.monotonic() + 120
+    try:
+        with path.open("w") as said:
+            for arguments, own in started:
+                how = {"env": os.environ | own, "stdout": said, "stderr": said}
+                processes.append(psutil.Popen([sys.executable, *arguments], **how))
+        while set(ended := [process.poll() for process in processes]) <= {None, 0} and None in ended:
+            assert time.monotonic() < deadline, path.read_text()
+            time.sleep(0.02)
+        assert not any(ended), path.read_text()
+    finally:
+        for process in processes:
+            tree = [*process.children(recursive=True), process] if process.is_running() else []
+            for one in tree:  # not by its group: torchrun gives its processes sessions of their own
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+            process.wait()
+    return path.read_text()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.parametrize("start", [by_torchrun, on_two_machines])
+def test_two_processes_train_what_one_trains_and_one_goes_on(tmp_path, alone, start):
     two = tmp_path / "two"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run(
-        [*torchrun, "-m", "scorevid", *OPTIONS, "--steps", "50", "--out", str(two)], check=True, capture_output=True
-    )
-    assert len(losses(two)) == 50
+    command = ["-m", "scorevid", *OPTIONS, "--steps", "50", "--out", str(two)]
+    assert run_together(start(command), tmp_path / "said").count("from step 0, 2 processes") == 1
+    assert list(losses(two)) == [line["step"] for line in read_log(two / "log.jsonl")] == list(range(1, 51))
     assert largest_difference(losses(alone), losses(two)) < BOUND
     for folder in (alone, two):
         trainer = open_run(folder, steps=70)
         assert trainer.settled_at == 25 and trainer.images == 400
+        assert trainer.made_on.get("processes", 1) == (2 if folder == two else 1)
         trainer.run(log_every=1, progress=False)
     assert len(losses(two)) == 70
     assert largest_difference(losses(alone), losses(two)) < BOUND

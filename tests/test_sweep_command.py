@@ -28,6 +28,17 @@ bound = 100 if (pathlib.Path(marks) / "mended").exists() else 1
 claims.check("tiny.second", (beta, beta - 0.1, beta + 0.1), n=7, bound=f"< {bound}")  # a failure does not stop the run
 claims.check("tiny.first", (beta, beta - 0.1, beta + 0.1), n=7, bound="<= 100")
 """
+STOPS = """
+import os, pathlib
+with open(pathlib.Path(marks) / "begun", "a") as file:
+    file.write(f"{beta} ")
+pathlib.Path("kept.txt").write_text(str(beta))
+if not (pathlib.Path(marks) / "mended").exists():
+    if beta == 2:
+        raise ArithmeticError("two is too much")
+    if beta == 3:
+        os._exit(1)
+"""
 WAITS = """
 import os, pathlib, time
 pathlib.Path("kept.txt").write_text(centre)
@@ -205,6 +216,33 @@ def test_a_failed_claim_is_told_stops_nothing_and_is_done_again_when_asked(tmp_p
     assert len((marks / "begun").read_text().splitlines()) == 3
     assert [row["status"] for row in table(out / "runs.csv")] == ["done", "done"]
     assert [row["verdict"] for row in table(out / "claims.csv")] == ["holds"] * 4
+
+
+def test_a_cell_that_raises_and_a_kernel_that_dies_are_told_and_stop_nothing(
+    tmp_path, notebook, marks, scheduler, capfd
+):
+    path, out = notebook(STOPS), tmp_path / "out"
+    command = (path, "--set", "beta=2,3,1", "--out", out, "--scheduler", scheduler)
+    assert sweep(*command) == 1
+    told = capfd.readouterr()
+    assert "1 done, 2 failed, 0 missing" in told.out and "--retry-failed" in told.err
+    assert sorted((marks / "begun").read_text().split()) == ["1.0", "2.0", "3.0"]
+    raised, died, done = rows = table(out / "runs.csv")
+    assert [(row["beta"], row["status"]) for row in rows] == [("2.0", "failed"), ("3.0", "failed"), ("1.0", "done")]
+    for row, why in ((raised, "ArithmeticError: two is too much"), (died, "DeadKernelError: Kernel died")):
+        assert row["error"].startswith(why)
+        assert f"{row['run']} failed, beta = {row['beta']}: {row['error']}\n" in told.err
+        assert why in (out / "runs" / row["run"] / "log.txt").read_text()
+    assert done["error"] == "" and done["run"] not in told.err
+    assert (out / "runs" / done["run"] / "files" / "kept.txt").read_text() == "1.0"
+
+    (marks / "mended").touch()
+    assert sweep(*command, "--retry-failed") == 0
+    told = capfd.readouterr()
+    assert "3 runs" in told.out and "1 of them done before" in told.out and "failed" not in told.err
+    assert sorted((marks / "begun").read_text().split()) == ["1.0", "2.0", "2.0", "3.0", "3.0"]
+    again = table(out / "runs.csv")
+    assert [(row["status"], row["error"]) for row in again] == [("done", "")] * 3 and again[2] == done
 
 
 def test_interrupted_or_lost_a_run_is_done_by_the_same_command(tmp_path, notebook, marks, scheduler, capfd):
