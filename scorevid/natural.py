@@ -17,19 +17,19 @@ is joined with the noisy frame by one number,
 .. math:: \hat x = p + g\, (y - p) , \qquad g = \frac{v}{v + \sigma^2} , \qquad v = \mathrm E (p - x)^2 ,
 
 the best there is: the expected error is :math:`(1 - g)^2 v + g^2 \sigma^2 = v \sigma^2 / (v + \sigma^2)`, less than that
-of p and that of y. The error v is taken from shots of the training set ("training"); or, with hindsight, from the very
-patches that are to be predicted, all those of the shot ("own"). One number does not clean the noisy frame by what is next
-to a pixel in it, as a network does; so, thirdly, p is joined with what the network without a past makes of y ("denoised"),
+of p and that of y. The error v is taken, with hindsight, from the very patches that are to be predicted, all those of the
+shot ("own"). One number does not clean the noisy frame by what is next to a pixel in it, as a network does; so, secondly, p
+is joined with what the network without a past makes of y ("denoised"),
 
 .. math:: \hat x = p + g\, (f_0(y) - p) , \qquad g = \frac{\sum (x - p)(f_0(y) - p)}{\sum (f_0(y) - p)^2} ,
 
-the best number for the shot, with hindsight again.
+the best number for the shot, with hindsight again. Where only some pixels of a shot are looked at, the number is still that
+of the whole shot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +52,7 @@ MEMORIES = (0, 1, 2, 3)
 REGRESSION = "regression"
 COMMITTED = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
 BASELINES = (*COMMITTED, REGRESSION)
-GAINS = ("training", "own", "denoised")
+GAINS = ("own", "denoised")
 THIRDS = ("least motion", "middling motion", "most motion")  # of the patches of each shot
 WHERE = ("all", *THIRDS, "near occlusions", "elsewhere")
 NEAR = 2  # pixels from an occlusion
@@ -112,37 +112,27 @@ def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
     return apply(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
 
 
-def training_errors(world: Clips, regression: AnyDenoiser, frames: int = 3, seed: int = 0) -> dict[str, float]:
-    """v of each of ``BASELINES``, in grey units²: mean over the training shots of its error on so many frames of each."""
-    world = replace(world, split="train")
-    patches = few_frames(held_out(world), frames, seed)
-    found = {}
-    for name, p in committed(world, patches, regression).items():
-        error = (p - patches.x).square().mean((1, 2, 3)).numpy()
-        found[name] = float(np.mean([error[np.array(patches.clip) == shot].mean() for shot in set(patches.clip)]))
-    return found
-
-
 def measure(
     world: Clips,
     networks: Mapping[str, AnyDenoiser],
-    expected: Mapping[str, float],
     sigmas: Sequence[float],
     *,
-    most: int | None = None,
+    frames: int | None = None,
     seed: int = 0,
 ) -> list[dict]:
     """Errors of all predictors on held-out patches of each of the world's shots, as plain data, one record a shot:
 
-    shot, patches (their number), motion (root mean square of the change from the last frame, grey units), occlusions
-    (share of pixels near one), and errors: a list of predictor, gain (one of ``GAINS`` for baselines, None for networks),
-    where (one of ``WHERE``) and squared_error, at each σ, grey units². What is near occlusions is left out where
-    a shot has none. See the module.
+    shot, frames and patches (how many of each), motion (root mean square of the change from the last frame, grey units),
+    occlusions (share of pixels near one), and errors: a list of predictor, gain (one of ``GAINS`` for baselines, None for
+    networks), where (one of ``WHERE``) and squared_error, at each σ, grey units². What is near occlusions is left out
+    where a shot has none. See the module.
 
-    networks: as of :func:`load_networks`. expected: as of :func:`training_errors`. most: so many patches of each shot.
+    networks: as of :func:`load_networks`. frames: all patches of so many frames of each shot at most.
     """
     generator = torch.Generator().manual_seed(seed)
-    patches = held_out(world, most, seed)
+    patches = held_out(world)
+    if frames is not None:
+        patches = few_frames(patches, frames, seed)
     predictions = committed(world, patches, networks[REGRESSION])
     near = cut_from_whole_frames(world, patches, lambda c, x: occlusions(c[:, -1:], x).near(NEAR)[:, None])
     shots = {shot: torch.tensor([clip == shot for clip in patches.clip]) for shot in dict.fromkeys(patches.clip)}
@@ -155,14 +145,15 @@ def measure(
         for shot, own in shots.items():
             x, of_networks = patches.x[own], {name: answer[own] for name, answer in answered.items()}
             of_baselines = {name: p[own] for name, p in predictions.items()}
-            for key, estimate in _estimates(x, y[own], of_networks, of_baselines, expected, sigma):
+            for key, estimate in _estimates(x, y[own], of_networks, of_baselines, sigma):
                 error = (estimate - x).square()
-                for where in WHERE if key[1] is None else WHERE[:1]:
-                    if regions[shot][where].any():
-                        tables[shot].setdefault((*key, where), []).append(error[regions[shot][where]].mean().item())
+                for where, region in regions[shot].items():
+                    if region.any():
+                        tables[shot].setdefault((*key, where), []).append(error[region].mean().item())
     return [
         {
             "shot": shot,
+            "frames": len(patches.place[own, 0].unique()),
             "patches": int(own.sum()),
             "motion": patches.motion[own].square().mean().sqrt().item(),
             "occlusions": near[own].float().mean().item(),
@@ -189,12 +180,11 @@ def _answers(denoisers, sigma, generator, c, x):
     return torch.cat([y, *(denoise(f, y, c) for f in denoisers.values())], 1)
 
 
-def _estimates(x, y, of_networks, of_baselines, expected, sigma):
+def _estimates(x, y, of_networks, of_baselines, sigma):
     """((predictor, gain), estimate) of all predictors on patches of one shot."""
     for name, answer in of_networks.items():
         yield (name, None), answer
     for name, p in of_baselines.items():
-        yield (name, "training"), join(p, y, sigma, expected[name])
         yield (name, "own"), join(p, y, sigma, (p - x).square().mean().item())
         yield (name, "denoised"), best_mix(p, of_networks["M = 0"], x)
 
@@ -263,10 +253,10 @@ def over_shots(values) -> np.ndarray:
     return np.array([mean_interval(column[np.isfinite(column)]) for column in np.asarray(values, dtype=float).T]).T
 
 
-def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2") -> dict[str, np.ndarray]:
-    """By how many dB a network is ahead of each baseline, shot by shot, (shots, S)."""
-    ours = decibels(records, of)
-    return {name: ours - decibels(records, name, gain) for name in BASELINES}
+def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2", where: str = "all") -> dict[str, np.ndarray]:
+    """By how many dB a network is ahead of each baseline, shot by shot, (shots, S); NaN as in :func:`decibels`."""
+    ours = decibels(records, of, where=where)
+    return {name: ours - decibels(records, name, gain, where) for name in BASELINES}
 
 
 def least_margin(
@@ -277,6 +267,7 @@ def least_margin(
     names: Sequence[str] = BASELINES,
     of: str = "M = 2",
     gain: str = "own",
+    where: str = "all",
 ) -> tuple[float, float, float]:
     """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB.
 
@@ -286,6 +277,6 @@ def least_margin(
     keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
     if not keep:
         raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")
-    ahead = margins(records, gain, of)
+    ahead = margins(records, gain, of, where)
     found = np.concatenate([over_shots(ahead[name])[:, keep] for name in names], 1)
     return tuple(found[:, found[0].argmin()].tolist())

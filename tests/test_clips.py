@@ -13,11 +13,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_davis import write_davis
 from PIL import Image
 
 from scorevid.worlds.bank import FOLDER, DamagedBank, index, pack, unpack
-from scorevid.worlds.clips import Clip, Clips, bank, davis, footage, held_out, npz, video
-from scorevid.worlds.readers import SEEN, shrink
+from scorevid.worlds.clips import Clip, Clips, bank, davis, footage, held_out, npz, only_held_out, video
+from scorevid.worlds.readers import SEEN, davis_lists, shrink
 
 
 def generator(seed=0):
@@ -186,16 +187,7 @@ def test_frames_are_not_made_larger():
 @pytest.fixture
 def davis_folder(tmp_path):
     """The official layout with three short sequences; "pigs" has the frames that repeat others."""
-    lists = tmp_path / "ImageSets" / "2017"
-    lists.mkdir(parents=True)
-    (lists / "train.txt").write_text("pigs\nbear\n")
-    (lists / "val.txt").write_text("goat\n")
-    for name, frames in (("pigs", 27), ("bear", 4), ("goat", 5)):
-        folder = tmp_path / "JPEGImages" / "480p" / name
-        folder.mkdir(parents=True)
-        for k, grey in enumerate(np.linspace(20, 200, frames)):
-            Image.new("RGB", (88, 48), (int(grey),) * 3).save(folder / f"{k:05d}.jpg")
-    return tmp_path
+    return write_davis(tmp_path, {"pigs": 27, "bear": 4}, {"goat": 5})
 
 
 def test_davis_reads_the_official_layout_without_the_frames_that_repeat(davis_folder):
@@ -239,8 +231,17 @@ def test_davis_says_what_is_missing_or_damaged(davis_folder):
     with pytest.raises(ValueError, match="'bear' has too few frames: 1"):
         davis(davis_folder, sequences=("bear",), height=32)
     shutil.rmtree(bear)
+    with pytest.raises(ValueError, match=r"480p lacks bear: folders of 00000\.jpg"):
+        davis(davis_folder, sequences=("bear",), height=32)
+    bear.mkdir()
     with pytest.raises(ValueError, match="bear has no frames"):
         davis(davis_folder, sequences=("bear",), height=32)
+
+
+def test_the_lists_of_davis_are_read_without_its_frames(davis_folder):
+    shutil.rmtree(davis_folder / "JPEGImages" / "480p" / "bear")
+    assert davis_lists(davis_folder) == {"pigs": "train", "bear": "train", "goat": "val"}
+    assert davis_lists(davis_folder, ("val",)) == {"goat": "val"}
 
 
 def test_npz_reads_arrays_by_name(tmp_path):
@@ -490,6 +491,51 @@ def test_splits_are_kept_apart(drifts):
     assert bank()["taz"].split == "test"
 
 
+def test_only_the_shots_that_are_named_are_taken_and_in_that_order(drifts, davis_folder):
+    world = Clips(source=("bank", drifts, str(davis_folder)), test=("b",), only=("goat", "b", "taz"), height=32)
+    assert list(replace(world, split="test").clips()) == ["goat", "b", "taz"]
+    assert list(replace(world, only=("pigs", "b")).clips()) == ["pigs"]
+    shutil.rmtree(davis_folder / "JPEGImages" / "480p" / "bear")
+    assert list(footage(str(davis_folder), height=33, only=("pigs",))) == ["pigs"]  # others are not even read
+    with pytest.raises(ValueError, match="no shot is named fox, wolf; there are a, b, pigs, bear, goat"):
+        footage((drifts, str(davis_folder)), ("wolf",), 32, ("fox", "b"))
+
+
+@pytest.fixture
+def mixed_folder(tmp_path):
+    """DAVIS with sequences held out of a training in both lists, and one in "val" that was in training."""
+    return write_davis(tmp_path, {"bear": 6, "wolf": 6}, {"seen": 6, "goat": 6})
+
+
+def test_what_was_trained_on_is_not_measured_whatever_davis_calls_it(mixed_folder):
+    """That "val" counts as for testing would let it in."""
+    world = Clips(test=("goat", "wolf"), height=32)
+    assert {"seen"} < set(replace(world, source=str(mixed_folder), split="test").clips())
+    held = only_held_out(world, str(mixed_folder))
+    assert list(held.clips()) == ["goat", "wolf"] and set(held_out(held).clip) == {"goat", "wolf"}
+    frames = {name: clip.frames for name, clip in footage(str(mixed_folder), height=32).items()}
+    np.savez(mixed_folder / "all.npz", **frames)  # a file does not tell what is for testing
+    from_file = only_held_out(world, str(mixed_folder / "all.npz"))
+    assert held_out(from_file).clip == held_out(held).clip and torch.equal(held_out(from_file).x, held_out(held).x)
+
+
+def test_held_out_shots_that_cannot_be_measured_are_named(mixed_folder):
+    source = str(mixed_folder)
+    with pytest.raises(ValueError, match="names no shots that were held out"):
+        only_held_out(Clips(height=32), source)
+    with pytest.raises(ValueError, match="no shot is named fox, lynx; there are bear, wolf, seen, goat"):
+        only_held_out(Clips(test=("goat", "lynx", "fox"), height=32), source)
+    with pytest.raises(ValueError, match=r"there is no .*nowhere"):
+        only_held_out(Clips(test=("goat",)), str(mixed_folder / "nowhere"))
+    np.savez(mixed_folder / "some.npz", goat=noise(3), wolf=noise())
+    with pytest.raises(ValueError, match=r"goat of .* too short or too small"):
+        only_held_out(Clips(test=("goat", "wolf"), memory=3), str(mixed_folder / "some.npz"))
+    for name in ("goat", "wolf"):
+        shutil.rmtree(mixed_folder / "JPEGImages" / "480p" / name)
+    with pytest.raises(ValueError, match="480p lacks wolf, goat"):
+        only_held_out(Clips(test=("goat", "wolf"), height=33), source)
+
+
 def test_shots_too_short_or_too_small_are_left_out(tmp_path, drifts):
     np.savez(tmp_path / "mixed.npz", short=noise(3), small=noise(tall=40), good=noise())
     path = str(tmp_path / "mixed.npz")
@@ -530,6 +576,7 @@ def test_sources_may_be_files_of_all_kinds(drifts, davis_folder, tmp_path):
         {"source": ["bank"]},
         {"source": (1,)},
         {"test": "taz"},
+        {"only": "taz"},
         {"split": "validation"},
         {"motion": 1.5},
         {"motion": float("nan")},

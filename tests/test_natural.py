@@ -1,10 +1,14 @@
 """Errors on natural video: baselines at their best gain, regions that divide the pixels, intervals over shots."""
 
+import json
 import math
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from made_davis import write_davis
 
 from scorevid import natural
 from scorevid.denoiser import Denoiser
@@ -13,6 +17,7 @@ from scorevid.worlds.clips import Clips, held_out
 from scorevid.worlds.whole_frames import cut_from_whole_frames, few_frames, select
 
 SIGMAS = (0.05, 0.5)
+HELD_OUT = ("breakdance", "car-roundabout", "goat", "motocross-jump")
 WORLD = Clips(memory=3, split="test")
 
 
@@ -31,8 +36,7 @@ class Nothing(Regression):
 @pytest.fixture(scope="module")
 def records():
     networks = {"M = 0": lambda y, c: y, "M = 2": lambda y, c: c[:, -1:], natural.REGRESSION: Nothing(2, (4,))}
-    expected = dict.fromkeys(natural.BASELINES, 0.01)
-    return natural.measure(WORLD, networks, expected, SIGMAS, most=6)
+    return natural.measure(WORLD, networks, SIGMAS, frames=1)
 
 
 def test_psnr_is_logarithmic():
@@ -88,8 +92,8 @@ def test_all_are_shown_whole_frames():
         "M = 2": lambda y, c: c[:, -1:].roll(-8, -1),
         natural.REGRESSION: lambda y, c: c[:, -1:].roll(-8, -1),
     }
-    found = natural.measure(WORLD, networks, dict.fromkeys(natural.BASELINES, 0.01), (0.5,), most=6)
-    patches = held_out(WORLD, 6)
+    found = natural.measure(WORLD, networks, (0.5,), frames=1)
+    patches = few_frames(held_out(WORLD), 1)
     looked = cut_from_whole_frames(WORLD, patches, lambda c, x: c[:, -1:].roll(-8, -1))
     assert not torch.equal(looked, patches.c[:, -1:].roll(-8, -1))
     for record in found:
@@ -116,15 +120,43 @@ def test_records_hold_what_was_measured(records, patches):
     np.testing.assert_allclose(identity, np.broadcast_to(-20 * np.log10(SIGMAS), (2, 2)), atol=0.2)  # y itself
     change = [natural.psnr([r["motion"] ** 2])[0] for r in records]
     np.testing.assert_allclose(copy, np.stack([change, change], 1), atol=1e-3)  # whatever σ
+    few = few_frames(held_out(WORLD), 1)
+    for r in records:
+        assert (r["frames"], r["patches"]) == (1, few.clip.count(r["shot"]))
     for name in natural.BASELINES:
-        own, expected = (natural.decibels(records, name, gain) for gain in ("own", "training"))
-        assert (own > expected - 0.1).all() and (own > -20 * np.log10(SIGMAS) - 0.1).all()
+        own = natural.decibels(records, name, "own")
+        assert (own > -20 * np.log10(SIGMAS) - 0.1).all()
         mixed = natural.decibels(records, name, "denoised")  # here with y itself, at the number that is best in fact
         assert (mixed >= own - 1e-4).all() and (mixed < own + 0.5).all()
     lead = natural.margins(records, of="M = 0")
     assert set(lead) == set(natural.BASELINES) and all(v.shape == (2, 2) for v in lead.values())
     with pytest.raises(ValueError, match="no record has"):
         natural.decibels(records, "M = 7")
+
+
+@pytest.mark.parametrize("gain", natural.GAINS)
+@pytest.mark.parametrize("name", natural.BASELINES)
+def test_the_baselines_are_measured_by_region(records, name, gain):
+    """Thirds are of one size; pixels near occlusions and elsewhere make up the whole by their shares."""
+
+    def errors(where):
+        return 10 ** (-natural.decibels(records, name, gain, where) / 10)
+
+    thirds = np.mean([errors(where) for where in natural.THIRDS], 0)
+    np.testing.assert_allclose(thirds, errors("all"), rtol=1e-5)
+    near = np.array([[r["occlusions"]] for r in records])
+    both = near * errors("near occlusions") + (1 - near) * errors("elsewhere")
+    np.testing.assert_allclose(both, errors("all"), rtol=1e-5)
+
+
+def test_leads_by_region_are_of_the_network_and_the_baseline_there(records):
+    found = natural.margins(records, "denoised", "M = 0", "most motion")
+    for name, lead in found.items():
+        theirs = natural.decibels(records, name, "denoised", "most motion")
+        np.testing.assert_allclose(lead, natural.decibels(records, "M = 0", where="most motion") - theirs)
+    least = natural.least_margin(records, SIGMAS, 0.5, 0.5, ["copy"], "M = 0", "denoised", "most motion")
+    np.testing.assert_allclose(least, natural.over_shots(found["copy"])[:, 1])
+    assert not np.allclose(found["copy"], natural.margins(records, "denoised", "M = 0")["copy"])
 
 
 def test_shots_without_such_pixels_are_left_out():
@@ -171,6 +203,7 @@ def test_the_published_networks_load():
     assert [networks[f"M = {m}"].memory for m in natural.MEMORIES] == [0, 1, 2, 3]
     steps = {f.card["training"]["steps"] for name, f in networks.items() if name != natural.REGRESSION}
     assert len(steps) == 1 and all("BY-NC" in f.card["licence"] for f in networks.values())
+    assert {tuple(f.card["world"]["test"]) for f in networks.values()} == {HELD_OUT}
 
 
 def test_samples_and_mean_of_a_network_that_copies(patches):
@@ -181,3 +214,29 @@ def test_samples_and_mean_of_a_network_that_copies(patches):
     assert first["samples"] == pytest.approx(first["mean"]) and first["sample_error"] == pytest.approx(
         first["mean_error"]
     )
+
+
+def run_sweep(folder, davis):
+    """The cells of the sweep, one after the other."""
+    notebook = nbformat.read(Path(__file__).parent.parent / "notebooks" / "sweeps" / "natural.ipynb", 4)
+    (parameters, *cells), scope = [cell.source for cell in notebook.cells if cell.cell_type == "code"], {}
+    exec(parameters, scope)
+    scope |= {"davis": str(davis), "folder": str(folder), "n_frames": 1, "n_sharp": 3, "sigmas": [0.5]}
+    for cell in cells:
+        exec(cell, scope)
+
+
+def test_the_sweep_measures_the_sequences_that_were_held_out_and_no_others(tmp_path):
+    """Of a folder of DAVIS, whose "val" has sequences that the published networks were trained on."""
+    davis = write_davis(tmp_path / "DAVIS", {"bear": 5}, dict.fromkeys(["blackswan", *HELD_OUT], 5), (96, 112))
+    run_sweep(tmp_path, davis)
+    results = json.loads((tmp_path / "natural.json").read_text())["results"]
+    assert tuple(record["shot"] for record in results) == HELD_OUT
+    assert all(record["frames"] == 1 and record["sharpness"]["shot"] == record["shot"] for record in results)
+
+
+def test_the_sweep_ends_where_a_held_out_sequence_is_missing(tmp_path):
+    davis = write_davis(tmp_path / "DAVIS", {"bear": 5}, dict.fromkeys(["blackswan", *HELD_OUT[1:]], 5), (96, 112))
+    with pytest.raises(ValueError, match="no shot is named breakdance"):
+        run_sweep(tmp_path, davis)
+    assert not (tmp_path / "natural.json").exists()

@@ -23,7 +23,7 @@ def records():
     for p in damaged.parameters():
         p += 0.2 * p.std() * torch.randn(p.shape, generator=generator)
     planted = {"last frame": lambda y, c: c[:, -1:], "noisy frame": lambda y, c: y, "damaged": damaged}
-    return natural.measure(WORLD, networks | planted, dict.fromkeys(natural.BASELINES, 0.01), SIGMAS, most=9)
+    return natural.measure(WORLD, networks | planted, SIGMAS, frames=2)
 
 
 def verdicts(records, name="M = 2"):

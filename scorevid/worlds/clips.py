@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from scorevid.worlds.bank import bank
-from scorevid.worlds.readers import SPLITS, Clip, davis, npz, video
+from scorevid.worlds.readers import SPLITS, Clip, davis, davis_lists, npz, video
 
-__all__ = ["Clip", "Clips", "Patches", "bank", "davis", "footage", "held_out", "npz", "video"]
+__all__ = ["Clip", "Clips", "Patches", "bank", "davis", "footage", "held_out", "npz", "only_held_out", "video"]
 
 GRID = 4  # pixels between places of known motion energy
 
@@ -45,6 +45,7 @@ class Clips:
     source: str | tuple[str, ...] = "bank"  # "bank", a folder of DAVIS, an .npz or a video file; or several of them
     split: str = "train"  # "train", "test", or "test, background seen in training"
     test: tuple[str, ...] = ()  # names of shots that are for testing, beside those of which the source says so
+    only: tuple[str, ...] = ()  # names of the only shots to take; all that the sources have if empty
     motion: float = 0.75  # share of draws whose place is chosen by motion energy
     flip: bool = True  # mirror every other draw left to right
     stride: int = 1  # frames from one frame of a draw to the next
@@ -55,7 +56,7 @@ class Clips:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be an integer of {least} or more, got {value!r}")
-        for name in ("source", "test"):
+        for name in ("source", "test", "only"):
             value = getattr(self, name)
             several = isinstance(value, tuple) and all(isinstance(v, str) for v in value)
             if not several and not (name == "source" and isinstance(value, str)):
@@ -90,7 +91,7 @@ class Clips:
 
     def clips(self) -> dict[str, Clip]:
         """The shots of its split that are long and large enough, by name."""
-        found = footage(self.source, self.test, self.height)
+        found = footage(self.source, self.test, self.height, self.only)
         due = _first(self) + 1
         fit = {k: v for k, v in found.items() if v.split == self.split and len(v.frames) >= due}
         fit = {k: v for k, v in fit.items() if min(v.frames.shape[1:]) >= self.size}
@@ -148,31 +149,55 @@ def held_out(world: Clips, most: int | None = None, seed: int = 0) -> Patches:
     )
 
 
-@lru_cache(maxsize=8)
-def footage(source: str | tuple[str, ...] = "bank", test: tuple[str, ...] = (), height: int = 96) -> dict[str, Clip]:
-    """All shots of one or several sources, by name; test and height as in :class:`Clips`. Read once in a process.
+def only_held_out(world: Clips, source: str | tuple[str, ...]) -> Clips:
+    """The world of those shots of a source that another world names in ``test``, and of no others.
 
-    Raises ValueError for a source that does not exist or cannot be read, for names in ``test`` that none of them has,
-    and for one name in two sources.
+    To measure a network on what its training did not see, whatever the source takes for its test set: the published
+    networks learned from sequences of what DAVIS calls its validation set. Raises ValueError where the world names none,
+    and for names of shots that the source lacks, or has too short or too small.
+    """
+    if not world.test:
+        raise ValueError("the world names no shots that were held out for testing")
+    held = replace(world, source=source, split="test", only=world.test)
+    if unfit := set(world.test) - set(held.clips()):
+        raise ValueError(f"{', '.join(sorted(unfit))} of {source!r} are too short or too small to be measured")
+    return held
+
+
+@lru_cache(maxsize=8)
+def footage(
+    source: str | tuple[str, ...] = "bank", test: tuple[str, ...] = (), height: int = 96, only: tuple[str, ...] = ()
+) -> dict[str, Clip]:
+    """Shots of one or several sources, by name; test, height and only as in :class:`Clips`. Read once in a process.
+
+    They come in the order of ``only``, or else as the sources have them; of a folder of DAVIS no others are read. Raises
+    ValueError for a source that does not exist or cannot be read, for names in ``test`` or ``only`` that none of them
+    has, and for one name in two sources.
     """
     found: dict[str, Clip] = {}
+    there: dict[str, None] = {}  # names of all shots, those that are not wanted too
     for one in (source,) if isinstance(source, str) else source:
+        listed = None
         if one == "bank":
             read = bank()
         elif Path(one).is_dir():
-            read = davis(one, height=height)
+            listed = davis_lists(one)
+            wanted = [name for name in listed if name in only]
+            read = davis(one, sequences=wanted, height=height) if wanted or not only else {}
         elif not Path(one).is_file():
             raise ValueError(f"there is no {one}: 'bank', a folder of DAVIS, an .npz or a video file was due")
         elif Path(one).suffix == ".npz":
             read = npz(one)
         else:
             read = {Path(one).name: video(one, height=height)}
-        if twice := set(found) & set(read):
+        names = dict.fromkeys(listed or read)
+        if twice := set(there) & set(names):
             raise ValueError(f"{', '.join(sorted(twice))} of {one} has the name of a shot of another source")
-        found |= read
-    if unknown := set(test) - set(found):
-        raise ValueError(f"no shot is named {', '.join(sorted(unknown))}; there are {', '.join(found)}")
-    return found | {name: replace(found[name], split="test") for name in test}
+        found, there = found | read, there | names
+    if unknown := {*test, *only} - set(there):
+        raise ValueError(f"no shot is named {', '.join(sorted(unknown))}; there are {', '.join(there)}")
+    found = {name: found[name] for name in only or found}
+    return found | {name: replace(found[name], split="test") for name in test if name in found}
 
 
 @dataclass(frozen=True)

@@ -61,24 +61,39 @@ def davis(
     sequences: names of those wanted, all of the subsets if empty. height: of the frames, in pixels.
 
     The three frames of ``pigs`` that repeat their neighbours are skipped. Raises ValueError that names what is missing or
-    damaged: a folder, a list, a sequence, a frame.
+    damaged: a folder, a list, sequences, a frame.
     """
-    path, found = Path(path), {}
-    images = path / "JPEGImages" / "480p"
-    if not images.is_dir():
+    listed, images = davis_lists(path, subsets), Path(path) / "JPEGImages" / "480p"
+    if not listed or (unknown := set(sequences) - set(listed)):
+        wanted = ", ".join(sorted(unknown)) if listed else "any sequence"
+        raise ValueError(f"the lists {', '.join(subsets)} in {Path(path) / 'ImageSets' / '2017'} do not name {wanted}")
+    listed = {name: subset for name, subset in listed.items() if not sequences or name in sequences}
+    if absent := [name for name in listed if not (images / name).is_dir()]:
+        raise ValueError(f"{images} lacks {', '.join(absent)}: folders of 00000.jpg and so on were due")
+    return {
+        name: Clip(
+            name,
+            np.stack([shrink(frame, height) for frame in _jpegs(images / name)]),
+            "train" if subset == "train" else "test",
+        )
+        for name, subset in listed.items()
+    }
+
+
+def davis_lists(path: Path | str, subsets: Sequence[str] = ("train", "val")) -> dict[str, str]:
+    """Sequences that the lists in a folder of DAVIS name, and the subset of each. No frame is read.
+
+    path, subsets: as for :func:`davis`. Raises ValueError for a folder or a list that is missing.
+    """
+    path, listed = Path(path), {}
+    if not (images := path / "JPEGImages" / "480p").is_dir():
         raise ValueError(f"{images} is missing: {path} should be the unpacked DAVIS-2017-trainval-480p.zip")
     for subset in subsets:
         listing = path / "ImageSets" / "2017" / f"{subset}.txt"
         if not listing.is_file():
             raise ValueError(f"{listing} is missing: the list of sequences, train.txt or val.txt, was due")
-        for name in listing.read_text().split():
-            if not sequences or name in sequences:
-                frames = np.stack([shrink(frame, height) for frame in _jpegs(images / name)])
-                found[name] = Clip(name, frames, "train" if subset == "train" else "test")
-    if not found or (unknown := set(sequences) - set(found)):
-        wanted = ", ".join(sorted(unknown)) if found else "any sequence"
-        raise ValueError(f"the lists {', '.join(subsets)} in {path / 'ImageSets' / '2017'} do not name {wanted}")
-    return found
+        listed |= dict.fromkeys(listing.read_text().split(), subset)
+    return listed
 
 
 def npz(path: Path | str, test: Sequence[str] = ()) -> dict[str, Clip]:
