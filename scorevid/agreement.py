@@ -121,3 +121,16 @@ def summary(found: Sequence[Agreement]) -> dict[str, np.ndarray]:
         "slope": np.array([ratio_interval(*(v.numpy() for v in a.products())) for a in found]).T,
         "error / least error": np.array([ratio_interval(a.error.numpy(), a.least.numpy()) for a in found]).T,
     }
+
+
+def worst(found: Sequence[Agreement]) -> dict[str, np.ndarray]:
+    """The measures of :func:`summary` in the scene that is worst in each, (K,) of K agreements.
+
+    That is the lowest correlation, the slope farthest from 1, and the largest error over the least, both of that one scene.
+    """
+    slopes = [torch.divide(*a.products()) for a in found]
+    return {
+        "correlation": np.array([a.correlation().min().item() for a in found]),
+        "slope": np.array([slope[(slope - 1).abs().argmax()].item() for slope in slopes]),
+        "error / least error": np.array([(a.error / a.least).max().item() for a in found]),
+    }

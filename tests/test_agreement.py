@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scorevid.agreement import WORTHLESS, agreement, summary
+from scorevid.agreement import WORTHLESS, agreement, summary, worst
 from scorevid.wiener import wiener
 from scorevid.worlds.gaussian import Gaussian
 
@@ -78,3 +78,22 @@ def test_a_summary_has_a_column_for_each_and_ones_for_the_optimum():
     assert list(told) == ["correlation", "slope", "error / least error"]
     for curve in told.values():
         assert curve.shape == (3, 2) and abs(curve - 1).max() < 1e-3
+
+
+def test_the_worst_scene_is_that_which_is_farthest_from_the_optimum():
+    optimum = wiener(WORLD, 0.5)
+
+    def fails_once(y, c):  # all scenes are as they should be, but the third
+        kept = torch.ones(len(y), 1, 1, 1)
+        kept[2::6] = 0.5
+        return kept * optimum(y, c) + (1 - kept) * 0.2 * y.roll(3, 3)
+
+    found = [measured(optimum), measured(fails_once)]
+    told, bad = worst(found), found[1]
+    assert list(told) == list(summary(found))
+    assert all(curve.shape == (2,) and abs(curve[0] - 1) < 1e-3 for curve in told.values())
+    assert told["correlation"][1] == pytest.approx(bad.correlation()[2].item()) and told["correlation"][1] < 0.99
+    assert told["slope"][1] == pytest.approx((bad.products()[0] / bad.products()[1])[2].item())
+    assert told["slope"][1] == pytest.approx(0.5, abs=0.1)
+    assert told["error / least error"][1] == pytest.approx((bad.error / bad.least)[2].item())
+    assert told["error / least error"][1] > 1.5
