@@ -128,6 +128,7 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "after 2,000 updates, or half": "a default",
         "goes on at .4 of its rates": "a default",
         "kills a run ten times": "what a script does",
+        "planned for 20,000 updates until its 9,943rd, and the second for 14,000 at first": "how a run was made",
     },
     "book/theory.md": {
         "2 % for": "follows from N = 1024",
@@ -157,7 +158,6 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "a quarter of the parameters": "a setting, on the card",
     },
     "notebooks/03_occlusion_sampling.ipynb": {
-        "to know its slope to a hundredth": "a wish",
         "for its first 26,000 updates": "how a run was made",
     },
     "notebooks/04_linear_weights.ipynb": {"noise being of .3": "a noise level"},

@@ -134,4 +134,5 @@ def test_what_is_stored_has_enough_scenes_to_speak_of():
     """A trial with a few scenes, kept by mistake, would draw figures all the same."""
     for name, least in (("solvers", 500), ("constants", 400), ("training", 1000), ("slope", 4000)):
         assert sweeps.load(name)["parameters"]["n_scenes"] >= least, name
+    assert sweeps.load("solvers")["parameters"]["n_published"] >= 2000
     assert all(record["patches"] >= 100 for record in sweeps.load("natural")["results"])
