@@ -213,7 +213,7 @@ def main() -> None:
         __doc__,
         Path(__file__).parent / "results",
         minutes=(
-            (1.0, 2.0, 4.0, 8.0),
+            (1.0, 2.0, 4.0),
             (0.002, 0.005),
             "of training, without compiling, after which each of the two is judged, rising",
         ),
