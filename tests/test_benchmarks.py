@@ -32,7 +32,7 @@ DUE = {  # tables that each script stores, by a word of their titles
     "sampling": ["samples a second", "how well both", "choices of", "would wait", "memory of a process"],
     "rendering": ["Scenes a second", "largest difference"],
     "jacobian": ["The Jacobian", "agreement"],
-    "peers": ["minutes each, in turns", "as training goes on", "minutes of training until", "sampling"],
+    "peers": ["minutes each, in turns", "as training goes on", "minutes of training, of those", "sampling", "fewest evaluations"],
     "scaling": ["Growth with batch", "fitted powers", "held to what was measured", "A plan"],
     "parallel": ["largest relative difference in loss", "images a second with"],
     "book": ["Time of each chapter", "Time of a fresh process"],
