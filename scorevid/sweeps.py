@@ -17,11 +17,15 @@ import torch
 from torch import Tensor
 
 from scorevid import calibration, logit
+from scorevid.noise import NoisePrior
+from scorevid.oracles import blind_posterior_mean
 from scorevid.peers import Told
 from scorevid.sampling import ascend
 from scorevid.solvers import solve
 from scorevid.starts import Samples
 from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.meetings import undecided_meetings
 
 FOLDER = Path(__file__).parent / "results"
 PUBLISHED = {
@@ -58,6 +62,18 @@ CONSTANTS: dict[str, list[float]] = {
     "h_max": [0.1, 0.2, 1.0],
     "sigma_0": [0.5, 1.0, 2.0, 5.0],
 }
+
+
+def meetings(
+    world: Leaves, n: int, generator: torch.Generator
+) -> tuple[Tensor, Futures, Callable[[Tensor, Tensor], Tensor]]:
+    """Undecided meetings with odds evenly spread over [0.05, 0.95]: past frames (n, M, H, W), futures, exact blind denoiser.
+
+    Raises ValueError where such scenes are too rare in the world.
+    """
+    scenes, ahead = undecided_meetings(world, n, generator, odds=torch.linspace(0.05, 0.95, n))
+    c = scenes.past()
+    return c, ahead, blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
 
 
 def sample(f: Callable[..., Tensor], c: Tensor, settings: dict, generator: torch.Generator, **common) -> Samples:

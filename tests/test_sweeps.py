@@ -9,6 +9,7 @@ from scorevid.peers import Told
 from scorevid.starts import Samples
 from scorevid.weights import FOLDER, load_card
 from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves import Leaves
 
 
 def scenes(n=400, seed=0) -> tuple[Futures, torch.Tensor]:
@@ -136,3 +137,11 @@ def test_what_is_stored_has_enough_scenes_to_speak_of():
         assert sweeps.load(name)["parameters"]["n_scenes"] >= least, name
     assert sweeps.load("solvers")["parameters"]["n_published"] >= 2000
     assert all(record["patches"] >= 100 for record in sweeps.load("natural")["results"])
+
+
+def test_meetings_have_even_odds_and_an_exact_denoiser():
+    c, ahead, oracle = sweeps.meetings(Leaves(), 12, torch.Generator().manual_seed(0))
+    assert c.shape == (12, 2, 32, 32) and (ahead.count() == 2).all()
+    torch.testing.assert_close(calibration.odds(ahead), torch.linspace(0.05, 0.95, 12))
+    strong = oracle(ahead.mean() + 20 * torch.randn(12, 1, 32, 32, generator=torch.Generator().manual_seed(1)), c)
+    assert (strong - ahead.mean()).abs().max() < 0.1  # noise that drowns everything leaves the mean of the futures
