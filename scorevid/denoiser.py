@@ -27,7 +27,10 @@ from scorevid.scaling import Scaling
 
 
 class Block(nn.Sequential):
-    """Twice: 3 × 3 convolution, scaling, ReLU."""
+    """Twice: 3 × 3 convolution, scaling, ReLU.
+
+    Once a scaling has settled it multiplies the kernel, which is small, and no longer what comes out of it.
+    """
 
     def __init__(self, channels_in: int, channels: int, bias: bool = False, normalise: bool = True):
         layers = []
@@ -39,21 +42,39 @@ class Block(nn.Sequential):
                 nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         super().__init__(*layers)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, channels_in, H, W); returns (B, channels, H, W)."""
+        layers = list(self)
+        for layer, after in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(after, Scaling) and after.is_fixed:
+                x = _scaled(layer, x, after.scale())
+            elif not (isinstance(layer, Scaling) and layer.is_fixed):
+                x = layer(x)
+        return x
+
+
+def _scaled(convolution: nn.Conv2d, x: Tensor, scale: Tensor) -> Tensor:
+    """The convolution with each channel that comes out multiplied by its scale (C,)."""
+    bias = None if convolution.bias is None else convolution.bias * scale
+    return F.conv2d(x, convolution.weight * scale[:, None, None, None], bias, padding=convolution.padding)
+
 
 def double(x: Tensor) -> Tensor:
     """Frames (B, C, H, W) of twice the height and width, by bilinear interpolation.
 
-    Where it is compiled it is written out as sums, which are fused with what stands beside them. On processors and in bf16
-    PyTorch 2.13 compiles the derivative of its own interpolation to one that can be zero everywhere.
+    Where it is compiled it is written out as sums, which are fused with what stands beside them, and on (B, H, W, C), the
+    order in memory. On processors and in bf16 PyTorch 2.13 compiles the derivative of its own interpolation to one that can
+    be zero everywhere.
     """
     if not torch.compiler.is_compiling():
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-    for dim in (2, 3):
+    x = x.permute(0, 2, 3, 1)
+    for dim in (1, 2):
         n = x.shape[dim]
         before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, n - 1)], dim)
         after = torch.cat([x.narrow(dim, 1, n - 1), x.narrow(dim, n - 1, 1)], dim)
         x = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim + 1).flatten(dim, dim + 1)
-    return x
+    return x.permute(0, 3, 1, 2)
 
 
 class Denoiser(nn.Module):

@@ -88,11 +88,12 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     for size in {len(x) for x in wide}:
         alike = [k for k, x in enumerate(wide) if len(x) == size]
         gram, product = torch.stack([wide[k] @ wide[k].mT for k in alike]), None
-        for _ in range(5):
+        for left in reversed(range(5)):
             factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
             factor.diagonal(dim1=1, dim2=2).add_(a)
             product = factor if product is None else factor @ product
-            gram = factor @ gram @ factor
+            if left:
+                gram = factor @ gram @ factor
         found |= {k: factors @ wide[k] for k, factors in zip(alike, product, strict=True)}
     return [found[k].mT if x.shape[0] > x.shape[1] else found[k] for k, x in enumerate(matrices)]
 

@@ -23,16 +23,23 @@ class Scaling(nn.Module):
         self.gain = nn.Parameter(torch.ones(channels))
         self.register_buffer("variance", torch.ones(channels))
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it scales by what it keeps, whatever x."""
+        return self.settled or not self.training
+
+    def scale(self, variance: Tensor | None = None) -> Tensor:
+        """(C,) factors of the channels, of the variances that it keeps unless others are given."""
+        return self.gain * ((self.variance if variance is None else variance) + self.eps).rsqrt()
+
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) with each channel scaled, the same shape."""
-        if self.training and not self.settled:
+        variance = None
+        if not self.is_fixed:
             variance = self._variance(x.to(self.variance.dtype))
             with torch.no_grad():
                 self.variance.lerp_(variance, self.momentum)
-        else:
-            variance = self.variance
-        scale = self.gain * (variance + self.eps).rsqrt()
-        return x * scale.to(x.dtype)[:, None, None]
+        return x * self.scale(variance).to(x.dtype)[:, None, None]
 
     def _variance(self, x: Tensor) -> Tensor:
         if self.average is None:

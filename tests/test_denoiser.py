@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorevid.denoiser import Denoiser, double
+from scorevid.denoiser import Block, Denoiser, double
+from scorevid.scaling import Scaling
 
 
 def network(memory=2, widths=(4, 8, 8), lateral=True, seed=0):
@@ -49,6 +50,32 @@ def test_nothing_in_it_is_added():
     zero = torch.zeros(1, 1, 16, 16, dtype=torch.double)
     assert f(zero, zero.expand(1, 2, 16, 16)).abs().max() == 0
     assert not [name for name, _ in f.named_parameters() if "bias" in name]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_settled_scaling_of_the_kernel_is_that_of_what_comes_out(bias, settled):
+    torch.manual_seed(0)
+    block, x = Block(3, 4, bias).double(), torch.randn(2, 3, 8, 8).double()
+    for scaling in (block[1], block[4]):
+        scaling.variance.uniform_(0.5, 2)
+        scaling.gain.data.uniform_(0.5, 2)
+        scaling.settled = settled
+    block.train(settled)
+    one_by_one = x
+    for layer in block:
+        one_by_one = layer(one_by_one)
+    torch.testing.assert_close(block(x), one_by_one)
+    parameters = list(block.parameters())
+    due = torch.autograd.grad(one_by_one.square().sum(), parameters)
+    torch.testing.assert_close(torch.autograd.grad(block(x).square().sum(), parameters), due)
+
+
+def test_a_scaling_that_follows_the_batch_is_not_of_the_kernel():
+    torch.manual_seed(0)
+    block, x = Block(3, 4).double(), torch.randn(2, 3, 8, 8).double()
+    assert not any(m.is_fixed for m in block if isinstance(m, Scaling))
+    torch.testing.assert_close(block(7 * x), block(x), rtol=1e-3, atol=1e-4)
 
 
 def test_lateral_connections_are_an_option():
