@@ -441,6 +441,30 @@ def test_every_other_draw_is_mirrored_with_its_past(drifts):
     assert 150 < same.sum() < 250
 
 
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 3), st.integers(1, 60), st.booleans(), st.integers(20, 44))
+def test_the_place_of_every_other_draw_pans_at_a_speed_of_its_own(tmp_path_factory, memory, pan, flip, size):
+    """Over frames that tell row and column and stand still: the past is the same picture from further off."""
+    row, column = np.meshgrid(np.arange(50), np.arange(60), indexing="ij")
+    path = tmp_path_factory.getbasetemp() / "still.npz"
+    np.savez(
+        path, row=np.broadcast_to(row.astype(np.uint8), (9, 50, 60)), column=np.tile(column.astype(np.uint8), (9, 1, 1))
+    )
+    for k, name in enumerate(("row", "column")):
+        world = Clips(size=size, memory=memory, source=str(path), only=(name,), flip=flip)
+        _, x = (255 * v for v in world.draw(300, generator()))
+        past, same = (255 * v for v in replace(world, pan=pan).draw(300, generator()))
+        assert torch.equal(same, x)
+        frames = torch.cat([past, same], 1).round().double()
+        assert frames.max() < (50, 60)[k]  # nothing from another row
+        speed = frames.diff(dim=1)
+        assert (speed == speed[:, :1, :1, :1]).all()  # all pixels and frames of a draw alike
+        if memory:
+            speed = speed[:, 0, 0, 0]
+            assert speed.abs().max() <= min(pan, ((50, 60)[k] - size) // memory)
+            assert 0.3 < (speed == 0).double().mean() < 0.9 and speed.max() > 0 > speed.min()
+
+
 def test_places_of_much_motion_are_chosen_in_proportion_to_it(tmp_path):
     """A shot that is still on the left, and whose right half flickers."""
     frames = np.full((6, 32, 160), 100, np.uint8)

@@ -9,6 +9,9 @@ draws, and otherwise in proportion to the motion energy of the patch,
 the squared error of copying the last frame: most of what a fixed camera sees would teach nothing else. Energies are kept
 for every fourth pixel each way, so patches lie up to 3 pixels from where theirs was taken.
 
+With ``pan`` the place of every other draw moves on from frame to frame, at a speed of its own, as if the camera panned: the
+few shots that there are show few motions.
+
 Sources are the embedded bank, folders of DAVIS, .npz files and video files (:mod:`scorevid.worlds.readers`). Networks of
 different memory are to see the same next frames: there is always a frame before, even for a memory of 0.
 """
@@ -48,11 +51,12 @@ class Clips:
     only: tuple[str, ...] = ()  # names of the only shots to take; all that the sources have if empty
     motion: float = 0.75  # share of draws whose place is chosen by motion energy
     flip: bool = True  # mirror every other draw left to right
+    pan: int = 0  # in every other draw the place moves on by up to so many pixels a frame, each way: a camera that pans
     stride: int = 1  # frames from one frame of a draw to the next
     height: int = 96  # pixels, to which DAVIS and video files are made smaller; the bank and .npz are taken as they are
 
     def __post_init__(self):
-        for name, least in (("size", 1), ("memory", 0), ("stride", 1), ("height", 1)):
+        for name, least in (("size", 1), ("memory", 0), ("pan", 0), ("stride", 1), ("height", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be an integer of {least} or more, got {value!r}")
@@ -71,7 +75,7 @@ class Clips:
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Training pairs: past c (batch, M, H, W), oldest first, and next frame x (batch, 1, H, W), greys in [0, 1]."""
         device = generator.device
-        shots = _shots(replace(self, motion=0.0, flip=False), str(device))
+        shots = _shots(replace(self, motion=0.0, flip=False, pan=0), str(device))
         u = torch.rand(9, batch, generator=generator, dtype=torch.float64, device=device)
         shot = torch.searchsorted(shots.chance, u[0], right=True).clamp_max(len(shots.chance) - 1)
         room = shots.room[shot]  # (batch, 3) as all below: frame, row, column
@@ -86,8 +90,20 @@ class Clips:
         moving = torch.cat([corner[:, :1], corner[:, 1:] + nearby], 1)
         at = torch.where((u[7] < self.motion)[:, None], moving, even)
         mirrored = (u[8] < 0.5) & self.flip
-        frames = _cut(self, shots, shot, at, mirrored, self.memory)
+        speed = self._speed(at[:, 1:], room[:, 1:], generator) if self.pan else None
+        frames = _cut(self, shots, shot, at, mirrored, self.memory, speed)
         return frames[:, :-1], frames[:, -1:]
+
+    def _speed(self, place: Tensor, room: Tensor, generator: torch.Generator) -> Tensor:
+        """(batch, 2) rows and columns a frame that places move on by, not so fast that they would come from outside.
+
+        place, room: (batch, 2) rows and columns of the next frame, and how many there are.
+        """
+        u = torch.rand(3, len(place), generator=generator, dtype=torch.float64, device=place.device)
+        wanted = ((2 * self.pan + 1) * u[:2].T).long() - self.pan
+        frames = max(self.memory, 1)
+        fits = torch.maximum(wanted, -((room - 1 - place) // frames)).minimum(place // frames)
+        return torch.where(u[2, :, None] < 0.5, fits, 0)
 
     def clips(self) -> dict[str, Clip]:
         """The shots of its split that are long and large enough, by name."""
@@ -127,7 +143,7 @@ def held_out(world: Clips, most: int | None = None, seed: int = 0) -> Patches:
     if most is not None and most < 1:
         raise ValueError(f"most must be 1 or more, got {most!r}")
     generator, found = torch.Generator().manual_seed(seed), []
-    shots, first = _shots(replace(world, motion=0.0, flip=False), "cpu"), _first(world)
+    shots, first = _shots(replace(world, motion=0.0, flip=False, pan=0), "cpu"), _first(world)
     for k, name in enumerate(world.clips()):
         times, rows, columns = shots.room[k].tolist()
         tiles = [range((room - 1) % world.size // 2, room, world.size) for room in (rows, columns)]
@@ -258,14 +274,21 @@ def _energies(frames: np.ndarray, first: int, stride: int, size: int) -> np.ndar
     return (found + 1) * places  # where nothing ever moves, all places are alike
 
 
-def _cut(world: Clips, shots: _Shots, shot: Tensor, at: Tensor, mirrored: Tensor, memory: int) -> Tensor:
-    """Patches at (frame, row, column) of their shots' room, with so many frames before: (B, memory + 1, H, W) float."""
+def _cut(
+    world: Clips, shots: _Shots, shot: Tensor, at: Tensor, mirrored: Tensor, memory: int, speed: Tensor | None = None
+) -> Tensor:
+    """Patches at (frame, row, column) of their shots' room, with so many frames before: (B, memory + 1, H, W) float.
+
+    speed: (B, 2) rows and columns by which the place of a patch moves on from frame to frame; it stays unless given.
+    """
     tall, wide = shots.shape[shot].T
     line = torch.arange(world.size, device=at.device)
-    times = world.stride * torch.arange(-memory, 1, device=at.device) + _first(world) + at[:, :1]
-    rows = at[:, 1:2] + line
-    columns = at[:, 2:] + torch.where(mirrored[:, None], line.flip(0), line)
-    # (B, T, 1, 1) + (B, 1, H, 1) + (B, 1, 1, W)
+    age = torch.arange(-memory, 1, device=at.device)
+    times = world.stride * age + _first(world) + at[:, :1]
+    places = at[:, None, 1:] + (0 if speed is None else age[:, None] * speed[:, None])  # (B, T or 1, 2)
+    rows = places[..., :1] + line
+    columns = places[..., 1:] + torch.where(mirrored[:, None], line.flip(0), line)[:, None]
+    # (B, T, 1, 1) + (B, T or 1, H, 1) + (B, T or 1, 1, W)
     frame = (shots.start[shot][:, None] + times * (tall * wide)[:, None])[:, :, None, None]
-    within = (rows * wide[:, None])[:, None, :, None] + columns[:, None, None, :]
+    within = (rows * wide[:, None, None])[..., None] + columns[:, :, None]
     return shots.video[frame + within].float().div_(255)
