@@ -194,18 +194,21 @@ def ours(f: Denoiser, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
     return solve(f, c, steps=steps, generator=torch.Generator().manual_seed(7)).x
 
 
-def chooses(row: list, given) -> bool:
+def chooses(row: list, blends: float, error: float) -> bool:
     """Whether few samples were blends and the others were true to a future, of a row that ends as :func:`judge` has it.
 
     What is noise falls between two futures as seldom as what is well chosen.
     """
-    _, blends, error = row[-3:]
-    return blends[0] <= given.blends and error <= given.error
+    _, share, rendering = row[-3:]
+    return share[0] <= blends and rendering <= error
 
 
-def fewest(rows: list[list]) -> list:
+def fewest(rows: list[list]) -> str:
     """Evaluations and time of a sample in the row that has the fewest, of those in which it chooses."""
-    return min(rows, key=lambda row: row[1])[1:3] if rows else ["none of these", None]
+    if not rows:
+        return "none of these"
+    _, evaluations, milliseconds = min(rows, key=lambda row: row[1])[:3]
+    return f"{evaluations} ({milliseconds[0]:.3g} ms a sample)"
 
 
 def main() -> None:
@@ -223,8 +226,8 @@ def main() -> None:
         scenes=(250, 8, "undecided meetings sampled, once each"),
         ours=((3, 6, 12, 24), (2,), "steps of our solver"),
         ddim=((6, 12, 25, 50, 100), (2,), "steps of DDIM, the most last"),
-        blends=(0.1, 0.1, "share of blends to be reached"),
-        error=(0.05, 0.05, "error of rendering to be reached with it, grey"),
+        blends=((0.5, 0.2, 0.1), (0.1,), "shares of blends to be reached"),
+        error=(0.05, 0.05, "error of rendering to be reached with each, grey"),
         peer_lr=(1e-3, 1e-3, "peak learning rate of the peer"),
         rounds=(3, 1, "turns of sampling"),
         compile=(True, False, "whether to compile both"),
@@ -275,12 +278,15 @@ def main() -> None:
         ["", "minutes", "images", "slope of log odds", "share of blends", "error of rendering, grey"],
         sorted(along, key=lambda row: SIDES.index(row[0])),
     )
-    due = f"a share of blends of {given.blends:g} and an error of {given.error:g} at most"
-    soonest = {name: [row[1] for row in along if row[0] == name and chooses(row, given)] for name in SIDES}
+    due = f"with an error of {given.error:g} at most, until a share of blends of"
+    soonest = [
+        [name, *([row[1] for row in along if row[0] == name and chooses(row, b, given.error)] for b in given.blends)]
+        for name in SIDES
+    ]
     result.table(
-        f"Peers: minutes of training, of those after which both are judged, until {due}",
-        ["", "minutes"],
-        [[name, min(found) if found else f"not within {total:g}"] for name, found in soonest.items()],
+        f"Peers: minutes of training, of those after which both are judged, {due}",
+        ["", *(f"{b:g}" for b in given.blends)],
+        [[name, *(min(found) if found else f"not within {total:g}" for found in each)] for name, *each in soonest],
     )
 
     cases = {}
@@ -301,9 +307,18 @@ def main() -> None:
         rows,
     )
     result.table(
-        f"Peers: fewest evaluations, of those tried, with {due}",
-        ["", "evaluations", "ms a sample"],
-        [[side, *fewest([r for r in rows if r[0].startswith(side) and chooses(r, given)])] for side in SIDES],
+        f"Peers: fewest evaluations, of those tried, {due}",
+        ["", *(f"{b:g}" for b in given.blends)],
+        [
+            [
+                side,
+                *(
+                    fewest([r for r in rows if r[0].startswith(side) and chooses(r, b, given.error)])
+                    for b in given.blends
+                ),
+            ]
+            for side in SIDES
+        ],
     )
     result.finish()
 
