@@ -465,6 +465,25 @@ def test_the_place_of_every_other_draw_pans_at_a_speed_of_its_own(tmp_path_facto
             assert 0.3 < (speed == 0).double().mean() < 0.9 and speed.max() > 0 > speed.min()
 
 
+@pytest.mark.parametrize("memory", [0, 2])
+def test_every_fourth_draw_is_of_twice_the_size_made_smaller(tmp_path, memory):
+    """A ramp climbs twice as fast from pixel to pixel, and a pan of one pixel is one of half a pixel."""
+    ramp = np.broadcast_to(np.arange(90, dtype=np.uint8)[:, None], (6, 90, 80))
+    np.savez(tmp_path / "ramp.npz", ramp=ramp)
+    world = Clips(size=16, memory=memory, source=str(tmp_path / "ramp.npz"), pan=3, halved=True)
+    c, x = (255 * v for v in world.draw(403, generator()))
+    assert c.shape == (403, memory, 16, 16) and x.shape == (403, 1, 16, 16)
+    near, far = x[:303], x[303:]
+    for some, step in ((near, 1), (far, 2)):
+        assert torch.allclose(some.diff(dim=2), torch.tensor(float(step)), atol=1e-3)
+    assert torch.allclose(far[..., :1, :].frac(), torch.tensor(0.5), atol=1e-3)  # the mean of two rows
+    if memory:
+        climbs = (x - c[:, -1:])[303:].mean((1, 2, 3)) / 2  # in pixels of the smaller frames
+        assert set((2 * climbs).round().int().tolist()) == set(range(-3, 4))
+    with pytest.raises(ValueError, match="96 × 96 pixels"):
+        replace(world, size=48).draw(8, generator())
+
+
 def test_places_of_much_motion_are_chosen_in_proportion_to_it(tmp_path):
     """A shot that is still on the left, and whose right half flickers."""
     frames = np.full((6, 32, 160), 100, np.uint8)

@@ -10,7 +10,8 @@ the squared error of copying the last frame: most of what a fixed camera sees wo
 for every fourth pixel each way, so patches lie up to 3 pixels from where theirs was taken.
 
 With ``pan`` the place of every other draw moves on from frame to frame, at a speed of its own, as if the camera panned: the
-few shots that there are show few motions.
+few shots that there are show few motions. With ``halved`` every fourth draw is of twice the size and made smaller: some pan by
+halves of a pixel.
 
 Sources are the embedded bank, folders of DAVIS, .npz files and video files (:mod:`scorevid.worlds.readers`). Networks of
 different memory are to see the same next frames: there is always a frame before, even for a memory of 0.
@@ -52,6 +53,7 @@ class Clips:
     motion: float = 0.75  # share of draws whose place is chosen by motion energy
     flip: bool = True  # mirror every other draw left to right
     pan: int = 0  # in every other draw the place moves on by up to so many pixels a frame, each way: a camera that pans
+    halved: bool = False  # every fourth draw is of twice the size, halved: seen from further away, moving by half pixels too
     stride: int = 1  # frames from one frame of a draw to the next
     height: int = 96  # pixels, to which DAVIS and video files are made smaller; the bank and .npz are taken as they are
 
@@ -75,6 +77,10 @@ class Clips:
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Training pairs: past c (batch, M, H, W), oldest first, and next frame x (batch, 1, H, W), greys in [0, 1]."""
         device = generator.device
+        if self.halved:
+            near, far = replace(self, halved=False), replace(self, halved=False, size=2 * self.size)
+            drawn = near.draw(batch - batch // 4, generator), far.draw(batch // 4, generator)
+            return tuple(torch.cat([some, _halve(larger)]) for some, larger in zip(*drawn, strict=True))
         shots = _shots(replace(self, motion=0.0, flip=False, pan=0), str(device))
         u = torch.rand(9, batch, generator=generator, dtype=torch.float64, device=device)
         shot = torch.searchsorted(shots.chance, u[0], right=True).clamp_max(len(shots.chance) - 1)
@@ -143,7 +149,7 @@ def held_out(world: Clips, most: int | None = None, seed: int = 0) -> Patches:
     if most is not None and most < 1:
         raise ValueError(f"most must be 1 or more, got {most!r}")
     generator, found = torch.Generator().manual_seed(seed), []
-    shots, first = _shots(replace(world, motion=0.0, flip=False, pan=0), "cpu"), _first(world)
+    shots, first = _shots(replace(world, motion=0.0, flip=False, pan=0, halved=False), "cpu"), _first(world)
     for k, name in enumerate(world.clips()):
         times, rows, columns = shots.room[k].tolist()
         tiles = [range((room - 1) % world.size // 2, room, world.size) for room in (rows, columns)]
@@ -252,6 +258,11 @@ def _shots(world: Clips, device: str) -> _Shots:
         energy=torch.from_numpy(np.concatenate(summed)),
     )
     return _Shots(**{k: v.to(device) for k, v in vars(table).items()})
+
+
+def _halve(frames: Tensor) -> Tensor:
+    """Frames (B, T, H, W) of half the height and width, each pixel the mean of four."""
+    return frames.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
 
 
 def _first(world: Clips) -> int:
