@@ -53,7 +53,7 @@ class Clips:
     motion: float = 0.75  # share of draws whose place is chosen by motion energy
     flip: bool = True  # mirror every other draw left to right
     pan: int = 0  # in every other draw the place moves on by up to so many pixels a frame, each way: a camera that pans
-    halved: bool = False  # every fourth draw is of twice the size, halved: seen from further away, moving by half pixels too
+    halved: bool = False  # every fourth draw is of twice the size, halved: from further away, moving by half pixels too
     stride: int = 1  # frames from one frame of a draw to the next
     height: int = 96  # pixels, to which DAVIS and video files are made smaller; the bank and .npz are taken as they are
 
