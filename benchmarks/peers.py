@@ -278,7 +278,7 @@ def main() -> None:
         ["", "minutes", "images", "slope of log odds", "share of blends", "error of rendering, grey"],
         sorted(along, key=lambda row: SIDES.index(row[0])),
     )
-    due = f"with an error of {given.error:g} at most, until a share of blends of"
+    due = f"for an error of {given.error:g} at most and a share of blends of at most"
     soonest = [
         [name, *([row[1] for row in along if row[0] == name and chooses(row, b, given.error)] for b in given.blends)]
         for name in SIDES
