@@ -203,6 +203,14 @@ def chooses(row: list, blends: float, error: float) -> bool:
     return share[0] <= blends and rendering <= error
 
 
+def reached(rows: list[list], given) -> dict[str, list[list[list]]]:
+    """Of each side, for each share of blends that is asked for, the rows in which it chooses; a row begins with the side."""
+    return {
+        side: [[r for r in rows if r[0].startswith(side) and chooses(r, b, given.error)] for b in given.blends]
+        for side in SIDES
+    }
+
+
 def fewest(rows: list[list]) -> str:
     """Evaluations and time of a sample in the row that has the fewest, of those in which it chooses."""
     if not rows:
@@ -279,14 +287,14 @@ def main() -> None:
         sorted(along, key=lambda row: SIDES.index(row[0])),
     )
     due = f"for an error of {given.error:g} at most and a share of blends of at most"
-    soonest = [
-        [name, *([row[1] for row in along if row[0] == name and chooses(row, b, given.error)] for b in given.blends)]
-        for name in SIDES
-    ]
+    shares = ["", *(f"{b:g}" for b in given.blends)]
     result.table(
         f"Peers: minutes of training, of those after which both are judged, {due}",
-        ["", *(f"{b:g}" for b in given.blends)],
-        [[name, *(min(found) if found else f"not within {total:g}" for found in each)] for name, *each in soonest],
+        shares,
+        [
+            [side, *(min(r[1] for r in some) if some else f"not within {total:g}" for some in each)]
+            for side, each in reached(along, given).items()
+        ],
     )
 
     cases = {}
@@ -308,17 +316,8 @@ def main() -> None:
     )
     result.table(
         f"Peers: fewest evaluations, of those tried, {due}",
-        ["", *(f"{b:g}" for b in given.blends)],
-        [
-            [
-                side,
-                *(
-                    fewest([r for r in rows if r[0].startswith(side) and chooses(r, b, given.error)])
-                    for b in given.blends
-                ),
-            ]
-            for side in SIDES
-        ],
+        shares,
+        [[side, *map(fewest, each)] for side, each in reached(rows, given).items()],
     )
     result.finish()
 

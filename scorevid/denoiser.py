@@ -47,7 +47,7 @@ class Block(nn.Sequential):
         layers = list(self)
         for layer, after in zip(layers, [*layers[1:], None], strict=True):
             if isinstance(after, Scaling) and after.is_fixed:
-                x = _scaled(layer, x, after.scale())
+                x = _scaled(layer, x, after.scale(after.variance))
             elif not (isinstance(layer, Scaling) and layer.is_fixed):
                 x = layer(x)
         return x

@@ -28,13 +28,13 @@ class Scaling(nn.Module):
         """Whether it scales by what it keeps, whatever x."""
         return self.settled or not self.training
 
-    def scale(self, variance: Tensor | None = None) -> Tensor:
-        """(C,) factors of the channels, of the variances that it keeps unless others are given."""
-        return self.gain * ((self.variance if variance is None else variance) + self.eps).rsqrt()
+    def scale(self, variance: Tensor) -> Tensor:
+        """(C,) factors of channels with these variances (C,)."""
+        return self.gain * (variance + self.eps).rsqrt()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) with each channel scaled, the same shape."""
-        variance = None
+        variance = self.variance
         if not self.is_fixed:
             variance = self._variance(x.to(self.variance.dtype))
             with torch.no_grad():

@@ -23,7 +23,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -274,7 +274,10 @@ class Trainer:
         before.setdefault("settled_rate", 1.0)
         changed = {k: before.get(k) for k in now if before.get(k) != now[k] and k not in NOT_ABOUT_THE_RESULT}
         world = asdict(self.world)
-        other = {k: kept["world"].get(k) for k in world if kept["world"].get(k) != world[k]}
+        own = {f.name: f.default for f in fields(self.world)} | kept[
+            "world"
+        ]  # fields that are newer than the checkpoint
+        other = {k: own[k] for k in world if own[k] != world[k]}
         changed |= {"world": other} if other else {}
         if changed:
             self.changes.append({"until_step": self.step} | changed)

@@ -152,6 +152,17 @@ def test_another_world_of_the_same_frames_is_noted(tmp_path):
             open_run(tmp_path, world=other)
 
 
+def test_a_field_of_the_world_that_is_newer_than_the_checkpoint_had_its_default(tmp_path):
+    trainer(tmp_path, steps=2).run(progress=False)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=False)
+    default = Leaves().meeting
+    del kept["world"]["meeting"]
+    torch.save(kept, tmp_path / "checkpoint.pt")
+    assert open_run(tmp_path, world=replace(SMALL, meeting=default)).changes == []
+    other = open_run(tmp_path, world=replace(SMALL, meeting=default / 2))
+    assert other.changes == [{"until_step": 2, "world": {"meeting": default}}]
+
+
 def test_noise_on_the_past_is_put_on_noted_and_kept(tmp_path):
     past = PastNoise(1.0, 0.5, 2.0)
     clean, noisy = (noisy_batch(SMALL, NoisePrior(), 64, generator_for(0, 0), law) for law in (PastNoise(), past))

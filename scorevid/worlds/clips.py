@@ -81,7 +81,7 @@ class Clips:
             near, far = replace(self, halved=False), replace(self, halved=False, size=2 * self.size)
             drawn = near.draw(batch - batch // 4, generator), far.draw(batch // 4, generator)
             return tuple(torch.cat([some, _halve(larger)]) for some, larger in zip(*drawn, strict=True))
-        shots = _shots(replace(self, motion=0.0, flip=False, pan=0), str(device))
+        shots = _shots_of(self, str(device))
         u = torch.rand(9, batch, generator=generator, dtype=torch.float64, device=device)
         shot = torch.searchsorted(shots.chance, u[0], right=True).clamp_max(len(shots.chance) - 1)
         room = shots.room[shot]  # (batch, 3) as all below: frame, row, column
@@ -149,7 +149,7 @@ def held_out(world: Clips, most: int | None = None, seed: int = 0) -> Patches:
     if most is not None and most < 1:
         raise ValueError(f"most must be 1 or more, got {most!r}")
     generator, found = torch.Generator().manual_seed(seed), []
-    shots, first = _shots(replace(world, motion=0.0, flip=False, pan=0, halved=False), "cpu"), _first(world)
+    shots, first = _shots_of(world, "cpu"), _first(world)
     for k, name in enumerate(world.clips()):
         times, rows, columns = shots.room[k].tolist()
         tiles = [range((room - 1) % world.size // 2, room, world.size) for room in (rows, columns)]
@@ -234,6 +234,11 @@ class _Shots:
     grid: Tensor  # (K, 3) how many of these places have a known energy
     begin: Tensor  # (K,) where those of the shot begin
     energy: Tensor  # (P,) motion energies, summed up, in all 1 for each shot
+
+
+def _shots_of(world: Clips, device: str) -> _Shots:
+    """Its shots, made once for all worlds that draw from them in other ways."""
+    return _shots(replace(world, motion=0.0, flip=False, pan=0, halved=False), device)
 
 
 @lru_cache(maxsize=4)
