@@ -8,7 +8,7 @@ network as its training went on, each on the same scenes, and store what they fo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,13 +65,14 @@ CONSTANTS: dict[str, list[float]] = {
 
 
 def meetings(
-    world: Leaves, n: int, generator: torch.Generator
+    world: Leaves, n: int, generator: torch.Generator, odds: Sequence[float] | Tensor | None = None
 ) -> tuple[Tensor, Futures, Callable[[Tensor, Tensor], Tensor]]:
-    """Undecided meetings with odds evenly spread over [0.05, 0.95]: past frames (n, M, H, W), futures, exact blind denoiser.
+    """Undecided meetings: past frames (n, M, H, W), futures, exact blind denoiser. Odds evenly over [0.05, 0.95], or given.
 
     Raises ValueError where such scenes are too rare in the world.
     """
-    scenes, ahead = undecided_meetings(world, n, generator, odds=torch.linspace(0.05, 0.95, n))
+    odds = torch.linspace(0.05, 0.95, n) if odds is None else odds
+    scenes, ahead = undecided_meetings(world, n, generator, odds=odds)
     c = scenes.past()
     return c, ahead, blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
 
