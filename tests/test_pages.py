@@ -130,6 +130,7 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "kills a run ten times": "what a script does",
         "planned for 20,000 updates until its 9,943rd, and the second for 14,000 at first": "how a run was made",
         "From the 16,000th update on": "how a run was made",
+        "after 28,000 updates, with noise on half": "how a run was made",
         "for 30,000 and then 20,000 until its 4,239th and 4,568th": "how a run was made",
     },
     "book/theory.md": {
