@@ -274,9 +274,8 @@ class Trainer:
         before.setdefault("settled_rate", 1.0)
         changed = {k: before.get(k) for k in now if before.get(k) != now[k] and k not in NOT_ABOUT_THE_RESULT}
         world = asdict(self.world)
-        own = {f.name: f.default for f in fields(self.world)} | kept[
-            "world"
-        ]  # fields that are newer than the checkpoint
+        # fields that are newer than the checkpoint had their defaults
+        own = {f.name: f.default for f in fields(self.world)} | kept["world"]
         other = {k: own[k] for k in world if own[k] != world[k]}
         changed |= {"world": other} if other else {}
         if changed:
