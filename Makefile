@@ -64,7 +64,7 @@ test: $(STAMP)
 	set +x; test -z "$$failed" || { echo "failed: $$failed" >&2; exit 1; }
 
 unit: $(STAMP)
-	$(PYTEST) --ignore tests/test_book.py
+	$(PYTEST) --ignore tests/book/test_book.py
 
 nbval: $(STAMP)
 	$(NBVAL)
@@ -86,12 +86,12 @@ picture: $(STAMP)
 
 # networks of other parameterisation on one backbone, each trained for the same processor time; an hour
 peers: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
+	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.studies.ablations --folder scorevid/denoisers/weights/peers --out runs/peers \
 	  --minutes 14 --only blind edm flow
-	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.ablations --folder scorevid/weights/peers --out runs/peers \
+	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.studies.ablations --folder scorevid/denoisers/weights/peers --out runs/peers \
 	  --minutes 5 --only regression
 
-# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/results; an hour
+# the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/studies/results; an hour
 # and a half. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere
 sweep: $(STAMP)
 	mkdir -p _sweeps

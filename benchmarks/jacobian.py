@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from scorevid import linear, load_denoiser
+from scorevid import load_denoiser
 from scorevid.benchmarks import Result, options, ratio, spread, take_turns
+from scorevid.measures import linear_weights as linear
 
 OURS, CHUNKED, WHOLE, LOOP = (
     "linear.jacobian",

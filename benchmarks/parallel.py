@@ -13,13 +13,14 @@ import tempfile
 from pathlib import Path
 
 from scorevid.benchmarks import Result, options, ratio, spread
-from scorevid.logs import read_log
+from scorevid.training.logs import read_log
 
 # the command, with what of it is changed told by the name of the program: the processes that it starts run it again
 PROGRAM = """
 import sys
 from pathlib import Path
-from scorevid import optimisers, training
+from scorevid.training import optimisers
+from scorevid.training import trainer as training
 from scorevid.cli import main
 name, draw = Path(sys.argv[0]).stem, training.noisy_batch
 if "rounded" in name:

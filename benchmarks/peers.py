@@ -23,18 +23,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scorevid import calibration, logit
-from scorevid.batches import generator_for
 from scorevid.benchmarks import Result, options, ratio, spread, take_turns
-from scorevid.compiling import lost_gradients
-from scorevid.denoiser import Denoiser
+from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
-from scorevid.noise import NoisePrior
-from scorevid.optimisers import learning_rate
-from scorevid.solvers import solve
-from scorevid.training import Settings, Trainer
-from scorevid.worlds.leaves import Leaves
-from scorevid.worlds.meetings import undecided_meetings
+from scorevid.measures import calibration, logit
+from scorevid.noise.prior import NoisePrior
+from scorevid.sampling.solvers import solve
+from scorevid.training.batches import generator_for
+from scorevid.training.compiling import lost_gradients
+from scorevid.training.optimisers import learning_rate
+from scorevid.training.trainer import Settings, Trainer
+from scorevid.worlds.leaves.meetings import undecided_meetings
+from scorevid.worlds.leaves.world import Leaves
 
 try:
     from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -89,7 +89,7 @@ class Peer:
     def __init__(self, network: UNet2DModel, world: Leaves, given, bf16: bool):
         self.network, self.world, self.batch, self.bf16 = network, world, given.batch, bf16
         for block in network.up_blocks:
-            if block.upsamplers:  # compiled in bf16, their own loses gradients (scorevid.denoiser.double)
+            if block.upsamplers:  # compiled in bf16, their own loses gradients (scorevid.denoisers.unet.double)
                 block.upsamplers = nn.ModuleList(Double(each.conv) for each in block.upsamplers)
         self.network = network.to(memory_format=torch.channels_last).train()
         self.noising = DDPMScheduler(num_train_timesteps=LEVELS)

@@ -15,7 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scorevid import calibration, claims, load_denoiser, sweeps
+from scorevid import estimates, load_denoiser
 from scorevid.benchmarks import (
     Result,
     answer_as_child,
@@ -27,11 +27,13 @@ from scorevid.benchmarks import (
     spread,
     take_turns,
 )
-from scorevid.runs import make_world
-from scorevid.sampling import ascend
-from scorevid.solvers import solve
-from scorevid.weights import load_card
-from scorevid.worlds.meetings import undecided_meetings
+from scorevid.denoisers.weights import load_card
+from scorevid.measures import calibration
+from scorevid.sampling.ascent import ascend
+from scorevid.sampling.solvers import solve
+from scorevid.studies import sampling as sweeps
+from scorevid.training.runs import make_world
+from scorevid.worlds.leaves.meetings import undecided_meetings
 
 
 def scenes(weights: str, n: int):
@@ -203,7 +205,7 @@ def main() -> None:
         x = torch.cat([recommended(denoiser, some).x for some in many.split(given.batch)])
         choices[name] = calibration.classify(calibration.place(x, futures))[:, 0]
     apart = {name: ((k == 0).float() - (choices["eager"] == 0).float()) for name, k in choices.items()}
-    apart = {name: list(claims.mean_interval(gap)) for name, gap in apart.items()}
+    apart = {name: list(estimates.mean_interval(gap)) for name, gap in apart.items()}
     result.table(
         f"Sampling: choices of {len(many):,} samples, one a scene, from the same noise",
         ["", "first future", "second future", "blends", "choose otherwise than eager", "first future, share more"],

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorevid.batches import generator_for
 from scorevid.benchmarks import (
     Result,
     answer_as_child,
@@ -27,10 +26,11 @@ from scorevid.benchmarks import (
     spread,
     take_turns,
 )
-from scorevid.denoiser import Denoiser
+from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
-from scorevid.solvers import solve
-from scorevid.worlds.clips import Clips
+from scorevid.sampling.solvers import solve
+from scorevid.training.batches import generator_for
+from scorevid.worlds.clips.world import Clips
 
 BF16 = computes_in_bf16(torch.device("cpu"))
 MIB = 2**20

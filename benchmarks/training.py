@@ -18,14 +18,14 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorevid.batches import generator_for, noisy_batch
 from scorevid.benchmarks import Result, options, rates, ratio, spread, take_turns
-from scorevid.denoiser import Denoiser
-from scorevid.logs import read_log
-from scorevid.noise import NoisePrior
-from scorevid.optimisers import make_optimiser
-from scorevid.training import Settings, Trainer
-from scorevid.worlds.leaves import Leaves
+from scorevid.denoisers.unet import Denoiser
+from scorevid.noise.prior import NoisePrior
+from scorevid.training.batches import generator_for, noisy_batch
+from scorevid.training.logs import read_log
+from scorevid.training.optimisers import make_optimiser
+from scorevid.training.trainer import Settings, Trainer
+from scorevid.worlds.leaves.world import Leaves
 
 PLAIN, OURS, SETTLED = "plain loop", "trainer, before normalisation settles", "trainer, settled"
 

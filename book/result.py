@@ -13,10 +13,12 @@ matplotlib.use("Agg")
 import torch
 from PIL import Image
 
-from scorevid import calibration, figures, load_denoiser
-from scorevid.solvers import solve
-from scorevid.worlds.leaves import Leaves
-from scorevid.worlds.meetings import undecided_meetings
+from scorevid import load_denoiser
+from scorevid.companion import figures
+from scorevid.measures import calibration
+from scorevid.sampling.solvers import solve
+from scorevid.worlds.leaves.meetings import undecided_meetings
+from scorevid.worlds.leaves.world import Leaves
 
 FOLDER = Path(__file__).parent / "_static"
 N_SAMPLES, SIGMA_0 = 4, 5.0

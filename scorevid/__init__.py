@@ -1,8 +1,8 @@
 """scorevid: video prediction with the score of a conditional density, checked against closed forms."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-from scorevid.denoiser import Denoiser
-from scorevid.weights import load_denoiser
+from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.weights import load_denoiser
 
 __all__ = ["Denoiser", "__version__", "load_denoiser"]

@@ -11,18 +11,18 @@ from typing import Annotated
 import torch
 import tyro
 
-from scorevid.denoiser import Denoiser
-from scorevid.evaluation import report
-from scorevid.papermill_sweep import Sweep
-from scorevid.parallel import is_first, make_processes
-from scorevid.peers import Regression
-from scorevid.publishing import publish
-from scorevid.runs import make_world, open_run, read_run
-from scorevid.training import Settings, Trainer
-from scorevid.weights import FOLDER, load_denoiser
-from scorevid.worlds.clips import Clips
+from scorevid.denoisers.conditioned import Regression
+from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.weights import FOLDER, load_denoiser
+from scorevid.measures.errors import report
+from scorevid.sweep.command import Sweep
+from scorevid.training.parallel import is_first, make_processes
+from scorevid.training.publishing import publish
+from scorevid.training.runs import make_world, open_run, read_run
+from scorevid.training.trainer import Settings, Trainer
+from scorevid.worlds.clips.world import Clips
 from scorevid.worlds.gaussian import Gaussian
-from scorevid.worlds.leaves import Leaves
+from scorevid.worlds.leaves.world import Leaves
 
 
 @dataclass(frozen=True)

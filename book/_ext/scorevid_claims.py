@@ -6,7 +6,7 @@ came out so (holds, fails, undecided, unmeasured, all; "by value" are those that
 the bound). ``{claim-tally}`fails` `` is the same count with its verb, for the middle of a sentence: "5 fail", "one
 fails", "none fails". Not for headings, which are copied before anything is measured.
 
-Records are the JSON files that ``scorevid.claims.check`` writes into the folder named by SCOREVID_CLAIMS, an absolute
+Records are the JSON files that ``scorevid.companion.claims.check`` writes into the folder named by SCOREVID_CLAIMS, an absolute
 path, while the notebooks run. Pages are read in any order, so all of this is filled in last, when pages are written and
 every notebook has run. With the folder named, a claim without record is a warning; without it, it is merely not measured.
 """
@@ -24,7 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from scorevid.claims import Bound
+from scorevid.companion.claims import Bound
 
 FOLDER_VARIABLE = "SCOREVID_CLAIMS"
 VERDICTS = ("holds", "fails", "undecided")

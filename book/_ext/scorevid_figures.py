@@ -71,7 +71,7 @@ def parse(code: str) -> ast.AST:
 
 
 def imported(code: str) -> dict[str, str]:
-    """What names of the code stand for that are imported from the package: figures -> scorevid.figures."""
+    """What names of the code stand for that are imported from the package: figures -> scorevid.companion.figures."""
     names = {}
     for node in ast.walk(parse(code)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:

@@ -21,7 +21,7 @@ from scorevid_claims import read_ledger, read_records
 from scorevid_launch import repository
 from sphinx.application import Sphinx
 
-from scorevid.weights import FOLDER
+from scorevid.denoisers.weights import FOLDER
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 WITHOUT = "not known: the claims of this chapter left no records in this build"

@@ -2,7 +2,7 @@ r"""What a world knows exactly about the next frame: finitely many futures and t
 
 With futures :math:`x_k` and probabilities :math:`w_k` the conditional is
 :math:`p(x \mid c) = \sum_k w_k\, \delta(x - x_k)`. Everything that the paper estimates follows from these two
-arrays: the noisy density, its score, the optimal denoiser (:mod:`scorevid.oracles`).
+arrays: the noisy density, its score, the optimal denoiser (:mod:`scorevid.denoisers.exact`).
 """
 
 from __future__ import annotations

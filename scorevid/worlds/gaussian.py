@@ -12,7 +12,7 @@ translation is periodic and by whole pixels: a permutation, which in Fourier spa
 .. math:: \widehat{T x}_k = e^{-i\theta_k} \hat x_k, \quad \theta_k = 2\pi\, k \cdot \text{shift} / \text{size}; \qquad
           \mathrm E\, \hat x_{t+j,k}\, \overline{\hat x_{t,k}} = \rho^{j}\, e^{-ij\theta_k}\, S_k \quad (j \ge 0).
 
-Frequencies do not mix, so everything is known one frequency at a time (:mod:`scorevid.wiener`). White noise may be put
+Frequencies do not mix, so everything is known one frequency at a time (:mod:`scorevid.denoisers.wiener`). White noise may be put
 on the past frames, on all alike or on each as told: their reliability. And each draw may have a ρ of its own, 1 − ρ²,
 the share of a frame that is new, being log-uniform over its range; what is exact is so for a world of one ρ.
 

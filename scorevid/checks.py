@@ -1,0 +1,101 @@
+"""Checks of arguments, made before any work. Each raises a ValueError that names the argument, the value and what is expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def integer(name: str, value: object, least: int = 1) -> None:
+    """An integer, no bool, of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        what = "a positive integer" if least == 1 else f"an integer of {least} or more"
+        raise ValueError(f"{name} must be {what}, got {value!r}")
+
+
+def number(
+    name: str, value: object, low: float = -math.inf, high: float = math.inf, *, above: float | None = None
+) -> None:
+    """A finite number in [low, high], and greater than ``above`` where that is given."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    if above is not None:
+        if not above < value <= high:
+            raise ValueError(f"{name} must lie in ({above:g}, {high:g}], got {value!r}")
+    elif not low <= value <= high:
+        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
+
+
+def one_of(name: str, value: object, known: Iterable[str]) -> None:
+    """One of these words."""
+    if value not in (known := list(known)):
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+
+def frames(
+    name: str, x: object, channels: int | None = None, *, batch: int | None = None, size=None, finite=False
+) -> None:
+    """Floating-point frames (B, C, H, W), none of them empty; of so many channels, examples, and of size (H, W), if given."""
+    asked = (batch, channels, *(size or (None, None)))
+    expected = f"({', '.join(letter if n is None else str(n) for letter, n in zip('BCHW', asked, strict=True))})"
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{name} must be a tensor {expected}, got {type(x).__name__}")
+    if x.ndim != 4 or any(n is not None and m != n for m, n in zip(x.shape, asked, strict=True)):
+        raise ValueError(f"{name} must be {expected}, got {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"{name} must be floating-point grey levels in [0, 1], got {x.dtype}")
+    if finite and not x.isfinite().all():
+        raise ValueError(f"{name} must be finite, got NaN or infinite values")
+
+
+def noisy_and_past(y: Tensor, c: Tensor, memory: int | None = None) -> None:
+    """y (B, 1, H, W) and c (B, M, H, W), floating-point, of one batch and size; M the memory if given."""
+    frames("y", y, 1)
+    frames("c", c, memory, batch=len(y), size=tuple(y.shape[2:]))
+
+
+def levels(sigma: float | Tensor, like: Tensor) -> Tensor:
+    """σ as (1, 1, 1, 1) or (B, 1, 1, 1), of dtype and device of frames ``like`` (B, …).
+
+    sigma: a number, (B,) or (B, 1, 1, 1), positive and finite.
+    """
+    level = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
+    if (
+        level.ndim not in (0, 1, 4)
+        or level.numel() not in (1, len(like))
+        or level.numel() != max(level.shape, default=1)
+    ):
+        raise ValueError(f"sigma must be a number, ({len(like)},) or ({len(like)}, 1, 1, 1), got {tuple(level.shape)}")
+    if not ((level > 0) & level.isfinite()).all():
+        raise ValueError(f"sigma must be positive and finite, got {level.flatten().tolist()}")
+    return level.reshape(-1, 1, 1, 1)
+
+
+def ladder_ends(sigma_0: float, sigma_L: float) -> None:
+    """0 < σ_L < σ_0 < ∞."""
+    if not 0 < sigma_L < sigma_0 < math.inf:
+        raise ValueError(f"sigma_L and sigma_0 must fulfil 0 < sigma_L < sigma_0, got {sigma_L} and {sigma_0}")
+
+
+def samples(x_hat: Tensor, futures, least: int = 1, *, finite: bool = False) -> None:
+    """x_hat (B, S, H, W), floating-point, S >= least, for the B scenes of futures with frames (B, K, H, W)."""
+    frames("x_hat", x_hat, batch=len(futures), size=tuple(futures.frames.shape[2:]))
+    if x_hat.shape[1] < least:
+        raise ValueError(f"x_hat must hold {least} samples a scene or more, got {x_hat.shape[1]}")
+    if finite and (lost := int((~x_hat.isfinite()).flatten(2).any(2).sum())):
+        raise ValueError(f"x_hat must be finite, {lost} of {x_hat.shape[0] * x_hat.shape[1]} samples are not")
+
+
+def same_device(generator: object, x: Tensor) -> None:
+    """A ``torch.Generator`` on the kind of device that x is on."""
+    if not isinstance(generator, torch.Generator) or generator.device.type != x.device.type:
+        raise ValueError(f"generator must be a torch.Generator on {x.device}, got {generator!r}")
+
+
+def evaluation_mode(f: object) -> None:
+    """A network must be in evaluation mode: in training mode its output depends on the rest of the batch."""
+    if getattr(f, "training", False):
+        raise ValueError("the denoiser is in training mode, where it depends on the batch: call its eval() first")

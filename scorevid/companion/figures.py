@@ -1,0 +1,265 @@
+"""What the chapters draw more than once. Every function returns a matplotlib Figure.
+
+Figures have a white ground of their own, so that they read as cards on a dark page; colours are those of Okabe and Ito,
+which the colour-blind can tell apart, and every curve has its own marker besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46")
+MARKERS = "osD^vPX"
+PANEL = 1.15  # inches a frame
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the book: sizes, colours, white ground, PNG only."""
+    plt.rcParams.update(
+        {
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlesize": "medium",
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 120,
+            "figure.facecolor": "white",
+            "figure.figsize": (6.4, 3.6),
+            "font.size": 9,
+            "image.interpolation": "nearest",
+            "legend.frameon": False,
+            "lines.linewidth": 1.5,
+            "lines.markersize": 5,
+            "savefig.facecolor": "white",
+        }
+    )
+
+
+def frames_row(frames, titles: Sequence[str] | None = None, *, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
+    """Frames side by side in grey levels. frames: (n, H, W), clipped to [vmin, vmax] for display."""
+    frames = as_frames(frames, 3)
+    return grid(frames[None], column_titles=titles, vmin=vmin, vmax=vmax)
+
+
+def grid(
+    images,
+    row_titles: Sequence[str] | None = None,
+    column_titles: Sequence[str] | None = None,
+    *,
+    vmin: float = 0.0,
+    vmax: float = 1.0,
+) -> Figure:
+    """Frames in rows and columns, in grey levels clipped to [vmin, vmax]. images: (R, C, H, W)."""
+    figure, axes = _panels(images, row_titles, column_titles)
+    for row, line in zip(axes, as_frames(images, 4), strict=True):
+        for ax, image in zip(row, line, strict=True):
+            ax.imshow(image, cmap="gray", vmin=vmin, vmax=vmax)
+    return figure
+
+
+def signed_grid(images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None) -> Figure:
+    """Signed maps in rows and columns, blue above zero and red below, white at zero. images: (R, C, H, W).
+
+    Each row has one scale, symmetric about zero, given by its colour bar.
+    """
+    images = as_frames(images, 4)
+    figure, axes = _panels(images, row_titles, column_titles, extra=0.45)
+    for row, line in zip(axes, images, strict=True):
+        limit = float(np.abs(line).max()) or 1.0
+        for ax, image in zip(row, line, strict=True):
+            drawn = ax.imshow(image, cmap="RdBu", vmin=-limit, vmax=limit)
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as the card is
+        figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
+    return figure
+
+
+def evidence(crops, filters, row_titles: Sequence[str], column_titles: Sequence[str]) -> Figure:
+    """What was there and what was taken from it: frames in grey levels, then signed maps of the same pixels.
+
+    crops, filters: (R, C, H, W) each, H and W odd, the pixel in question in the middle, where a cross marks it in the
+    crops. Signed maps as in :func:`signed_grid`, each row with one scale of its own. column_titles: C, for both.
+    """
+    crops, filters = as_frames(crops, 4), as_frames(filters, 4)
+    titles = [*column_titles, *(f"weights on\n{title}" for title in column_titles)]
+    figure, axes = _panels(np.concatenate([crops, filters], 1), row_titles, titles, extra=0.45)
+    for row, frames, maps in zip(axes, crops, filters, strict=True):
+        limit = float(np.abs(maps).max()) or 1.0
+        for ax, frame in zip(row, frames, strict=False):
+            ax.imshow(frame, cmap="gray", vmin=0, vmax=1)
+            ax.plot(frame.shape[1] // 2, frame.shape[0] // 2, "+", color=COLOURS[1], ms=7)
+        for ax, one in zip(row[len(frames) :], maps, strict=True):
+            drawn = ax.imshow(one, cmap="RdBu", vmin=-limit, vmax=limit)
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)
+        figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
+    return figure
+
+
+def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True) -> Figure:
+    """Curves over the noise level with error bars. sigmas: (S,). curves: label -> (3, S) of value, low and high.
+
+    Points whose lower end is not positive get a bar down to the bottom of a logarithmic axis.
+    """
+    figure, ax = plt.subplots()
+    draw_curves(ax, sigmas, curves, logy=logy)
+    return figure
+
+
+def draw_curves(ax: Axes, sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True) -> None:
+    """What :func:`error_curves` draws, into axes that are there already."""
+    sigmas = np.asarray(sigmas, dtype=float)
+    if sigmas.ndim != 1 or not (np.isfinite(sigmas) & (sigmas > 0)).all():
+        raise ValueError(f"noise levels must be positive numbers in one row, got {sigmas.tolist()}")
+    for k, (label, curve) in enumerate(curves.items()):
+        value, low, high = _curve(label, curve, len(sigmas))
+        if logy:
+            low = np.maximum(low, value * 1e-3)
+        bars = np.maximum([value - low, high - value], 0)
+        ax.errorbar(sigmas, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+    ax.set_xscale("log")
+    if logy:
+        ax.set_yscale("log")
+    ax.set_xlabel("noise level σ (grey units)")
+    ax.set_xticks(sigmas, [f"{s:g}" for s in sigmas])
+    ax.minorticks_off()
+    if len(curves) > 1:
+        ax.legend()
+
+
+def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
+    """Loss against images seen, both logarithmic. log: records with ``images`` and ``loss``."""
+    if len(log) < 2:
+        raise ValueError(f"a curve takes at least two records, the log has {len(log)}")
+    figure, ax = plt.subplots()
+    ax.plot([line["images"] for line in log], [line["loss"] for line in log])
+    ax.set(xscale="log", yscale="log", xlabel="training images", ylabel="squared error a pixel")
+    return figure
+
+
+def calibration(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
+    """Frequency against probability with the diagonal, panels side by side.
+
+    panels: title -> label -> curve with "probability", "frequency", "low" and "high", (P,) each, as of
+    :func:`scorevid.studies.sampling.bins`.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels) + 0.6, 3.8), sharey=True, squeeze=False)
+    for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
+        ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", zorder=0, label="as often as it should")
+        for k, (label, curve) in enumerate(curves.items()):
+            p = np.asarray(curve["probability"], dtype=float)
+            if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+                raise ValueError(f"probabilities must lie in [0, 1], got {p.tolist()}")
+            value, low, high = _curve(label, [curve[name] for name in ("frequency", "low", "high")], len(p))
+            bars = np.maximum([value - low, high - value], 0)
+            shift = 0.008 * (k - (len(curves) - 1) / 2)  # so that error bars do not hide one another
+            ax.errorbar(p + shift, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+        ax.set(title=title, xlabel="probability", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes[0, 0].set_ylabel("frequency")
+    axes[0, 0].legend()
+    return figure
+
+
+def columns(panels: Mapping[str, tuple[Sequence[float], Mapping[str, Mapping[str, np.ndarray]]]]) -> Figure:
+    """Several measures, a row each, against several things, a column each, on logarithmic x axes.
+
+    panels: label of the x axis -> (its values (K,), label of the curve -> measure -> (3, K) of value, low and high).
+    """
+    measures = list(next(iter(next(iter(panels.values()))[1].values())))
+    figure, axes = plt.subplots(
+        len(measures), len(panels), figsize=(8.2, 2.1 * len(measures)), sharex="col", sharey="row", squeeze=False
+    )
+    for column, (x, (at, curves)) in zip(axes.T, panels.items(), strict=True):
+        for k, (label, found) in enumerate(curves.items()):
+            for ax, name in zip(column, measures, strict=True):
+                value, low, high = _curve(label, found[name], len(at))
+                bars = np.maximum([value - low, high - value], 0)
+                ax.errorbar(at, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+        log_ticks(column[-1], at)
+        column[-1].set_xlabel(x)
+    for ax, name in zip(axes[:, 0], measures, strict=True):
+        ax.set_ylabel(name)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(curves))
+    return figure
+
+
+def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> None:
+    """One line with error bars for each group of records. groups: label -> records with numbers ``x`` and values ``y``.
+
+    A value is [value, low, high]; records in which it is None, where no line could be fitted, are left out.
+    """
+    for k, (label, records) in enumerate(groups.items()):
+        points = sorted((record[x], *record[y]) for record in records if record[y] is not None)
+        if points:
+            at, *curve = np.array(points, dtype=float).T
+            value, low, high = _curve(label, curve, len(at))
+            bars = np.maximum([value - low, high - value], 0)
+            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            ax.errorbar(at, value, bars, color=colour, marker=marker, capsize=2, label=label)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+
+
+def points(ax: Axes, records: Mapping[str, Mapping], x: str, y: str) -> None:
+    """Single results with error bars, black on white and above all lines, each with a marker of its own.
+
+    records: label -> record as in :func:`lines`.
+    """
+    for marker, (label, record) in zip("*ph<>", records.items(), strict=False):
+        if record[y] is not None:
+            value, low, high = _curve(label, [[v] for v in record[y]], 1)
+            bars = np.maximum([value - low, high - value], 0)
+            ax.errorbar([record[x]], value, bars, color="k", mfc="w", marker=marker, ms=9, ls="", label=label, zorder=5)
+
+
+def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
+    """A logarithmic x axis with labels at these places only, plain numbers unless told."""
+    ax.set_xscale("log")
+    ax.set_xticks(list(ticks), labels or [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
+def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figure, np.ndarray]:
+    rows, columns, height, width = as_frames(images, 4).shape
+    for name, titles, due in (("row", row_titles, rows), ("column", column_titles, columns)):
+        if titles is not None and len(titles) != due:
+            raise ValueError(f"{due} {name} titles are due, got {len(titles)}")
+    size = (PANEL * columns + extra + 0.3 * bool(row_titles), PANEL * height / width * rows + 0.2 * bool(column_titles))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    for ax, title in zip(axes[0], column_titles or [], strict=False):
+        ax.set_title(title, fontsize="small")
+    for ax, title in zip(axes[:, 0], row_titles or [], strict=False):
+        ax.set_ylabel(title, fontsize="small")
+    return figure, axes
+
+
+def as_frames(images, ndim: int) -> np.ndarray:
+    """Frames as an array: (n, H, W), (R, C, H, W) or (T, R, C, H, W). Raises ValueError for others, and for NaN."""
+    if isinstance(images, torch.Tensor):
+        images = images.detach().cpu()
+        images = images.float() if images.dtype == torch.bfloat16 else images  # which NumPy does not know
+    images = np.asarray(images)
+    if images.ndim != ndim or 0 in images.shape:
+        due = {3: "(n, H, W)", 4: "(R, C, H, W)", 5: "(T, R, C, H, W)"}[ndim]
+        raise ValueError(f"frames must be {due}, got {images.shape}")
+    if not np.issubdtype(images.dtype, np.floating) or not np.isfinite(images).all():
+        raise ValueError(f"frames must be finite floating-point numbers, got {images.dtype}")
+    return images
+
+
+def _curve(label: str, curve, points: int) -> np.ndarray:
+    curve = np.asarray(curve, dtype=float)
+    if curve.shape != (3, points):
+        raise ValueError(f"the curve {label!r} must be (3, {points}): value, low and high; got {curve.shape}")
+    value, low, high = curve
+    slack = 1e-9 * (1 + np.abs(value))
+    if not ((low <= value + slack) & (value <= high + slack)).all():  # false for NaN too
+        raise ValueError(f"the curve {label!r} must have low <= value <= high everywhere, and no NaN")
+    return curve

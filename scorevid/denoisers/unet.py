@@ -1,0 +1,145 @@
+r"""The bias-free conditional U-Net.
+
+Past frames and noisy frame are concatenated on the channel axis; three spatial scales of two convolutions each; no
+additive constant anywhere; a normalisation that only scales before each ReLU; the network outputs the frame itself,
+not a correction of its input. In evaluation mode f is then homogeneous of degree one, jointly in both arguments,
+
+.. math:: f(a y, a c) = a f(y, c), \quad a > 0,
+
+and by Euler's theorem exactly locally linear: :math:`f(y, c) = J_y\, y + J_c\, c`. In training mode the statistics of
+the batch scale along and neither holds.
+
+What the paper's summary gives is the U-Net, its three scales, the concatenation, the missing biases, the
+normalisation and "without skip connections"; we read the last as no skip from the noisy input to the output. Widths,
+kernels, pooling and up-sampling are our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scorevid.denoisers.normalisation import Scaling
+
+
+class Block(nn.Sequential):
+    """Twice: 3 × 3 convolution, scaling, ReLU.
+
+    Once a scaling has settled it multiplies the kernel, which is small, and no longer what comes out of it.
+    """
+
+    def __init__(self, channels_in: int, channels: int, bias: bool = False, normalise: bool = True):
+        layers = []
+        for width in (channels_in, channels):
+            convolution = nn.Conv2d(width, channels, 3, padding=1, bias=bias)
+            layers += [convolution, Scaling(channels), nn.ReLU(inplace=True)]
+            if not normalise:
+                del layers[-2]
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, channels_in, H, W); returns (B, channels, H, W)."""
+        layers = list(self)
+        for layer, after in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(after, Scaling) and after.is_fixed:
+                x = _scaled(layer, x, after.scale(after.variance))
+            elif not (isinstance(layer, Scaling) and layer.is_fixed):
+                x = layer(x)
+        return x
+
+
+def _scaled(convolution: nn.Conv2d, x: Tensor, scale: Tensor) -> Tensor:
+    """The convolution with each channel that comes out multiplied by its scale (C,)."""
+    bias = None if convolution.bias is None else convolution.bias * scale
+    return F.conv2d(x, convolution.weight * scale[:, None, None, None], bias, padding=convolution.padding)
+
+
+def double(x: Tensor) -> Tensor:
+    """Frames (B, C, H, W) of twice the height and width, by bilinear interpolation.
+
+    Where it is compiled it is written out as sums, which are fused with what stands beside them, and on (B, H, W, C), the
+    order in memory. On processors and in bf16 PyTorch 2.13 compiles the derivative of its own interpolation to one that can
+    be zero everywhere.
+    """
+    if not torch.compiler.is_compiling():
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    x = x.permute(0, 2, 3, 1)
+    for dim in (1, 2):
+        n = x.shape[dim]
+        before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, n - 1)], dim)
+        after = torch.cat([x.narrow(dim, 1, n - 1), x.narrow(dim, n - 1, 1)], dim)
+        x = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim + 1).flatten(dim, dim + 1)
+    return x.permute(0, 3, 1, 2)
+
+
+class Denoiser(nn.Module):
+    """f(y, c): the estimate of the clean next frame x from its noisy observation y and the past c. Blind to σ.
+
+    memory: number M of past frames. widths: channels at each scale, finest first. lateral: whether the encoder's
+    features are handed to the decoder at each scale. bias, normalise: for ablations; with a bias in the 3 × 3
+    convolutions the network is no longer homogeneous, and its local weights no longer account for the output.
+
+    Frames may be of any height and width divisible by ``2 ** (len(widths) - 1)``.
+    """
+
+    def __init__(
+        self,
+        memory: int = 2,
+        widths: Sequence[int] = (32, 64, 128),
+        lateral: bool = True,
+        bias: bool = False,
+        normalise: bool = True,
+    ):
+        super().__init__()
+        if memory < 0 or not widths or min(widths) < 1:
+            raise ValueError(f"memory must be >= 0 and widths positive, got memory={memory}, widths={tuple(widths)}")
+        self.memory, self.widths, self.lateral = memory, tuple(widths), lateral
+        self.bias, self.normalise = bias, normalise
+        finer, coarser = self.widths[:-1], self.widths[1:]
+        block = partial(Block, bias=bias, normalise=normalise)
+        self.encoder = nn.ModuleList(map(block, (memory + 1, *finer), self.widths))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in zip(finer, coarser, strict=True))
+        self.decoder = nn.ModuleList(block(2 * a if lateral else a, a) for a in finer)
+        self.out = nn.Conv2d(self.widths[0], 1, 3, padding=1, bias=False)
+
+    @property
+    def config(self) -> dict:
+        """Arguments that build this network again."""
+        names = ("memory", "lateral", "bias", "normalise")
+        return {k: getattr(self, k) for k in names} | {"widths": list(self.widths)}
+
+    def forward(self, y: Tensor, c: Tensor) -> Tensor:
+        """y (B, 1, H, W) and c (B, M, H, W) in grey levels; returns (B, 1, H, W)."""
+        self._check(y, c)
+        x = torch.cat([c, y], 1)
+        kept = []
+        for level, block in enumerate(self.encoder):
+            if level:
+                x = F.avg_pool2d(x, 2)
+            x = block(x)
+            kept.append(x)
+        for level in reversed(range(len(self.decoder))):
+            x = double(self.up[level](x))
+            x = self.decoder[level](torch.cat([kept[level], x], 1) if self.lateral else x)
+        return self.out(x)
+
+    def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """What training makes small: mean square of f(y, c) − x over frames and pixels. Blind: sigma is not looked at."""
+        return (self(y, c).to(x.dtype) - x).square().mean()
+
+    def _check(self, y: Tensor, c: Tensor) -> None:
+        step = 2 ** (len(self.widths) - 1)
+        if y.ndim != 4 or y.shape[1] != 1:
+            raise ValueError(f"y must be (B, 1, H, W), got {tuple(y.shape)}")
+        if c.shape != (y.shape[0], self.memory, *y.shape[2:]):
+            due = (y.shape[0], self.memory, *y.shape[2:])
+            raise ValueError(f"this network has a memory of {self.memory}: c must be {due}, got {tuple(c.shape)}")
+        if y.shape[2] % step or y.shape[3] % step:
+            raise ValueError(f"height and width must be multiples of {step}, got {tuple(y.shape[2:])}")
+        if not (y.is_floating_point() and c.is_floating_point()):
+            raise ValueError(f"grey levels in [0, 1] are due, got {y.dtype} and {c.dtype}")

@@ -1,0 +1,78 @@
+"""Published weights: NAME.safetensors and its card NAME.json, side by side in this folder.
+
+The card tells how the weights were made, what they score, and the sha256 of the file, which is checked on loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save_file
+
+from scorevid.denoisers.conditioned import build_network
+from scorevid.denoisers.unet import Denoiser
+
+FOLDER = Path(__file__).parent
+
+
+class DamagedWeights(ValueError):
+    """A weights file that is not the one its card describes."""
+
+
+def available(world: str | None = None) -> list[str]:
+    """Names of the published weights: all, or those trained on the world of that name, "Leaves" or "Gaussian"."""
+    names = sorted(p.stem for p in FOLDER.glob("*.json"))
+    return [name for name in names if world is None or load_card(name)["world"]["name"] == world]
+
+
+def load_card(name: str, folder: Path | str = FOLDER) -> dict:
+    """The card of published weights: data, noise prior, steps, time, machine, versions, scores, sha256."""
+    path = Path(folder) / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(available()) or "none"
+        raise ValueError(f"there are no weights named {name!r} in {path.parent}; published are: {known}")
+    return json.loads(path.read_text())
+
+
+def load_denoiser(name: str, folder: Path | str = FOLDER, device: str = "cpu") -> Denoiser:
+    """A trained denoiser in evaluation mode, with its card as ``.card``.
+
+    Raises ValueError for an unknown name and :class:`DamagedWeights` where the file's sha256 is not that of its card.
+    """
+    card = load_card(name, folder)
+    path = Path(folder) / f"{name}.safetensors"
+    if not path.is_file():
+        raise DamagedWeights(f"{path} is missing, though its card is there: install scorevid again")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != card["sha256"]:
+        raise DamagedWeights(
+            f"{path} is damaged or was changed: its sha256 is {found}, its card says {card['sha256']}. "
+            "Install scorevid again, or fetch the file again"
+        )
+    network = build_network(card["network"])
+    network.load_state_dict(load(content))
+    network.card = card
+    network = network.to(device, memory_format=torch.channels_last)  # in which convolutions are faster, on a CPU too
+    return network.eval().requires_grad_(False)
+
+
+def save_denoiser(network: Denoiser, name: str, card: dict, folder: Path | str = FOLDER) -> Path:
+    """Write weights and card; the card gains the network's arguments, its parameter count, and the sha256."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    save_file(tensors, path)
+    card = {
+        "name": name,
+        "network": network.config,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **card,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+    return path

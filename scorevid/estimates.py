@@ -1,0 +1,151 @@
+r"""Estimates: a figure with its interval, how many independent cases it rests on, and how the interval was made.
+
+Intervals are of 95 % unless said otherwise, and over what is independent: scenes, shots, seeds. Three kinds serve:
+Student's t for a mean of values, Wilson's for a share of counts, and the percentile bootstrap for anything else, in which
+the independent cases are drawn anew with replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True, order=True)
+class Estimate:
+    """A measured figure: value, interval [low, high], n independent cases, and the kind of interval.
+
+    kind: "t" (Student), "bootstrap", "wilson", "newcombe", "jackknife", "pooled" or "range", which is least and greatest of
+    repeated measurements and no confidence interval. Iterates as value, low, high, and NumPy takes it for these three numbers.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int | None = None
+    kind: str = "bootstrap"
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.value, self.low, self.high))
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array([self.value, self.low, self.high], dtype=dtype)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """(low, high)."""
+        return self.low, self.high
+
+
+def mean_interval(values, confidence: float = 0.95) -> Estimate:
+    """Mean of independent values with its confidence interval by Student's t.
+
+    One value alone has no spread to estimate, and raises ValueError, as does NaN.
+    """
+    _check_confidence(confidence)
+    values = _finite(values)
+    mean, error = values.mean(), stats.sem(values)
+    margin = error * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+    return Estimate(float(mean), float(mean - margin), float(mean + margin), len(values), "t")
+
+
+def pooled(measures: Sequence[Sequence[float]]) -> Estimate:
+    """One measure from independent ones, each (value, low, high) of 95 %: their mean, the more certain counting more.
+
+    Weights are inverse variances, as the widths of the intervals give them. A single measure stays as it is. Raises
+    ValueError for none, and for intervals without width.
+    """
+    values = np.array([list(m) for m in measures], dtype=float)
+    if values.ndim != 2 or values.shape[1] != 3 or not (values[:, 2] > values[:, 1]).all():
+        raise ValueError(f"measures must be (value, low, high) with low < high, got {measures!r}")
+    n = sum(getattr(m, "n", None) or 0 for m in measures) or None
+    if len(values) == 1:
+        return Estimate(*map(float, values[0]), n, "pooled")
+    precision = ((values[:, 2] - values[:, 1]) / (2 * stats.norm.ppf(0.975))) ** -2
+    mean, margin = precision @ values[:, 0] / precision.sum(), stats.norm.ppf(0.975) * precision.sum() ** -0.5
+    return Estimate(float(mean), float(mean - margin), float(mean + margin), n, "pooled")
+
+
+def percentile_interval(value: float, replicates, n: int | None = None, confidence: float = 0.95) -> Estimate:
+    """An estimate from bootstrap replicates of it, (R,), by their percentiles, widened where need be to hold the value."""
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(replicates, [tail, 100 - tail])
+    return Estimate(float(value), float(min(low, value)), float(max(high, value)), n, "bootstrap")
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float], n: int, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
+) -> Estimate:
+    """Any statistic of n independent cases with its percentile interval.
+
+    statistic: takes indices (n,) of cases, which may repeat, and returns a number; NaN where it has none, which is left out.
+    """
+    _check_confidence(confidence)
+    drawn = np.random.default_rng(seed).integers(n, size=(replicates, n))
+    found = np.array([statistic(rows) for rows in drawn], dtype=float)
+    return percentile_interval(statistic(np.arange(n)), found[np.isfinite(found)], n, confidence)
+
+
+def ratio_interval(numerator, denominator, confidence: float = 0.95, replicates: int = 2000, seed: int = 0) -> Estimate:
+    """Ratio of the sums of paired values with a percentile bootstrap interval over the pairs."""
+    return worst_ratio_interval([numerator], [denominator], confidence, replicates, seed)
+
+
+def worst_ratio_interval(
+    numerators, denominators, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
+) -> Estimate:
+    """Largest of K ratios of sums over the same cases, (K, n) each, with an interval of that maximum.
+
+    The cases are drawn anew together for all K and the maximum is taken anew in every replicate, so that the interval
+    covers the choice of the worst as well. Raises ValueError for values that are not finite, for negative denominators, and
+    where too few of these are positive.
+    """
+    _check_confidence(confidence)
+    a, b = (np.stack([_finite(row) for row in rows]) for rows in (numerators, denominators))
+    if a.shape != b.shape or (b < 0).any():
+        raise ValueError(f"denominators must be as many as numerators and not negative, got {a.shape} and {b.shape}")
+    drawn = np.random.default_rng(seed).integers(a.shape[1], size=(replicates, a.shape[1]))
+    below = b[:, drawn].sum(2)
+    if not ((below > 0).all() and (b.sum(1) > 0).all()):
+        raise ValueError(
+            f"too few of the {b.shape[1]} denominators are positive for an interval: {np.count_nonzero(b)}"
+        )
+    return percentile_interval((a.sum(1) / b.sum(1)).max(), (a[:, drawn].sum(2) / below).max(0), a.shape[1], confidence)
+
+
+def correlation_interval(a, b, confidence: float = 0.95, replicates: int = 2000, seed: int = 0) -> Estimate:
+    """Correlation of a with b, (n, k) each, with a percentile bootstrap interval over the n rows.
+
+    Rows are what is independent, a scene each, say; the k values of one go together. Rows that are NaN in both are left
+    out. Raises ValueError for fewer than ten rows, shapes that differ, and values that do not vary.
+    """
+    a, b = (np.asarray(v, dtype=float).reshape(len(v), -1) for v in (a, b))
+    if a.shape != b.shape:
+        raise ValueError(f"a and b must be of one shape, got {a.shape} and {b.shape}")
+    there = ~(np.isnan(a) & np.isnan(b)).all(1)
+    a, b = a[there], b[there]
+    if len(a) < 10 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError(f"a and b must have ten rows of finite values or more, got {len(a)}")
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        raise ValueError("a correlation takes values that vary")
+
+    def correlation(rows: np.ndarray) -> float:
+        pair = a[rows].ravel(), b[rows].ravel()
+        return np.corrcoef(*pair)[0, 1] if min(map(np.ptp, pair)) > 0 else np.nan  # one row again and again has none
+
+    return bootstrap(correlation, len(a), confidence, replicates, seed)
+
+
+def _finite(values) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"values must be two or more finite numbers in one row, got shape {values.shape}")
+    return values
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")

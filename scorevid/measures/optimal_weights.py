@@ -1,0 +1,136 @@
+r"""Learned weights against optimal ones, in linear-Gaussian video, where the optimum is a filter that can be computed.
+
+For a few pixels well inside the frame, row i of the learned J = [J_c, J_y] is put beside the row of the optimal denoiser
+told σ (:mod:`scorevid.denoisers.wiener`), all past frames and y together. With learned weights l and optimal ones o of an example,
+
+.. math:: \text{slope} = \frac{\sum l\, o}{\sum o^2}, \qquad \text{correlation} = \operatorname{corr}(l, o) :
+
+a slope of 1 says that the weights are as large as they should be, a correlation of 1 that they lie where they should.
+A past frame may be spoiled (:mod:`scorevid.noise.spoiling`); the optimum is then that of a frame as noisy as told, or without it.
+The optimum is told everything, the network nothing: that its error can come near it means that σ, and how reliable each
+frame is, can be read off the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorevid.denoisers.wiener import weights, wiener
+from scorevid.estimates import mean_interval, ratio_interval
+from scorevid.measures.errors import apply
+from scorevid.measures.linear_weights import rows
+from scorevid.measures.score_from_residual import AnyDenoiser
+from scorevid.noise.spoiling import spoil
+from scorevid.worlds.gaussian import Gaussian
+
+INSIDE = 8  # pixels from the border: the world is periodic, and what enters there a network cannot know
+WORTHLESS = 1e6  # past noise, in grey units, of a frame that tells nothing
+
+
+@dataclass
+class Agreement:
+    """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey².
+
+    learned: (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2). optimal: (M + 1, H, W), as
+    :func:`scorevid.denoisers.wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of the optimum.
+    """
+
+    learned: Tensor
+    optimal: Tensor
+    error: Tensor
+    least: Tensor
+
+    def correlation(self) -> Tensor:
+        """Of the learned weights with the optimal ones, (B,)."""
+        learned, optimal = self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
+        centred = [v - v.mean(1, keepdim=True) for v in (learned, optimal)]
+        return torch.cosine_similarity(*centred, dim=1)
+
+    def correlation_of_mean(self) -> tuple[float, float, float]:
+        """Of the weights averaged over scenes and pixels with the optimal ones, and its 95 % interval: (value, low, high).
+
+        The interval is the jackknife's over scenes. Raises ValueError for fewer than three scenes.
+        """
+        learned = self.learned.mean(1).flatten(1).double()
+        n = len(learned)
+        if n < 3:
+            raise ValueError(f"an interval over scenes takes three or more, got {n}")
+        total, optimal = learned.sum(0), self.optimal.flatten().double()
+        means = torch.cat([total[None] / n, (total - learned) / (n - 1)])  # of all, and of all but one
+        value, *without = torch.corrcoef(torch.cat([optimal[None], means]))[0, 1:].tolist()
+        margin = 1.96 * ((n - 1) * np.var(without)) ** 0.5
+        return value, max(-1.0, value - margin), min(1.0, value + margin)
+
+    def products(self) -> tuple[Tensor, Tensor]:
+        """Σ l o and Σ o² of each example, (B,) each, whose ratio of sums is the slope."""
+        learned, optimal = self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
+        return (learned * optimal).sum(1), optimal.square().sum(1)
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """Sum of the weights on each frame: learned, mean over the pixels, (B, M + 1), and optimal, (M + 1,)."""
+        return self.learned.sum((3, 4)).mean(1), self.optimal.sum((1, 2))
+
+
+@torch.no_grad()
+def agreement(
+    f: AnyDenoiser,
+    world: Gaussian,
+    sigma: float,
+    generator: torch.Generator,
+    *,
+    scenes: int = 32,
+    pixels: int = 4,
+    frame: int = -1,
+    way: str | None = None,
+    level: float | None = None,
+) -> Agreement:
+    """Weights and errors of f at one noise level, on scenes drawn from a world of one ρ without past noise.
+
+    frame, way, level: what is done to a past frame, as in :func:`scorevid.noise.spoiling.spoil`; nothing unless a way is given.
+    Raises ValueError as that does, for frames of less than 24 pixels, and for a world of several ρ or a noisy past.
+    """
+    if world.size < 3 * INSIDE or world.past_levels().any():
+        raise ValueError(f"frames of {3 * INSIDE} pixels or more and a past without noise are due, got {world}")
+    c, x = world.draw(scenes, generator)
+    if way is not None:
+        c = spoil(c, frame, way, generator, level)
+        noise = [0.0] * world.memory
+        noise[frame] = level if way == "noise" else WORTHLESS
+        world = replace(world, past_noise=tuple(noise))
+    y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
+    inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
+    errors = [(apply(g, y, c) - x)[inside].square().mean((1, 2, 3)) for g in (f, wiener(world, sigma))]
+    middle = world.size // 2
+    room = world.size - 2 * INSIDE
+    places = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)
+    found = rows(f, y, c, places)
+    together = torch.cat([found.on_c, found.on_y[:, :, None]], 2)
+    moved = [together[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(places)]
+    return Agreement(torch.stack(moved, 1), weights(world, sigma).to(y), *errors)
+
+
+def summary(found: Sequence[Agreement]) -> dict[str, np.ndarray]:
+    """Of K agreements: "correlation", "slope" and "error / least error", (3, K) each: value and 95 % interval over scenes."""
+    return {
+        "correlation": np.array([mean_interval(a.correlation()) for a in found]).T,
+        "slope": np.array([ratio_interval(*(v.numpy() for v in a.products())) for a in found]).T,
+        "error / least error": np.array([ratio_interval(a.error.numpy(), a.least.numpy()) for a in found]).T,
+    }
+
+
+def worst(found: Sequence[Agreement]) -> dict[str, np.ndarray]:
+    """The measures of :func:`summary` in the scene that is worst in each, (K,) of K agreements.
+
+    That is the lowest correlation, the slope farthest from 1, and the largest error over the least, both of that one scene.
+    """
+    slopes = [torch.divide(*a.products()) for a in found]
+    return {
+        "correlation": np.array([a.correlation().min().item() for a in found]),
+        "slope": np.array([slope[(slope - 1).abs().argmax()].item() for slope in slopes]),
+        "error / least error": np.array([(a.error / a.least).max().item() for a in found]),
+    }

@@ -1,0 +1,234 @@
+r"""Samples against the law that they ought to follow: proper scores, and exact tests.
+
+The futures :math:`x_k` of a scene and their probabilities :math:`w_k` are the whole law of the outcome, so a score of the
+samples is averaged over the outcomes exactly, :math:`\sum_k w_k\, \mathrm{score}(\hat x_1 \ldots \hat x_S, x_k)`, and
+not left to the one that happened. The energy score (Gneiting and Raftery 2007; for numbers it is the CRPS)
+
+.. math:: \mathrm{ES}(q, x) = E\|\hat x - x\| - \tfrac12 E\|\hat x - \hat x'\|
+
+of samples with law q is computed in its fair form, in which the second mean is over pairs of *different* samples
+(Ferro 2014): then the score of S samples is on average that of their law, whatever S. (Over all pairs, few samples would
+do best to huddle: one alone is scored like a median.) It is least for the true law, where it is the floor
+:math:`\tfrac12 \sum_{jk} w_j w_k \|x_j - x_k\|`; the excess over it is half the squared energy distance between the laws.
+
+Counts of choices are tested exactly: no χ² approximation, which a handful of samples a scene would not bear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import scoringrules
+import torch
+from scipy import special
+from torch import Tensor
+
+from scorevid.measures.calibration import odds, place
+from scorevid.worlds.futures import Futures
+
+
+@dataclass
+class Scores:
+    """Scores of each scene, (B,), least is best: for intervals over scenes, of ratios and of paired differences.
+
+    samples: what the samples score, on average over the outcomes. draws: what as many draws from the true law score, on
+    the same scenes. floor: what such draws score on average, in closed form.
+    """
+
+    samples: np.ndarray
+    draws: np.ndarray
+    floor: np.ndarray
+
+
+def energy_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) -> Scores:
+    """Energy scores in grey units of each scene's pixels, as one vector, in which its futures differ.
+
+    x_hat: (B, S, H, W) with S > 1. The pixels are those of :meth:`~scorevid.worlds.futures.Futures.where`: elsewhere
+    there is nothing to choose, and errors of rendering there are left out (errors within them count). generator: of the
+    draws from the true law.
+    Raises ValueError for shapes that do not fit, samples that are not finite, and scenes without a choice.
+    """
+    _check_samples(x_hat, futures)
+    x_hat, draws, futures = x_hat.cpu(), _draws(futures, x_hat.shape[1], generator), futures.to("cpu")
+    where = futures.where()[:, 0]
+    decided = int((~where.any((1, 2))).sum())
+    if decided:
+        raise ValueError(f"scenes whose futures differ are due, those of {decided} of {len(futures)} do not")
+    scores = []
+    for b, pixels in enumerate(where):
+        frames = futures.frames[b][:, pixels].double().numpy()
+        weights = futures.probabilities[b].double().numpy()
+        distance = np.linalg.norm(frames[:, None] - frames, axis=-1)
+        of_samples = _expected(x_hat[b][:, pixels].double().numpy(), frames, weights)
+        scores.append((of_samples, _expected(frames[draws[b]], frames, weights), weights @ distance @ weights / 2))
+    return Scores(*np.array(scores).T)
+
+
+def crps_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) -> Scores:
+    """CRPS of the place u between the two futures of each scene (:func:`~scorevid.measures.calibration.place`).
+
+    The outcome is u = 1 with probability w_A and else 0, and the floor w_A (1 − w_A). Blind to errors of rendering
+    orthogonal to x_A − x_B; no unit. x_hat, generator and what it raises: as :func:`energy_scores`, and ValueError for
+    scenes that have not exactly two futures.
+    """
+    _check_samples(x_hat, futures)
+    u = place(x_hat, futures).double()
+    w = odds(futures).double()
+    draws = torch.bernoulli(w[:, None].expand_as(u), generator=generator).cpu().numpy()
+    u, w = u.cpu().numpy(), w.cpu().numpy()
+
+    def expected(u: np.ndarray) -> np.ndarray:
+        score = [
+            scoringrules.crps_ensemble(np.full(len(u), outcome), u, estimator="fair", backend="numpy")
+            for outcome in (1.0, 0.0)
+        ]
+        return w * score[0] + (1 - w) * score[1]
+
+    return Scores(expected(u), expected(draws), w * (1 - w))
+
+
+def brier_excess(counts, probabilities) -> np.ndarray:
+    r"""Squared calibration error of each scene, :math:`\sum_k (q_k - w_k)^2`, without bias, (B,).
+
+    counts: (B, K), how often each future was chosen, blends left out. probabilities: (B, K), the true w. q is the law by
+    which the futures were chosen. It is what q loses to the true law in the Brier score. From frequencies f of n choices,
+    :math:`\sum_k (f_k - w_k)^2 - f_k (1 - f_k) / (n - 1)`: on average right for any q and n > 1, so single scenes may
+    be negative; NaN for n < 2. Its mean over scenes is good for an interval, the root of that is in probabilities.
+    """
+    counts, w = _check_law(counts, probabilities)
+    n = counts.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        f = counts / n
+        return np.where(n[:, 0] > 1, ((f - w) ** 2 - f * (1 - f) / (n - 1)).sum(1), np.nan)
+
+
+def exact_tests(
+    counts, probabilities, *, replicates: int = 10_000, seed: int = 0, enumerate_up_to: int = 20_000
+) -> np.ndarray:
+    """P-values of the exact multinomial test of each scene, (B,): of counts no likelier than those seen.
+
+    counts, probabilities: (B, K) as :func:`brier_excess`; counts may add up to other numbers in every scene. All
+    possible counts are gone through where they are at most ``enumerate_up_to``, which for K = 2 is the two-sided
+    binomial test; otherwise ``replicates`` are drawn and the observed one is counted with them, which keeps the test
+    exact (Davison and Hinkley 1997, chapter 4). P-values of counts are discrete: small ones are rarer than uniform ones,
+    and Fisher's way of combining them would lose power. For all scenes at once see :func:`exact_test`.
+    """
+    counts, w = _check_law(counts, probabilities)
+    random, result = np.random.default_rng(seed), []
+    for seen, p in zip(counts, w, strict=True):
+        n, possible = int(seen.sum()), p > 0
+        if seen[~possible].any():
+            result.append(0.0)
+            continue
+        seen, p = seen[possible], p[possible]
+        whole = comb(n + len(p) - 1, n) <= enumerate_up_to
+        others = _all_counts(n, len(p)) if whole else random.multinomial(n, p, size=replicates)
+        likelihood = _log_likelihood(others, p)
+        extreme = likelihood <= _log_likelihood(seen, p) + 1e-7  # equal but for rounding is equal
+        p_value = np.exp(likelihood[extreme]).sum() if whole else (1 + extreme.sum()) / (1 + replicates)
+        result.append(min(float(p_value), 1.0))
+    return np.array(result)
+
+
+@dataclass
+class ExactTest:
+    """All scenes at once against the true law: two statistics with their Monte-Carlo p-values.
+
+    divergence: mean of Σ_k (q_k − w_k)² / w_k, the χ² divergence of the law of the choices, without bias, so that it is 0
+    on average for the true law; infinite where an impossible future was chosen, NaN where no scene has two choices. Its
+    p-value is one-sided. sharpness: mean over choices of log w_chosen − E log w, in nats, 0 on average for the true law.
+    Positive: likely futures are chosen too often; negative: too seldom. Its p-value is two-sided.
+    """
+
+    divergence: float
+    p_divergence: float
+    sharpness: float
+    p_sharpness: float
+
+
+def exact_test(counts, probabilities, *, replicates: int = 2000, seed: int = 0) -> ExactTest:
+    r"""Could all these choices have been drawn from the true law? Exact for discrete counts, however few.
+
+    counts, probabilities: (B, K) as :func:`brier_excess`. Both statistics are compared with ``replicates`` sets of
+    counts drawn from the true law, all scenes anew each time, and the observed one is counted with them. The divergence
+    is that of :math:`\sum_k n_k (n_k - 1) / (n (n - 1) w_k) - 1`, scenes weighted by n − 1; it sees any departure, given
+    enough samples a scene. (The log-likelihood ratio would not: with few samples a law that is too sure of the likelier
+    future lowers it, and at some number in between leaves it as it is.) The sharpness sees a logit slope other than 1,
+    in few samples too, and no departure that leaves the mean of log w alone. Decide for one before looking, or halve the
+    level. Samples of one scene must be independent. Raises ValueError for bad input, and for no choices at all.
+    """
+    counts, w = _check_law(counts, probabilities)
+    n = counts.sum(1)
+    if not n.any():
+        raise ValueError("at least one choice is due, got none")
+    impossible = w == 0
+    entropy, log_w = special.entr(w).sum(1, keepdims=True), np.log(np.where(impossible, 1, w))
+    pairs = (n - 1).clip(0)
+
+    def statistics(counts: np.ndarray) -> tuple[float, float]:
+        agree = counts * (counts - 1) / np.where(impossible, 1, w) / n.clip(1)[:, None]
+        return agree.sum() - pairs.sum(), (counts * (log_w + entropy)).sum() / n.sum()
+
+    random = np.random.default_rng(seed)
+    drawn = np.array([statistics(random.multinomial(n, w)) for _ in range(replicates)])
+    seen = (np.inf, -np.inf) if counts[impossible].any() else statistics(counts)
+    slack = 1e-9 * (1 + np.abs(drawn))  # equal but for rounding is equal
+    above, below = (drawn >= seen - slack).sum(0), (drawn <= seen + slack).sum(0)
+    return ExactTest(
+        divergence=float(seen[0] / pairs.sum()) if pairs.any() else float("nan"),
+        p_divergence=float((1 + above[0]) / (1 + replicates)),
+        sharpness=float(seen[1]),
+        p_sharpness=float(min(2 * (1 + min(above[1], below[1])) / (1 + replicates), 1)),
+    )
+
+
+@lru_cache(maxsize=64)
+def _all_counts(n: int, k: int) -> np.ndarray:
+    """All ways to place n choices among k futures, (comb(n + k − 1, n), k): k − 1 bars among n stars."""
+    bars = np.array(list(combinations(range(n + k - 1), k - 1)), dtype=int).reshape(comb(n + k - 1, n), k - 1)
+    ends = np.pad(bars, ((0, 0), (1, 0)), constant_values=-1), np.pad(bars, ((0, 0), (0, 1)), constant_values=n + k - 1)
+    return ends[1] - ends[0] - 1
+
+
+def _log_likelihood(counts: np.ndarray, p: np.ndarray) -> np.ndarray:
+    chance = special.xlogy(counts, p) - special.gammaln(counts + 1)
+    return special.gammaln(counts.sum(-1) + 1) + chance.sum(-1)
+
+
+def _expected(samples: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) -> float:
+    """Σ_k w_k ES(samples (S, D), outcomes_k (K, D))."""
+    return sum(
+        w * float(scoringrules.es_ensemble(x, samples, estimator="fair", backend="numpy"))
+        for x, w in zip(outcomes, weights, strict=True)
+        if w > 0
+    )
+
+
+def _draws(futures: Futures, n: int, generator: torch.Generator) -> np.ndarray:
+    """Places of n futures of each scene, drawn with their probabilities, (B, n)."""
+    return torch.multinomial(futures.probabilities, n, replacement=True, generator=generator).cpu().numpy()
+
+
+def _check_samples(x_hat: Tensor, futures: Futures) -> None:
+    due = (len(futures), "S", *futures.frames.shape[2:])
+    if x_hat.ndim != 4 or x_hat.shape[1] < 2 or (len(x_hat), *x_hat.shape[2:]) != (due[0], *due[2:]):
+        raise ValueError(f"x_hat must be ({', '.join(map(str, due))}) with S > 1, got {tuple(x_hat.shape)}")
+    lost = int((~x_hat.isfinite()).any(3).any(2).sum())
+    if lost:
+        raise ValueError(f"finite samples are due, {lost} of {x_hat.shape[0] * x_hat.shape[1]} are not")
+
+
+def _check_law(counts, probabilities) -> tuple[np.ndarray, np.ndarray]:
+    counts, w = np.asarray(counts), np.asarray(probabilities, dtype=float)
+    if counts.ndim != 2 or counts.shape != w.shape or 0 in counts.shape:
+        raise ValueError(f"counts and probabilities must be (B, K), got {counts.shape} and {w.shape}")
+    if not ((counts >= 0) & (counts == np.floor(counts))).all():
+        raise ValueError("counts must be non-negative integers")
+    total = w.sum(1, keepdims=True)
+    if not ((w >= 0).all() and np.allclose(total, 1, atol=1e-4)):
+        raise ValueError("the probabilities of each scene must be non-negative and sum to one")
+    return counts.astype(int), w / total

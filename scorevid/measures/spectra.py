@@ -1,0 +1,75 @@
+r"""Singular values of the local linear weights: how many directions a denoiser keeps, and whether it chooses them anew.
+
+With J_y = U S Vᵀ at one input, noise in y passes by :math:`\mathbb{E}\|J_y z\|^2 = \sum_i s_i^2` for white z of variance 1.
+That sum is the *effective dimension* (Mohan et al. 2020): N for a denoiser that keeps everything, 0 for one that
+does not look at y; a projection has its rank. It is estimated by random z for many inputs at once, without J.
+
+The leading k columns of U span what is kept. How far a basis is *adaptive* is told by the overlap of two of them,
+
+.. math:: \text{overlap} = \tfrac1k \| U_a^\top U_b \|_F^2 ,
+
+1 for the same subspace, k / N for two that are drawn at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorevid.measures.score_from_residual import AnyDenoiser, jvp
+
+
+@dataclass
+class Spectrum:
+    """Singular values (N,), greatest first, and the left singular vectors as columns, (N, N); dimensionless."""
+
+    values: Tensor
+    vectors: Tensor
+
+    def dimension(self) -> float:
+        """The effective dimension Σ s², in pixels."""
+        return self.values.square().sum().item()
+
+    def rank(self) -> int:
+        """The effective dimension as a whole number, 1 at least: how many leading vectors span what is kept."""
+        return min(len(self.values), max(1, round(self.dimension())))
+
+
+def spectrum(on_y: Tensor) -> Spectrum:
+    """The singular value decomposition of J_y (N, N), as from :func:`scorevid.measures.linear_weights.jacobian`.
+
+    Raises ValueError for anything but a finite square matrix.
+    """
+    if on_y.ndim != 2 or on_y.shape[0] != on_y.shape[1] or not on_y.isfinite().all():
+        raise ValueError(f"J_y must be a finite matrix (N, N), got {tuple(on_y.shape)}")
+    u, s, _ = torch.linalg.svd(on_y)
+    return Spectrum(s, u)
+
+
+def overlap(a: Spectrum, b: Spectrum, k: int | None = None) -> float:
+    """How much of the span of a's k leading vectors lies in b's; k is the smaller rank of the two unless given.
+
+    Raises ValueError for spectra of different size and for k out of range.
+    """
+    n = len(a.values)
+    k = min(a.rank(), b.rank()) if k is None else k
+    if len(b.values) != n or not 1 <= k <= n:
+        raise ValueError(f"two spectra of one size and 1 <= k <= {n} are due, got {n}, {len(b.values)} and k = {k}")
+    return (a.vectors[:, :k].T @ b.vectors[:, :k]).square().sum().item() / k
+
+
+@torch.no_grad()
+def effective_dimension(f: AnyDenoiser, y: Tensor, c: Tensor, generator: torch.Generator, probes: int = 8) -> Tensor:
+    """Σ s² of J_y at each example, (B,) in pixels, as the mean of ‖J_y z‖² over white ``probes``.
+
+    For N pixels of which d are kept its relative standard error is about √(2 / (d · probes)). Raises ValueError for no probes.
+    """
+    if probes < 1:
+        raise ValueError(f"probes must be at least 1, got {probes}")
+    total = torch.zeros(len(y), dtype=y.dtype, device=y.device)
+    for _ in range(probes):
+        z = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+        total += jvp(f, y, c, z).square().sum((1, 2, 3))
+    return total / probes

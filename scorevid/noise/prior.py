@@ -1,0 +1,104 @@
+r"""The laws of noise in training: on the next frame, and, if so wished, on the past.
+
+The noise prior is the law from which training draws the noise level σ of each example.
+
+The denoiser never sees σ, so this law is part of what it estimates: the optimal blind denoiser averages over the
+posterior p(σ | y, c) under this prior. In a frame of N pixels that posterior is narrow, about :math:`\sigma/\sqrt{2N}`,
+and the prior matters little inside its range and a lot at its ends.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from scorevid.noise.corruptions import CORRUPTIONS, Corruption
+
+Law = Literal["log-uniform", "uniform", "peaked"]
+LAWS: tuple[str, ...] = get_args(Law)
+
+
+@dataclass(frozen=True)
+class NoisePrior:
+    """σ in grey units over [sigma_min, sigma_max]: log-uniform, uniform, or peaked.
+
+    Peaked means half log-uniform and half triangular in log σ between the ends of ``peak``, so that most is learned
+    where the choice between futures is made. The paper trains "over a range of σ"; range and law are our choice.
+    Raises ValueError for an empty range, a peak that leaves it, an unknown law or corruption.
+    """
+
+    sigma_min: float = 0.02  # least noise level
+    sigma_max: float = 5.0  # greatest noise level
+    law: Law = "log-uniform"  # log-uniform, uniform, or peaked: half log-uniform, half a triangle in log σ
+    peak: tuple[float, float] = (0.1, 5.0)  # ends of that triangle
+    corruption: Corruption = "gaussian"  # distribution of the noise itself; the paper's identity takes Gaussian
+
+    def __post_init__(self):
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise ValueError(f"0 < sigma_min < sigma_max is due, got [{self.sigma_min}, {self.sigma_max}]")
+        if self.law not in LAWS:
+            raise ValueError(f"law must be one of {', '.join(LAWS)}, got {self.law!r}")
+        object.__setattr__(self, "peak", tuple(self.peak))  # a card has it as a list
+        if len(self.peak) != 2:
+            raise ValueError(f"peak must be (low, high), got {self.peak}")
+        if self.law == "peaked" and not self.sigma_min <= self.peak[0] < self.peak[1] <= self.sigma_max:
+            raise ValueError(f"peak must lie in [{self.sigma_min}, {self.sigma_max}], got {self.peak}")
+        if self.corruption not in CORRUPTIONS:
+            raise ValueError(f"the corruption must be one of {', '.join(CORRUPTIONS)}, got {self.corruption!r}")
+
+    def draw(self, batch: int, generator: torch.Generator) -> Tensor:
+        """(batch, 1, 1, 1) noise levels, one for each example, on the generator's device."""
+        u = torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)
+        if self.law == "uniform":
+            return self.sigma_min + (self.sigma_max - self.sigma_min) * u
+        spread = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+        if self.law == "log-uniform":
+            return spread
+        which, a, b = torch.rand(3, batch, 1, 1, 1, generator=generator, device=generator.device)
+        low, high = self.peak
+        return torch.where(which < 0.5, spread, low * (high / low) ** ((a + b) / 2))
+
+    def log_density(self, log_sigma: Tensor) -> Tensor:
+        """log of the density of log σ at points within the range, in nats; same shape."""
+        if self.law == "uniform":
+            return log_sigma - math.log(self.sigma_max - self.sigma_min)
+        flat = torch.full_like(log_sigma, 1 / math.log(self.sigma_max / self.sigma_min))
+        if self.law == "log-uniform":
+            return flat.log()
+        low, high = map(math.log, self.peak)
+        half = (high - low) / 2
+        triangle = (1 - (log_sigma - (low + high) / 2).abs() / half).clamp_min(0) / half
+        return (0.5 * (flat + triangle)).log()
+
+
+@dataclass(frozen=True)
+class PastNoise:
+    """White noise that training puts on past frames, so that their reliability varies; none unless told.
+
+    Each past frame of each example gets noise or not by itself, with a standard deviation of its own, log-uniform over
+    [sigma_min, sigma_max]. The denoiser is not told. Our choice: the paper's past is clean as far as is known. Raises
+    ValueError for a share outside of [0, 1] and for an empty range.
+    """
+
+    share: float = 0.0  # of past frames that get noise
+    sigma_min: float = 0.02  # least standard deviation, grey units
+    sigma_max: float = 1.0  # greatest
+
+    def __post_init__(self):
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share must lie in [0, 1], got {self.share}")
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise ValueError(f"0 < sigma_min < sigma_max is due, got [{self.sigma_min}, {self.sigma_max}]")
+
+    def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
+        """Past frames (B, M, H, W) with their noise; same shape. With a share of 0, c itself and no draw."""
+        if self.share == 0 or c.shape[1] == 0:
+            return c
+        which, u = torch.rand(2, *c.shape[:2], 1, 1, generator=generator, device=generator.device)
+        level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+        white = torch.randn(c.shape, generator=generator, device=generator.device)
+        return c + torch.where(which < self.share, level, 0.0) * white

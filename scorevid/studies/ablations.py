@@ -1,0 +1,109 @@
+"""Small networks that differ from a common base in one thing, each trained for the same computing time.
+
+(The one with Adam in two: at the rate of the others it diverges as soon as its normalisation has settled.)
+
+``python -m scorevid.studies.ablations`` trains those that are not there yet and publishes them to ``weights/ablations``. The
+time is that of the processor on one thread, which does not count what else the machine does, and yet differs by a
+quarter with how busy it is; so cards tell updates and minutes, and the base is trained with three seeds, to show how
+much of a difference may be luck.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import tyro
+
+from scorevid.denoisers.conditioned import build_network
+from scorevid.denoisers.weights import FOLDER as PUBLISHED
+from scorevid.noise.corruptions import CORRUPTIONS
+from scorevid.noise.prior import NoisePrior
+from scorevid.training.publishing import publish
+from scorevid.training.runs import open_run
+from scorevid.training.trainer import Settings, Trainer
+from scorevid.worlds.leaves.world import Leaves
+
+FOLDER = PUBLISHED / "ablations"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is different from the base, and how a table calls it."""
+
+    label: str
+    network: dict = field(default_factory=dict)
+    noise: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+
+
+BASE = {"memory": 2, "widths": (16, 32, 64)}
+NOISES = {k: Variant(f"{k} noise", noise={"corruption": k}) for k in CORRUPTIONS if k != "gaussian"}
+ARCHITECTURES = {
+    "no-lateral": Variant("no lateral connections", {"lateral": False}),
+    "bias": Variant("with biases", {"bias": True}),
+    "no-normalisation": Variant("no normalisation", {"normalise": False}),
+    "two-scales": Variant("2 scales", {"widths": (16, 32)}),
+    "four-scales": Variant("4 scales", {"widths": (16, 32, 64, 128)}),
+    "half-width": Variant("half width", {"widths": (8, 16, 32)}),
+    "double-width": Variant("double width", {"widths": (32, 64, 128)}),
+}
+TRAINING = {
+    "unsettled": Variant("batch statistics throughout", settings={"settle": None}),
+    "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam", "settled_rate": 0.4}),
+}
+SEEDS = {f"seed-{k}": Variant(f"base, seed {k}", settings={"seed": k}) for k in (1, 2)}
+_PEAKED = {"law": "peaked"}
+PEERS = {
+    "blind": Variant("blind, as the paper", noise=_PEAKED),
+    "edm": Variant("told σ, preconditioned", {"type": "Told", "kind": "edm"}, _PEAKED),
+    "flow": Variant("told σ, flow matching", {"type": "Told", "kind": "flow"}, _PEAKED),
+    "regression": Variant("regression on the past", {"type": "Regression"}, _PEAKED),
+}
+VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
+
+
+def train(name: str, minutes: float, folder: Path) -> None:
+    """Train one variant for about so many minutes of processor time in a folder, going on with what is there."""
+    variant = (VARIANTS | PEERS)[name]
+    if (folder / "checkpoint.pt").is_file():
+        trainer = open_run(folder)
+    else:
+        settings = Settings(
+            **{"settle": 1000, "settled_rate": 1.0, "noise": NoisePrior(**variant.noise), **variant.settings}
+        )
+        torch.manual_seed(settings.seed)
+        trainer = Trainer(build_network(BASE | variant.network), Leaves(), settings, folder)
+    left = minutes - trainer.seconds / 60
+    if left > 0:
+        trainer.run(left, clock=time.process_time)
+    if trainer.steps is not None and not trainer.interrupted:
+        trainer.run(clock=time.process_time)  # to the end of the plan: the learning rate has to fall to zero
+    if trainer.interrupted:
+        raise SystemExit(f"stopped in {folder}, from where the same command goes on")
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """Train and publish the ablations that are not published yet."""
+
+    minutes: float = 4.5  # of processor time for each, compiling included
+    out: Path = Path("runs/ablations")  # folder of the runs
+    folder: Path = FOLDER  # where to publish
+    only: tuple[str, ...] = tuple(VARIANTS)  # which
+    scenes: int = 1000  # test scenes of each kind, for the cards
+
+    def __call__(self) -> None:
+        torch.set_num_threads(1)  # the time is that of one
+        for name in self.only:
+            if (self.folder / f"{name}.json").is_file():
+                continue
+            print(name, flush=True)
+            train(name, self.minutes, self.out / name)
+            publish(self.out / name, name, self.folder, self.scenes)
+
+
+if __name__ == "__main__":
+    tyro.cli(Ablate)()

@@ -1,0 +1,283 @@
+r"""Natural video: how well the next frame is denoised, shot by shot, and what each past frame is worth.
+
+Errors are squared errors a pixel, averaged over the patches of one shot (or some of their pixels) before anything else is
+done with them, and told as
+
+.. math:: \text{PSNR} = -10 \log_{10} \text{(mean squared error)} \quad \text{in dB re 1 grey unit}^2 .
+
+Intervals are over shots: patches of one shot are no independent witnesses of natural video. What a past frame is worth is
+the PSNR with M frames less that with M − 1, on the same patches under the same noise.
+
+Where they are measured, networks and baselines are shown whole frames of a shot, and judged on patches of them. Samples are
+made of patches.
+
+**Baselines.** They predict the next frame from the past alone, p = p(c). Each is told σ, which the networks are not, and
+is joined with the noisy frame by one number,
+
+.. math:: \hat x = p + g\, (y - p) , \qquad g = \frac{v}{v + \sigma^2} , \qquad v = \mathrm E (p - x)^2 ,
+
+the best there is: the expected error is :math:`(1 - g)^2 v + g^2 \sigma^2 = v \sigma^2 / (v + \sigma^2)`, less than that
+of p and that of y. The error v is taken, with hindsight, from the very patches that are to be predicted, all those of the
+shot ("own"). One number does not clean the noisy frame by what is next to a pixel in it, as a network does; so, secondly, p
+is joined with what the network without a past makes of y ("denoised"),
+
+.. math:: \hat x = p + g\, (f_0(y) - p) , \qquad g = \frac{\sum (x - p)(f_0(y) - p)}{\sum (f_0(y) - p)^2} ,
+
+the best number for the shot, with hindsight again. Where only some pixels of a shot are looked at, the number is still that
+of the whole shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scorevid.denoisers import baselines
+from scorevid.denoisers.weights import FOLDER, load_denoiser
+from scorevid.estimates import mean_interval
+from scorevid.measures.errors import apply
+from scorevid.measures.gradient_energy import gradient_energy
+from scorevid.measures.score_from_residual import AnyDenoiser
+from scorevid.studies import sampling as sweeps
+from scorevid.worlds.clips.occlusions import occlusions
+from scorevid.worlds.clips.whole_frames import cut_from_whole_frames, few_frames, select
+from scorevid.worlds.clips.world import Clips, Patches, held_out
+
+MEMORIES = (0, 1, 2, 3)
+REGRESSION = "regression"
+COMMITTED = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
+BASELINES = (*COMMITTED, REGRESSION)
+GAINS = ("own", "denoised")
+THIRDS = ("least motion", "middling motion", "most motion")  # of the patches of each shot
+WHERE = ("all", *THIRDS, "near occlusions", "elsewhere")
+NEAR = 2  # pixels from an occlusion
+SAMPLER = sweeps.RECOMMENDED | {"sigma_0": 3.0}  # the largest noise level that the networks were trained with
+
+
+def load_networks(name: str = "natural-32", folder: Path | str = FOLDER) -> dict[str, AnyDenoiser]:
+    """The denoisers "M = 0" … "M = 3", published as NAME-m0 …, and the network "regression", peers/NAME-regression."""
+    networks = {f"M = {m}": load_denoiser(f"{name}-m{m}", folder) for m in MEMORIES}
+    return networks | {REGRESSION: load_denoiser(f"{name}-regression", Path(folder) / "peers")}
+
+
+def psnr(squared_error) -> np.ndarray:
+    """−10 log₁₀ of mean squared errors in grey units², in dB. Raises ValueError for errors that are not positive."""
+    squared_error = np.asarray(squared_error, dtype=float)
+    if not (squared_error > 0).all():
+        raise ValueError(f"squared errors must be positive, got {squared_error.tolist()}")
+    return -10 * np.log10(squared_error)
+
+
+def join(p: Tensor, y: Tensor, sigma: float, v: float) -> Tensor:
+    """p + g (y − p), g = v / (v + σ²). p, y: frames of one shape. v: mean squared error of p, grey units²."""
+    return p + v / (v + sigma**2) * (y - p)
+
+
+def best_mix(p: Tensor, w: Tensor, x: Tensor) -> Tensor:
+    """p + g (w − p) with the one number g that brings it nearest to x. Frames of one shape."""
+    step = w - p
+    return p + (step * (x - p)).sum() / step.square().sum().clamp_min(1e-12) * step
+
+
+def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[str, Tensor]:
+    """What each of ``BASELINES`` predicts from the past alone, (N, 1, size, size) each, cut from whole frames.
+
+    The world's memory is to be at least 2 and that of the regression network.
+    """
+    predictors = (*COMMITTED.values(), lambda c: denoise(regression, torch.zeros_like(c[:, :1]), c))
+    made = cut_from_whole_frames(world, patches, lambda c, x: torch.cat([p(c) for p in predictors], 1))
+    return dict(zip(BASELINES, made.split(1, 1), strict=True))
+
+
+@torch.no_grad()
+def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
+    """f(y, c) of as many of the past frames as the network has a memory for, all of them if it does not say.
+
+    Height and width need not be multiples of what the network's scales want: frames are mirrored at their lower and right
+    border, which is cut off again. Raises ValueError for frames that are too small for that, and for too short a past.
+    """
+    memory = getattr(f, "memory", c.shape[1])
+    if memory > c.shape[1]:
+        raise ValueError(f"the network has a memory of {memory} frames, the past has {c.shape[1]}")
+    (height, width), step = y.shape[-2:], 2 ** (len(getattr(f, "widths", (1,))) - 1)
+    if min(height, width) < step:
+        raise ValueError(f"frames of at least {step} × {step} pixels are due, got {height} × {width}")
+    frames = torch.cat([c[:, c.shape[1] - memory :], y], 1)
+    frames = F.pad(frames, (0, -width % step, 0, -height % step), mode="reflect")
+    return apply(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
+
+
+def measure(
+    world: Clips,
+    networks: Mapping[str, AnyDenoiser],
+    sigmas: Sequence[float],
+    *,
+    frames: int | None = None,
+    seed: int = 0,
+) -> list[dict]:
+    """Errors of all predictors on held-out patches of each of the world's shots, as plain data, one record a shot:
+
+    shot, frames and patches (how many of each), motion (root mean square of the change from the last frame, grey units),
+    occlusions (share of pixels near one), and errors: a list of predictor, gain (one of ``GAINS`` for baselines, None for
+    networks), where (one of ``WHERE``) and squared_error, at each σ, grey units². What is near occlusions is left out
+    where a shot has none. See the module.
+
+    networks: as of :func:`load_networks`. frames: all patches of so many frames of each shot at most.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    patches = held_out(world)
+    if frames is not None:
+        patches = few_frames(patches, frames, seed)
+    predictions = committed(world, patches, networks[REGRESSION])
+    near = cut_from_whole_frames(world, patches, lambda c, x: occlusions(c[:, -1:], x).near(NEAR)[:, None])
+    shots = {shot: torch.tensor([clip == shot for clip in patches.clip]) for shot in dict.fromkeys(patches.clip)}
+    regions = {shot: masks(patches.motion[own], near[own]) for shot, own in shots.items()}
+    tables: dict[str, dict[tuple, list[float]]] = {shot: {} for shot in shots}
+    denoisers = {name: f for name, f in networks.items() if name != REGRESSION}
+    for sigma in sigmas:
+        y, *answers = cut_from_whole_frames(world, patches, partial(_answers, denoisers, sigma, generator)).split(1, 1)
+        answered = dict(zip(denoisers, answers, strict=True))
+        for shot, own in shots.items():
+            x, of_networks = patches.x[own], {name: answer[own] for name, answer in answered.items()}
+            of_baselines = {name: p[own] for name, p in predictions.items()}
+            for key, estimate in _estimates(x, y[own], of_networks, of_baselines, sigma):
+                error = (estimate - x).square()
+                for where, region in regions[shot].items():
+                    if region.any():
+                        tables[shot].setdefault((*key, where), []).append(error[region].mean().item())
+    return [
+        {
+            "shot": shot,
+            "frames": len(patches.place[own, 0].unique()),
+            "patches": int(own.sum()),
+            "motion": patches.motion[own].square().mean().sqrt().item(),
+            "occlusions": near[own].float().mean().item(),
+            "errors": [
+                {"predictor": p, "gain": gain, "where": where, "squared_error": errors}
+                for (p, gain, where), errors in tables[shot].items()
+            ],
+        }
+        for shot, own in shots.items()
+    ]
+
+
+def masks(motion: Tensor, near: Tensor) -> dict[str, Tensor]:
+    """The pixels of ``WHERE``, (N, 1, H, W) bool each. motion: (N,) of the patches. near: (N, 1, H, W) bool."""
+    order = motion.argsort().argsort()
+    third = (3 * order // len(motion))[:, None, None, None].expand_as(near)
+    regions = (torch.ones_like(near), *(third == k for k in range(3)), near, ~near)
+    return dict(zip(WHERE, regions, strict=True))
+
+
+def _answers(denoisers, sigma, generator, c, x):
+    """The noisy frame and what each network makes of it, (B, 1 + len(denoisers), H, W)."""
+    y = x + sigma * torch.randn(x.shape, generator=generator)
+    return torch.cat([y, *(denoise(f, y, c) for f in denoisers.values())], 1)
+
+
+def _estimates(x, y, of_networks, of_baselines, sigma):
+    """((predictor, gain), estimate) of all predictors on patches of one shot."""
+    for name, answer in of_networks.items():
+        yield (name, None), answer
+    for name, p in of_baselines.items():
+        yield (name, "own"), join(p, y, sigma, (p - x).square().mean().item())
+        yield (name, "denoised"), best_mix(p, of_networks["M = 0"], x)
+
+
+@torch.no_grad()
+def sharpness(f: AnyDenoiser, patches: Patches, seed: int = 0) -> list[dict]:
+    """Samples of the next frame and the one-step mean beside the truth, on the most moving third of each shot's patches.
+
+    One record a shot: shot, patches, "samples" and "mean": gradient energy over the truth's, sums over patches; and
+    "sample_error", "mean_error": mean squared errors, grey units². For the true law the first would be 1, and the error of
+    a sample twice that of the mean, since sample and truth are then independent draws.
+    """
+    found = []
+    for shot in dict.fromkeys(patches.clip):
+        own = select(patches, torch.tensor([clip == shot for clip in patches.clip]))
+        own = select(own, own.motion.argsort(descending=True)[: -(-len(own.x) // 3)])
+        mean, samples = predict(f, own.c, 1, torch.Generator().manual_seed(seed))
+        energies = [
+            gradient_energy(v, torch.ones_like(own.x[:, 0], dtype=torch.bool)).sum() for v in (samples, mean, own.x)
+        ]
+        found.append(
+            {
+                "shot": shot,
+                "patches": len(own.x),
+                "samples": (energies[0] / energies[2]).item(),
+                "mean": (energies[1] / energies[2]).item(),
+                "sample_error": (samples - own.x).square().mean().item(),
+                "mean_error": (mean - own.x).square().mean().item(),
+            }
+        )
+    return found
+
+
+@torch.no_grad()
+def predict(f: AnyDenoiser, c: Tensor, n_samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One-step mean (B, 1, H, W) and samples (B, S, H, W) of the next frame given the past alone.
+
+    c: (B, M, H, W), M at least the memory of f. The mean is what f makes of strong noise, σ = σ₀ of ``SAMPLER``, around
+    what it made of noise around mid-grey: there next to nothing is to be read off y.
+    """
+    c = c[:, c.shape[1] - getattr(f, "memory", c.shape[1]) :]
+    samples = sweeps.sample(f, c, SAMPLER, generator, n_samples=n_samples, batch_limit=32).x
+    mean = torch.full_like(samples[:, :1], 0.5)
+    for _ in range(2):
+        mean = denoise(f, mean + SAMPLER["sigma_0"] * torch.randn(mean.shape, generator=generator), c)
+    return mean, samples
+
+
+def decibels(records: Sequence[dict], predictor: str, gain: str | None = None, where: str = "all") -> np.ndarray:
+    """PSNR of a predictor on each shot at each σ, (shots, S) in dB; NaN for shots that have no such pixels.
+
+    records: of :func:`measure`. Raises ValueError for a predictor, gain or place that no record has.
+    """
+    rows = []
+    for record in records:
+        own = [e for e in record["errors"] if (e["predictor"], e["gain"], e["where"]) == (predictor, gain, where)]
+        rows.append(psnr(own[0]["squared_error"]) if own else None)
+    length = next((len(row) for row in rows if row is not None), None)
+    if length is None:
+        raise ValueError(f"no record has {predictor!r} with the gain {gain!r} for {where!r}")
+    return np.array([np.full(length, np.nan) if row is None else row for row in rows])
+
+
+def over_shots(values) -> np.ndarray:
+    """Mean over shots with its 95 % interval by Student's t, (3, S): value, low, high. values: (shots, S), NaN left out."""
+    return np.array([mean_interval(column[np.isfinite(column)]) for column in np.asarray(values, dtype=float).T]).T
+
+
+def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2", where: str = "all") -> dict[str, np.ndarray]:
+    """By how many dB a network is ahead of each baseline, shot by shot, (shots, S); NaN as in :func:`decibels`."""
+    ours = decibels(records, of, where=where)
+    return {name: ours - decibels(records, name, gain, where) for name in BASELINES}
+
+
+def least_margin(
+    records: Sequence[dict],
+    sigmas: Sequence[float],
+    low: float,
+    high: float,
+    names: Sequence[str] = BASELINES,
+    of: str = "M = 2",
+    gain: str = "own",
+    where: str = "all",
+) -> tuple[float, float, float]:
+    """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB.
+
+    The interval is that over shots for the baseline and level that came out worst; that these were chosen for it, it does
+    not tell. Raises ValueError where no σ lies in the range.
+    """
+    keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
+    if not keep:
+        raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")
+    ahead = margins(records, gain, of, where)
+    found = np.concatenate([over_shots(ahead[name])[:, keep] for name in names], 1)
+    return tuple(found[:, found[0].argmin()].tolist())

@@ -1,0 +1,188 @@
+"""The folder of a sweep: what it is of, its runs, and the tables made from them.
+
+- ``sweep.json`` says which notebook, grid and version of scorevid it is of; ``notebook.ipynb`` is the notebook as it was;
+- ``runs/ID`` is a run that is over: ``record.json``, the executed notebook, ``log.txt``, ``claims``, and in ``files``
+  what the notebook wrote;
+- ``attempts/ID.…`` is a run under way, or one that was cut short.
+
+An attempt becomes a run by being renamed, at once and as a whole. Of two attempts at one run the second to end finds the
+first in its place and is dropped, so there is never more than one, and never a half.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from scorevid import __version__
+from scorevid.sweep.grid import combinations, same_grid
+
+MANIFEST, RECORD, TASK, NOTEBOOK = "sweep.json", "record.json", "task.json", "notebook.ipynb"
+RUN_COLUMNS = ("status", "seconds", "error")
+CLAIM_COLUMNS = ("value", "low", "high", "n", "bound", "verdict", "why")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One combination of parameters. key: sha256 of the notebook's code, the parameters and the version of scorevid."""
+
+    id: str
+    key: str
+    parameters: dict
+
+
+def open_sweep(folder: Path, notebook: Path, grid: Mapping[str, list]) -> list[Run]:
+    """The runs of a sweep, whose folder is made, or gone on with where it is of the same notebook, grid and version.
+
+    Raises ValueError, leaving the folder as it is, where it is of another sweep or holds other things.
+    """
+    text = notebook.read_text(encoding="utf-8")
+    code = code_sha256(text)
+    manifest = {"notebook": notebook.name, "code": code, "grid": dict(grid), "scorevid": __version__}
+    path = folder / MANIFEST
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for name, of in (("code", "another notebook, or of this one with other code"), ("scorevid", "another version")):
+            if before[name] != manifest[name]:
+                raise ValueError(f"{folder} holds a sweep of {of}: give another --out")
+        if not same_grid(before["grid"], grid):
+            raise ValueError(f"{folder} holds a sweep of another grid, {before['grid']}: give another --out")
+        manifest = before  # with its order
+    else:
+        if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {NOTEBOOK, ".lock"}):
+            raise ValueError(f"{folder} holds other things than a sweep: give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / NOTEBOOK, text)
+        write_text(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    for name in ("runs", "attempts"):
+        (folder / name).mkdir(exist_ok=True)
+    runs, package = [], package_sha256()
+    for number, parameters in enumerate(combinations(manifest["grid"]), start=1):
+        key = hashlib.sha256(json.dumps([code, parameters, __version__, package], sort_keys=True).encode()).hexdigest()
+        runs.append(Run(f"{number:04}-{key[:8]}", key, parameters))
+    return runs
+
+
+def code_sha256(notebook: str) -> str:
+    """Of what a notebook does: code and tags of its code cells, and its kernel; not of its text and outputs."""
+    content = json.loads(notebook)
+    code = [
+        ["".join(cell["source"]), cell["metadata"].get("tags", [])]
+        for cell in content["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    kernel = content["metadata"].get("kernelspec", {}).get("name")
+    return hashlib.sha256(json.dumps([code, kernel]).encode()).hexdigest()
+
+
+def package_sha256() -> str:
+    """Of what a run depends on beside its notebook: the sources of scorevid and the cards of its weights."""
+    found = hashlib.sha256()
+    here = Path(__file__).parents[1]
+    for path in sorted(
+        [*here.rglob("*.py"), *here.glob("denoisers/weights/**/*.json"), *here.glob("studies/results/*.json")]
+    ):
+        found.update(path.relative_to(here).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+def record_of(folder: Path, run: Run) -> dict | None:
+    """The record of a run that is over, or None."""
+    try:
+        record = json.loads((folder / "runs" / run.id / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return record if record["key"] == run.key else None
+
+
+def begin(folder: Path, run: Run) -> Path:
+    """A new folder to attempt the run in."""
+    attempt = folder / "attempts" / f"{run.id}.{uuid.uuid4().hex[:8]}"
+    (attempt / "files").mkdir(parents=True)
+    task = {"notebook": str(folder / NOTEBOOK), "parameters": run.parameters}
+    write_text(attempt / TASK, json.dumps(task))
+    return attempt
+
+
+def publish(folder: Path, run: Run, attempt: Path, record: dict) -> dict:
+    """Make an attempt that is over the run, unless another was faster; returns the record that counts."""
+    if not (attempt / TASK).is_file():  # written at its begin: others may have come back after it was cleared away
+        raise FileNotFoundError(f"{attempt} was cleared away while it ran")
+    with suppress(OSError):
+        (attempt / "files").rmdir()  # if empty
+    write_text(attempt / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    try:
+        attempt.rename(folder / "runs" / run.id)
+    except OSError:
+        there = record_of(folder, run)
+        if there is None:
+            raise
+        discard(attempt)
+        return there
+    return record
+
+
+def discard(attempt: Path) -> None:
+    """Clear an attempt away."""
+    gone = attempt.with_name(f"{attempt.name}.{uuid.uuid4().hex[:8]}.discarded")
+    with suppress(FileNotFoundError):
+        attempt.rename(gone)  # first, and at once: from now on it cannot be published, and never half of it
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def forget(folder: Path, run: Run) -> None:
+    """Clear a run away that is to be done again."""
+    attempt = folder / "attempts" / f"{run.id}.{uuid.uuid4().hex[:8]}"
+    (folder / "runs" / run.id).rename(attempt)
+    discard(attempt)
+
+
+def write_tables(folder: Path, runs: Sequence[Run], lost: Mapping[str, str]) -> None:
+    """Write ``runs.csv``, a row a run, and ``claims.csv``, a row a run and claim, from what the folder holds.
+
+    lost: why a run that has no record did not come to its end, by id. Parameters are columns of their own names, with
+    "parameter." before one that is the name of another column.
+    """
+    names = list(runs[0].parameters)
+    of_runs, of_claims = [], []
+    for run in runs:
+        own = [run.id, *(_cell(run.parameters[name]) for name in names)]
+        record = record_of(folder, run)
+        if record is None:
+            of_runs.append([*own, "lost" if run.id in lost else "missing", "", lost.get(run.id, "")])
+            continue
+        of_runs.append([*own, record["status"], record["seconds"], record["error"] or ""])
+        for path in sorted((folder / "runs" / run.id / "claims").glob("*.json")):
+            claim = json.loads(path.read_text(encoding="utf-8"))
+            of_claims.append([*own, claim["id"], *("" if claim[c] is None else claim[c] for c in CLAIM_COLUMNS)])
+    taken = {"run", "claim", *RUN_COLUMNS, *CLAIM_COLUMNS}
+    columns = ["run", *(f"parameter.{name}" if name in taken else name for name in names)]
+    _write_csv(folder / "runs.csv", [*columns, *RUN_COLUMNS], of_runs)
+    _write_csv(folder / "claims.csv", [*columns, "claim", *CLAIM_COLUMNS], of_claims)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _cell(value) -> str:
+    """A parameter as the text of a table: a string as it is, anything else as Python writes it."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[list]) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    partial.replace(path)

@@ -1,0 +1,77 @@
+r"""Test scenes for exact comparisons: two disks, a past that tells everything but who will be in front.
+
+The futures of a scene have their listed probabilities only if radii, greys, places and velocities can be read off the
+past; and a choice can only be judged if the two futures are some distance :math:`D = \|x_A - x_B\|` apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves.scenes import Scene, visible
+from scorevid.worlds.leaves.world import Leaves, futures
+
+LEAST_VISIBLE = 0.5  #: share of a disk's area: with half of its outline in view, its circle is known
+LEAST_DISTANCE = 0.7  #: grey units: D of two futures, 8 pixels at a contrast of a quarter
+
+
+def determined(scene: Scene, least_visible: float = LEAST_VISIBLE) -> Tensor:
+    """Whether the past determines all but the depth order: (B,) bool.
+
+    It does where there are two past frames or more, for the velocities, at least ``least_visible`` of every disk is seen
+    in each of them, and no two disks have nearly the same grey, by which they are told apart.
+    """
+    if scene.memory < 2:
+        return torch.zeros(len(scene), dtype=torch.bool, device=scene.radius.device)
+    seen = visible(scene, torch.arange(-scene.memory, 0)).amin((1, 2)) >= least_visible
+    different = (scene.grey[:, :, None] - scene.grey[:, None]).abs()
+    different.diagonal(dim1=1, dim2=2).fill_(1)
+    return seen & (different.amin((1, 2)) > 0.02)
+
+
+def undecided_meetings(
+    world: Leaves,
+    n: int,
+    generator: torch.Generator,
+    odds: Sequence[float] | Tensor | None = None,
+    least_distance: float = LEAST_DISTANCE,
+) -> tuple[Scene, Futures]:
+    """n scenes of two disks that meet in the next frame, with exactly two futures, for exact comparisons.
+
+    odds: (n,) probability of the first future, in which disk 0 is in front; drawn as in the world if not given.
+    least_distance: least ‖x_A − x_B‖, in grey units. The world's other parameters are kept, but for two disks.
+
+    Draws and rejects until all are found. Raises ValueError where too few draws give such a scene.
+    """
+    world = replace(world, n_disks=2, fewest=None)
+    if odds is not None:
+        odds = torch.as_tensor(odds, dtype=torch.float32, device=generator.device)
+        if odds.shape != (n,):
+            raise ValueError(f"odds must be ({n},), got {tuple(odds.shape)}")
+    found: dict[int, Scene] = {}
+    missing = torch.arange(n, device=generator.device)
+    for _ in range(200):
+        tried = missing.repeat(4)
+        scene = world.meetings(len(tried), generator, None if odds is None else odds[tried])
+        ahead = futures(scene)
+        good = determined(scene) & (ahead.count() == 2)
+        if ahead.frames.shape[1] == 2:
+            good &= (ahead.frames[:, 0] - ahead.frames[:, 1]).flatten(1).norm(dim=1) >= least_distance
+        for place in good.nonzero()[:, 0].tolist():
+            found.setdefault(int(tried[place]), scene[place])
+        missing = torch.tensor([k for k in range(n) if k not in found], device=generator.device, dtype=torch.long)
+        if not len(missing):
+            scenes = [found[k] for k in range(n)]
+            tensors = {
+                k: torch.cat([getattr(s, k) for s in scenes]) for k, v in vars(scene).items() if torch.is_tensor(v)
+            }
+            scene = scenes[0].replace(**tensors)
+            return scene, futures(scene)
+    raise ValueError(
+        f"{len(missing)} of {n} scenes were not found: futures {least_distance} apart are too rare in {world}"
+    )

@@ -1,0 +1,497 @@
+"""The built book, as a reader meets it: in a browser, light and dark, on a telephone and on a desk, without a network."""
+
+import base64
+import functools
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import nbformat
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+PAGES = [TOC["root"]]
+for chapter in TOC["chapters"]:
+    PAGES += [chapter["file"], *(section["file"] for section in chapter.get("sections", ()))]
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CHATTER = ("[PST]: ", "[togglebutton]: ")  # what the theme and its parts log when all is well
+UNFINISHED = {  # what a page must not say outside of code
+    "a traceback": re.compile(r"Traceback \(most recent call last\)|\b\w*Error: "),
+    "a role or directive as text": re.compile(r"\{[a-z:-]+\}`|```|:::|\{\{"),
+    "a link as text": re.compile(r"\]\([^)\s]+\)|\[\[|\]\["),
+    "emphasis as text": re.compile(r"\*\*\w"),
+    "a table as text": re.compile(r"\|\s*:?-{2,}:?\s*\|"),
+    "mathematics as text": re.compile(r"\$\$|\\\(|\\\)|\\\[|\\begin\{|\\mathbb|\\sigma"),
+    "a claim that was not measured": re.compile(r"not measured in this build"),
+    "an object's repr": re.compile(r"<(Figure size|matplotlib\.|Axes:|torch\.)|np\.float64\("),
+    "an unresolved reference": re.compile(r"\?\?|\[\?\]"),
+}
+
+
+class Page(HTMLParser):
+    """What a page loads, links to, shows and says."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.links, self.images, self.ids, self.text = [], [], [], set(), []
+        self.hidden = 0
+        self.math = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        a = dict(attributes)
+        self.ids.add(a.get("id"))
+        self.math |= "math" in (a.get("class") or "").split()
+        self.hidden += tag in ("script", "style")
+        if tag == "a" and a.get("href"):
+            self.links.append(a["href"])
+        if tag == "img":
+            self.images.append(a)
+        if tag == "link" and set(a.get("rel", "").split()) & {
+            "stylesheet",
+            "icon",
+            "preload",
+            "modulepreload",
+            "manifest",
+        }:
+            self.loads.append(a["href"])
+        if tag in ("script", "img", "iframe", "source", "video", "audio", "embed") and a.get("src"):
+            self.loads.append(a["src"])
+
+    def handle_endtag(self, tag):
+        self.hidden -= tag in ("script", "style")
+
+    def handle_data(self, data):
+        if not self.hidden:
+            self.text.append(data)
+
+
+@functools.cache
+def read(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def html_pages():
+    return [path for path in sorted(HTML.rglob("*.html")) if "_static" not in path.parts]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built():
+    if not (HTML / "index.html").is_file():
+        pytest.fail("there is no book in _build/html: `make book` builds it", pytrace=False)
+
+
+# ---- the files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_of_the_contents_is_there(page):
+    assert (HTML / f"{page}.html").is_file()
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    loaded = {(path.relative_to(HTML), url) for path in html_pages() for url in read(path).loads}
+    assert loaded
+    assert not sorted(str(p) + ": " + url for p, url in loaded if urlsplit(url).netloc)
+    external = re.compile(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//")
+    assert not [str(path) for path in HTML.rglob("*.css") if external.search(path.read_text(encoding="utf-8"))]
+
+
+def test_every_internal_link_leads_somewhere():
+    dead = []
+    for path in html_pages():
+        for url in read(path).links + read(path).loads:
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc or url == "#":
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.exists():
+                dead.append(f"{path.relative_to(HTML)}: {url}")
+            elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in read(target).ids:
+                dead.append(f"{path.relative_to(HTML)}: {url} (no such place on the page)")
+    assert not dead
+
+
+def test_every_image_has_alternative_text():
+    bad = []
+    for path in html_pages():
+        for image in read(path).images:
+            alt = (image.get("alt") or "").strip()
+            if len(alt) < 4 or re.search(r"\.(png|svg|jpe?g|gif)$", alt) or "/" in alt.split(" ")[0]:
+                bad.append(f"{path.relative_to(HTML)}: {image.get('src')} has {alt!r}")
+    assert not bad
+
+
+def test_chapters_show_figures_with_captions():
+    for page in CHAPTERS:
+        article = soup(page).select_one("article")
+        assert len(article.select("img")) == len(article.select("figcaption")) > 0, page
+
+
+def test_every_claim_of_the_ledger_is_on_its_page():
+    text = " ".join(read(HTML / "book" / "claims.html").text)
+    for claim in yaml.safe_load((ROOT / "book" / "claims.yml").read_text()):
+        assert claim["id"] in text
+
+
+@functools.cache
+def soup(page):
+    return BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_can_be_taken_home_as_it_was_executed(page):
+    """What is offered for download holds the very pictures of the page, and can be opened."""
+    path = HTML / f"{page}.html"
+    offered = {(path.parent / url).resolve() for url in read(path).links if url.endswith(".ipynb") and "://" not in url}
+    assert offered == {HTML / "_sources" / f"{page}.ipynb"}
+    notebook = nbformat.read(offered.pop(), 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    drawn = [o.data["image/png"] for cell in code for o in cell.outputs if "image/png" in o.get("data", {})]
+    text = path.read_text(encoding="utf-8")
+    assert drawn
+    assert not [png for png in drawn if hashlib.sha256(base64.b64decode(png)).hexdigest() not in text]
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_every_figure_leads_to_its_code(page):
+    figures = soup(page).select("article figure")
+    ways = soup(page).select("article .figure-code")
+    assert len(ways) == len(figures) > 0
+    for figure, way in zip(figures, ways, strict=True):
+        cell = figure.find_parent("div", class_="cell")
+        assert way.find_parent("div", class_="cell") is cell
+        code, *calls = way.select("p a")
+        source = soup(page).find(id=code["href"].removeprefix("#"))
+        assert source.find_parent("div", class_="cell") is cell and "cell_input" in source["class"]
+        assert all(f"{call.get_text()}(" in source.get_text() for call in calls)
+        command = way.select_one("details pre").get_text()
+        assert command.startswith(f".venv/bin/papermill {page}.ipynb out.ipynb")
+        defined = re.findall(r"^(\w+): \w+ = ", soup(page).select_one(".tag_parameters .cell_input").get_text(), re.M)
+        assert re.findall(r"-[py] '?(\w+)", command) == defined
+    assert any(len(way.select("p a")) > 1 for way in ways), "no figure's functions are in the reference"
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_says_how_it_was_made(page):
+    """Against what the build left of its claims."""
+    told = " ".join(soup(page).select_one("article .provenance").get_text().split())
+    records = [c for c in json.loads((HTML.parent / "claims.json").read_text()) if f"notebooks/{c['chapter']}" == page]
+    assert records
+    assert re.search(r"Commit ?: ([0-9a-f]{10}( \+ changes)?|unknown) ", told)
+    for record in records:
+        assert all(sha256 in told for sha256 in re.findall(r"[0-9a-f]{64}", json.dumps(record["context"])))
+        assert all(f"{name} {version}" in told for name, version in record["versions"].items())
+        seed = record["context"].get("seed")
+        assert seed is None or re.search(rf"Seed ?: [\d, ]*\b{seed}\b", told)
+    assert re.search(rf"Run ?: \d+ s .*{len(records)} claims decided", told)
+
+
+# ---- in a browser --------------------------------------------------------------------------------------------------
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(_built):
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HTML))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"THE BOOK WAS NOT LOOKED AT: no browser on PATH, any of {', '.join(BROWSERS)} would do")
+    playwright = pytest.importorskip("playwright.sync_api", reason="THE BOOK WAS NOT LOOKED AT: playwright is missing")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(theme, width) for theme in ("light", "dark") for width in (390, 1280)],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
+def reader(request, browser):
+    """A browser window of one width whose owner prefers light or dark; keeps a list of all that went wrong.
+
+    Every visit is a first one: nothing is remembered from the page before.
+    """
+    theme, width = request.param
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme)
+    context.add_init_script("localStorage.clear(); sessionStorage.clear()")
+    page = context.new_page()
+    page.theme, page.width, page.wrong = theme, width, []
+    page.on("console", lambda m: m.text.startswith(CHATTER) or page.wrong.append(f"console {m.type}: {m.text}"))
+    page.on("pageerror", lambda e: page.wrong.append(f"script error: {e}"))
+    page.on("requestfailed", lambda r: page.wrong.append(f"failed: {r.url} {r.failure}"))
+    page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"status {r.status}: {r.url}"))
+    yield page
+    context.close()
+
+
+def visit(reader, address, page):
+    """Open a page, wait until it has settled, and return what went wrong on the way."""
+    reader.wrong.clear()
+
+    def local_only(route):
+        if route.request.url.startswith((address, "data:", "blob:")):
+            return route.continue_()
+        reader.wrong.append(f"asked for {route.request.url}")
+        return route.abort()
+
+    reader.unroute_all()
+    reader.route("**/*", local_only)
+    reader.goto(urljoin(address, page), wait_until="load")
+    reader.wait_for_load_state("networkidle")
+    reader.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
+    return list(reader.wrong)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_in_a_browser(reader, address, page):
+    assert visit(reader, address, f"{page}.html") == []
+    assert reader.evaluate("document.documentElement.dataset.theme") == reader.theme
+
+    width = reader.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert width[0] <= width[1], f"the page is {width[0]} px wide in a window of {width[1]} px"
+    spilt = reader.evaluate(SPILT)
+    assert not spilt, "what is wider than the window must scroll by itself"
+    assert reader.evaluate(CUT) == [], "what is wider than its place must scroll, not be cut off"
+    assert reader.evaluate(MISSING) == [], "no font at hand has these characters"
+
+    broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).map(i => i.src)"
+    assert reader.evaluate(broken) == []
+
+    math = reader.evaluate(MATH)
+    assert math["typeset"] == math["due"]
+    assert math["errors"] == []
+    if read(HTML / f"{page}.html").math:
+        assert math["due"] > 0
+
+    prose, output = reader.evaluate(PROSE), reader.evaluate(OUTPUT)
+    for what, pattern in UNFINISHED.items():
+        assert not (found := pattern.search(prose)), f"{what}: …{context_of(found)}…"
+    for what in ("a traceback", "an object's repr"):
+        assert not (found := UNFINISHED[what].search(output)), f"{what} in an output: …{context_of(found)}…"
+
+
+def test_claims_can_be_read_at_any_width(reader, address):
+    """A table on a desk; on a telephone each claim a block that begins with the verdict."""
+    visit(reader, address, "book/claims.html")
+    rows = reader.evaluate(CLAIMS)
+    assert len(rows) == len(yaml.safe_load((ROOT / "book" / "claims.yml").read_text()))
+    for row in rows:
+        for name, (left, top, right, bottom) in row.items():
+            assert 0 <= left < right <= reader.width, f"{name} reaches from {left} to {right} px"
+            assert top < bottom, name
+        sentence, bound, measured, outcome = (row[f"claim-{n}"] for n in ("sentence", "bound", "measured", "outcome"))
+        if reader.width < 700:
+            assert outcome[3] <= sentence[1] + 1 and sentence[3] <= bound[1] + 1 and bound[3] <= measured[1] + 1
+        else:
+            assert sentence[2] <= bound[0] + 1 and bound[2] <= measured[0] + 1 and measured[2] <= outcome[0] + 1
+
+
+def test_an_equation_that_is_cut_says_so(reader, address):
+    """What does not fit scrolls, with a shadow where it goes on; on a telephone equations are set smaller first."""
+    visit(reader, address, "book/theory.html")
+    equations = reader.evaluate(EQUATIONS)
+    assert equations
+    for e in equations:
+        assert e["fits"] or (e["scrolls"] and e["shadow"]), e
+        assert reader.width > 600 or e["scale"] <= 1.1, e
+
+
+def test_a_hundred_characters_of_code_fit_on_a_desk(reader, address):
+    visit(reader, address, f"{CHAPTERS[0]}.html")
+    code, prose = reader.evaluate(CODE), reader.evaluate("document.querySelector('article section > p').clientWidth")
+    assert reader.width < 1280 or code["characters"] >= 100
+    assert code["size"] >= 12
+    assert prose <= 46 * 16, "prose in wide lines is hard to read"
+
+
+def test_run_times_are_given_for_every_chapter_with_a_status_in_words():
+    text = " ".join(" ".join(read(HTML / "book" / "status.html").text).split())
+    for page in PAGES:
+        if page.startswith("notebooks/"):
+            assert re.search(rf"{page} [-\d: ]+ [\d.]+ completed", text), page
+
+
+def test_front_door_leads_to_the_book(reader, address):
+    assert visit(reader, address, "") == []
+    reader.wait_for_url(f"**/{TOC['root']}.html")
+
+
+@pytest.mark.parametrize("word", ["occlusion", "Miyasawa"])
+def test_search_finds_a_page(reader, address, word):
+    assert visit(reader, address, f"search.html?q={word}") == []
+    reader.wait_for_selector("#search-results li a")
+    assert reader.locator("#search-results li a").count() > 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_way_from_a_figure_to_its_code_needs_no_script(browser, address, theme):
+    """On a telephone, in every chapter: the command unfolds, a link opens the fold that the code is in, nothing scrolls."""
+    options = {"viewport": {"width": 390, "height": 844}, "color_scheme": theme, "java_script_enabled": False}
+    page = browser.new_context(**options).new_page()
+    for chapter in CHAPTERS:
+        page.goto(urljoin(address, f"{chapter}.html"), wait_until="load")
+        for way in (page.locator(".figure-code").first, page.locator(".figure-code").last):
+            assert not way.locator("pre").is_visible()
+            way.locator("summary").click()
+            assert way.locator("pre").is_visible()
+            box = way.locator("pre").bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+            link = way.locator("p a").first
+            link.click()
+            code = page.locator(f"[id='{link.get_attribute('href').removeprefix('#')}']")
+            assert code.is_visible() and code.bounding_box()["y"] < 844
+    page.context.close()
+
+
+def test_pages_on_paper(browser, tmp_path):
+    """Two pages as one PDF: text, mathematics, an outline, pages with numbers."""
+    from pypdf import PdfReader
+
+    command = [sys.executable, ROOT / "scripts" / "print_book.py", "--out", tmp_path / "two.pdf"]
+    done = subprocess.run([*command, "--pages", "book/theory", CHAPTERS[0]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pdf = PdfReader(tmp_path / "two.pdf")
+    text = [" ".join(page.extract_text().split()) for page in pdf.pages]
+    assert len(text) > 4
+    for number, page in enumerate(text, 1):
+        assert page.endswith(f"{number} of {len(text)}")
+    titles = [soup(page).select_one("h1").find(string=True).split()[0] for page in ("book/theory", CHAPTERS[0])]
+    outline = [entry.title for entry in pdf.outline if not isinstance(entry, list)]
+    assert [title.split()[0] for title in outline] == titles
+    assert "\\mathbb" not in "".join(text)
+    assert sum(len(page.images) for page in pdf.pages) >= len(soup(CHAPTERS[0]).select("article figure"))
+
+
+@pytest.mark.parametrize("page", ["book/theory"])
+def test_text_can_be_read_in_either_mode(reader, address, page):
+    """Contrast of prose on its page by the WCAG's formula; 4.5 is its bound for normal text."""
+    visit(reader, address, f"{page}.html")
+    assert reader.evaluate(CONTRAST) >= 4.5
+
+
+def context_of(match):
+    return match.string[max(0, match.start() - 40) : match.end() + 40] if match else ""
+
+
+# Elements that stick out of the window without a scrolling ancestor.
+SPILT = """() => {
+  const scrolls = e => { for (let p = e; p; p = p.parentElement)
+    if (/(auto|scroll|hidden|clip)/.test(getComputedStyle(p).overflowX) && p !== document.body) return true; };
+  const content = document.querySelector('article') || document.body;
+  return [...content.querySelectorAll('*')]
+    .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !scrolls(e))
+    .filter(e => getComputedStyle(e).visibility !== 'hidden' && e.getBoundingClientRect().width > 1)
+    .slice(0, 5).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 60));
+}"""
+
+# Elements with content beyond their edge that nobody can scroll to.
+CUT = """() => [...document.querySelectorAll('article *')]
+  .filter(e => /hidden|clip/.test(getComputedStyle(e).overflowX) && e.clientWidth > 1)
+  .filter(e => !e.closest('mjx-math, mjx-assistive-mml'))
+  .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).visibility !== 'hidden')
+  .slice(0, 5).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 60))"""
+
+# Characters of the prose that are drawn like one that no font has.
+MISSING = """async () => {
+  await document.fonts.ready;
+  const text = document.querySelector('article').cloneNode(true);
+  text.querySelectorAll('pre, script, style, mjx-container').forEach(e => e.remove());
+  const pen = Object.assign(document.createElement('canvas'), {width: 40, height: 40}).getContext('2d');
+  const font = '20px ' + getComputedStyle(document.querySelector('article p, article h1')).fontFamily;
+  const drawn = c => { pen.clearRect(0, 0, 40, 40); pen.font = font; pen.fillText(c, 5, 30);
+    return pen.getImageData(0, 0, 40, 40).data.join(); };
+  const unusual = [...new Set(text.textContent)].filter(c => c > '\\u00ff');
+  await document.fonts.load(font, unusual.join(''));
+  const box = drawn('\\u{10fff0}');
+  return unusual.filter(c => drawn(c) === box);
+}"""
+
+# Of each row of the ledger, where its cells are: left, top, right, bottom.
+CLAIMS = """() => [...document.querySelectorAll('table.claims tbody tr')].map(row => Object.fromEntries(
+  [...row.cells].map(e => [e, e.getBoundingClientRect()]).map(([e, b]) =>
+    [[...e.classList].find(c => c.startsWith('claim-')), [b.left, b.top, b.right, b.bottom]])))"""
+
+EQUATIONS = """() => [...document.querySelectorAll('article mjx-container[display="true"]')].map(e => {
+  const style = getComputedStyle(e);
+  return { fits: e.scrollWidth <= e.clientWidth, scrolls: style.overflowX === 'auto',
+           shadow: style.backgroundImage.includes('gradient'),
+           scale: parseFloat(style.fontSize) / parseFloat(getComputedStyle(e.parentElement).fontSize) };
+})"""
+
+# How many characters of code fit into a cell, and the size of its font in px.
+CODE = """() => {
+  const pre = document.querySelector('article div.cell_input pre'), ruler = document.createElement('span');
+  ruler.textContent = 'm'.repeat(100);
+  pre.append(ruler);
+  const style = getComputedStyle(pre), width = ruler.getBoundingClientRect().width / 100;
+  ruler.remove();
+  return { characters: (pre.clientWidth - parseFloat(style.paddingLeft)) / width, size: parseFloat(style.fontSize) };
+}"""
+
+MATH = """() => {
+  const due = [...document.querySelectorAll('article .math')];
+  return { due: due.length, typeset: due.filter(e => e.querySelector('mjx-container')).length,
+           errors: [...document.querySelectorAll('mjx-merror, merror')].map(e => e.textContent) };
+}"""
+
+PROSE = """() => {
+  const copy = document.querySelector('article').cloneNode(true);
+  copy.querySelectorAll('pre, code, dt.sig, script, style, mjx-container').forEach(e => e.remove());
+  return copy.textContent;
+}"""
+
+OUTPUT = """() => [...document.querySelectorAll('.cell_output pre')].map(e => e.textContent).join('\\n')"""
+
+CONTRAST = """() => {
+  const parse = s => s.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const text = document.querySelector('article p');
+  let ground = text;
+  while (ground && (parse(getComputedStyle(ground).backgroundColor)[3] === 0)) ground = ground.parentElement;
+  const a = light(parse(getComputedStyle(text).color));
+  const b = light(parse(getComputedStyle(ground || document.body).backgroundColor));
+  return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+}"""

@@ -1,0 +1,285 @@
+"""The pages beside the chapters: all of the package is told, all is cited, and no measured number is typed by hand."""
+
+import importlib
+import importlib.util
+import inspect
+import json
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import scorevid
+
+ROOT = Path(__file__).parents[2]
+BOOK = ROOT / "book"
+PAGES = sorted(BOOK.rglob("*.md"))
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LEDGER = yaml.safe_load((BOOK / "claims.yml").read_text())
+
+
+def texts():
+    """Prose by file: a page, or the Markdown cells of a chapter."""
+    found = {path.relative_to(ROOT).as_posix(): path.read_text() for path in PAGES}
+    for path in CHAPTERS:
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown"]
+        found[path.relative_to(ROOT).as_posix()] = "\n\n".join("".join(cell["source"]) for cell in cells)
+    return found
+
+
+# ---- the package ---------------------------------------------------------------------------------------------------
+
+
+def modules():
+    names = [m.name for m in pkgutil.walk_packages(scorevid.__path__, "scorevid.")]
+    return ["scorevid", *(name for name in names if not any(part.startswith("_") for part in name.split(".")))]
+
+
+def test_every_public_module_is_on_one_of_the_packages_pages():
+    pages = [BOOK / "api.md", *(BOOK / "api").glob("*.md")]
+    told = [name for path in pages for name in re.findall(r"automodule:: (\S+)", path.read_text())]
+    assert sorted(told) == sorted(modules())
+
+
+@pytest.mark.parametrize("name", modules())
+def test_whatever_is_public_says_what_it_is(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    silent = []
+    for key, thing in vars(module).items():
+        if key.startswith("_") or getattr(thing, "__module__", None) != name:
+            continue
+        if (inspect.isfunction(thing) or inspect.isclass(thing)) and not vars(thing).get("__doc__", thing.__doc__):
+            silent.append(key)
+        if inspect.isclass(thing):
+            silent += [f"{key}.{k}" for k, v in vars(thing).items() if k[0] != "_" and _is_silent(v)]
+    assert not silent
+
+
+def _is_silent(member):
+    member = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return inspect.isfunction(member) and not member.__doc__
+
+
+# ---- references ----------------------------------------------------------------------------------------------------
+
+
+def test_every_entry_of_the_bibliography_is_cited_and_everything_cited_is_there():
+    entries = re.findall(r"^@\w+\{([^,\s]+),", (BOOK / "references.bib").read_text(), re.M)
+    found = [m for text in texts().values() for m in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text)]
+    assert len(set(entries)) == len(entries)
+    assert {key.strip() for keys in found for key in keys.split(",")} == set(entries)
+
+
+def test_every_term_of_the_glossary_is_used():
+    glossary = re.search(r"```\{glossary\}\n(.*?)```", (BOOK / "glossary.md").read_text(), re.S)[1]
+    terms = {line for line in glossary.splitlines() if line and not line.startswith(" ")}
+    used = [m for text in texts().values() for m in re.findall(r"\{term\}`([^`]+)`", text)]
+    targets = {re.sub(r".*<([^>]+)>$", r"\1", term) for term in used}
+    everywhere = " ".join(" ".join(text.split()) for name, text in texts().items() if "glossary" not in name)
+    assert targets <= terms
+    assert not [term for term in terms - targets if term not in everywhere]
+
+
+def test_claims_with_a_bound_or_a_birth_after_a_first_look_are_told_among_the_limits():
+    late = re.compile(r"first look|\badded (?:after|since)", re.I)
+    due = [claim["id"] for claim in LEDGER if late.search(" ".join(claim["caveat"].split()))]
+    assert due
+    limits = (BOOK / "limits.md").read_text()
+    assert not [id for id in due if f"`{id}`" not in limits]
+
+
+# ---- numbers typed by hand -----------------------------------------------------------------------------------------
+
+NO_PROSE = [  # code, mathematics, roles, links, and what a reader is to work out: a number in these is no result of ours
+    re.compile(r"^(:::+)\{admonition\} Exercise.*?^\1\s*$", re.S | re.M),
+    re.compile(r"^(```+|:::+)\{math\}.*?^\1\s*$", re.S | re.M),
+    re.compile(r"^(```+)(?!\{(?:table|glossary|admonition|note|figure)).*?^\1\s*$", re.S | re.M),
+    re.compile(r"^(```+|:::+).*$", re.M),
+    re.compile(r"\$\$.*?\$\$", re.S),
+    re.compile(r"\{[\w:.-]+\}`[^`]*`"),
+    re.compile(r"``.*?``|`[^`]*`", re.S),
+    re.compile(r"\]\([^)]*\)|<[^>]+>"),
+]
+FORMULA = re.compile(r"\$([^$]+)\$")
+ALONE = re.compile(r"\s*[\d.,]*\d\s*(?:\\?%)?\s*")  # a number with dollars about it is one all the same
+NUMBER = re.compile(
+    r"(?<![\w.])(?:\d*\.\d+|\d+(?:,\d{3})+|\d+(?=\s?(?:\\?%|dB\b)))(?![\w]|\.\d)"
+    r"|\b(?:twice|half) as\b|\b(?:factor of|about|nearly|only) \d+\b|\b\d+ times\b"
+    r"|\b(?:a|one|two|three) (?:third|quarter|fifth|tenth|hundredth)s?\b|\b\w+ in ten\b"
+)
+GIVEN = re.compile(  # what stands before a number that is set and not measured, and what stands after
+    r"(?:[σβγκρτελ]|h₀|σ₀|σ_L|\bg|\bM|\bK)[₀-₉]?\s*=\s*$|σ\s+(?:from|of|at|above|below)\s+$|Python\s+$|CC BY-NC\s+$"
+)
+GIVEN_AFTER = re.compile(r"^\s?%\s+intervals?\b")
+
+ALLOWED = {  # file: what it says, and why a number may stand there
+    "book/data.md": {
+        "(832,766,765 bytes;": "size of a file",
+        "shown 9 % wider than tall": "pixel aspect ratio that the file declares",
+    },
+    "book/index.md": {"[arXiv 2411.00842": "a number of a paper"},
+    "book/limits.md": {"an interval of 95 %": "confidence level"},
+    "book/reproduce.md": {
+        "80,000 updates until the 11,107th, 55,000 until the 16,881st": "how a run was made",
+        "of together 201,500 updates, had spent the first 26,000": "how a run was made",
+        "after 2,000 updates, or half": "a default",
+        "goes on at .4 of its rates": "a default",
+        "kills a run ten times": "what a script does",
+        "planned for 20,000 updates until its 9,943rd, and the second for 14,000 at first": "how a run was made",
+        "From the 16,000th update on": "how a run was made",
+        "after 28,000 updates, with noise on half": "how a run was made",
+        "for 30,000 and then 20,000 until its 4,239th and 4,568th": "how a run was made",
+    },
+    "book/theory.md": {
+        "2 % for": "follows from N = 1024",
+        "the step size is .18 for": "follows from h₀ by the formula above it",
+        ", .24 for": "follows from h₀ by the formula above it",
+        "and .78 for": "follows from h₀ by the formula above it",
+        "shares of 200,000 samples or more": "size of a simulation",
+        "at most .0501 (at": "the maximum of a function",
+        "31 % at": "values of the normal distribution",
+        "16 % at": "values of the normal distribution",
+        "2 % at": "values of the normal distribution",
+        "20 pixels at contrast .5 give 2.2": "an example, computed in the sentence",
+        "| .05 | .058 | .043 | .021 |": "simulated with the exact denoiser; tests/sampling/test_ascent.py repeats a column",
+        "| .10 | .111 | .090 | .053 |": "the same",
+        "| .20 | .215 | .191 | .137 |": "the same",
+        "| .35 | .359 | .344 | .305 |": "the same",
+    },
+    "notebooks/01_training.ipynb": {
+        "half as wide": "a setting",
+        "at every σ from .05 on": "a noise level",
+    },
+    "notebooks/02_score_residual.ipynb": {
+        "removes noise from 1,024 pixels": "size of a frame",
+        "1,024 × 1,024 Jacobian": "size of a frame, squared",
+        "with probabilities .3 and .7": "a setting",
+        "A network a quarter the size": "a setting, on the card",
+        "a quarter of the parameters": "a setting, on the card",
+    },
+    "notebooks/03_occlusion_sampling.ipynb": {
+        "for its first 26,000 updates": "how a run was made",
+    },
+    "notebooks/04_linear_weights.ipynb": {"noise being of .3": "a noise level"},
+    "notebooks/05_natural_prediction.ipynb": {
+        "levels from .05 to .2; then, from .05 to 1": "noise levels",
+        "would err by twice as much as the mean": "follows from the definition",
+    },
+}
+OWED = {  # measured, and told in words: what ought to come from a record one day
+    "notebooks/03_occlusion_sampling.ipynb": {
+        "other two thirds of these scenes": "thirds, by definition",
+    },
+}
+
+
+def typed_numbers(text, allowed=()):
+    """Numbers in prose that look like results, each with what is around it; and which of the allowed were met."""
+    for pattern in NO_PROSE:
+        text = pattern.sub(" ", text)
+    text = FORMULA.sub(lambda m: f" {m[1]} " if ALONE.fullmatch(m[1]) else " ", text)
+    text = " ".join(text.split())
+    spans, met = [], set()
+    for snippet in allowed:
+        for m in re.finditer(re.escape(" ".join(snippet.split())), text):
+            spans.append(m.span())
+            met.add(snippet)
+    found = []
+    for m in NUMBER.finditer(text):
+        if GIVEN.search(text[: m.start()].rstrip("(")) or GIVEN_AFTER.match(text[m.end() :]):
+            continue
+        if not any(a <= m.start() and m.end() <= b for a, b in spans):
+            found.append(text[max(0, m.start() - 50) : m.end() + 30])
+    return found, met
+
+
+def prose(name, text):
+    """Without the tables of parameters: all of data.md are, and those that open a chapter."""
+    tables = name in ("book/data.md", "book/notation.md") or name.startswith("notebooks/")
+    return re.sub(r"^\|.*$", "", text, flags=re.M) if tables else text
+
+
+@pytest.mark.parametrize("name", texts())
+def test_no_measured_number_is_typed_into_prose(name):
+    allowed = ALLOWED.get(name, {}) | OWED.get(name, {})
+    found, met = typed_numbers(prose(name, texts()[name]), allowed)
+    assert not found, "say {claim}`id` for what was measured, or add to ALLOWED why the number may stand"
+    assert not set(allowed) - met, "these are allowed and no longer said"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It has a slope of 1.21, too sure.",
+        "It has a slope of $1.21$.",
+        "a loss of .34 [.30, .38]",
+        "in 29 % of the samples",
+        "in $29\\%$ of the samples",
+        "1.3 dB are gained",
+        "3 dB are gained",
+        "lower by a factor of 9",
+        "12 times as many evaluations",
+        "blends in nine in ten cases",
+        "twice as many blends",
+        "after 7,300 updates",
+        "```{table}\n| slope | 1.21 |\n```",
+        ":::{note}\nThe slope is 1.21.\n:::",
+    ],
+)
+def test_a_result_typed_by_hand_is_found(text):
+    assert typed_numbers(text)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "at σ = .5, β = .01, and σ₀ = 1.5",
+        "with σ from .05 on",
+        "a slope of {claim}`sampling.slope` where 1 is right",
+        "`beta = 0.5` and\n```python\nx = 1.21\n```\n",
+        "the factor $0.4 / N$ and\n```{math}\n:label: a\nx = 1.21\n```\n",
+        "with 95 % intervals over scenes",
+        "odds from 1 : 3 to 3 : 1, in chapter 2, 32 × 32 pixels",
+        "[a link](https://example.org/1.21)",
+        ":::{admonition} Exercise\nLet one predictor have the error 1.21.\n:::",
+    ],
+)
+def test_parameters_and_definitions_are_no_results(text):
+    assert not typed_numbers(text)[0]
+
+
+# ---- what the build does to the pages ------------------------------------------------------------------------------
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"{name}_tested", BOOK / "_ext" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_signatures_say_types_alone_and_no_path_of_the_machine():
+    pytest.importorskip("sphinx")
+    plain = load("scorevid_api").plain
+    assert plain(None) is None
+    assert plain("(a: int = 3) -> str") == "(a: int = 3) -> str"
+    assert plain("(a: ~b.C = <factory>)") == "(a: ~b.C = ...)"
+    told = "(a: ~typing.Annotated[list[int], Arg(name='', b=(1, 2))] = 3, c: Annotated[str, Positional])"
+    assert plain(told) == "(a: list[int] = 3, c: str)"
+    assert (
+        plain(f"(folder: Path = PosixPath('{ROOT}/scorevid/denoisers/weights'))")
+        == "(folder: Path = Path('scorevid/denoisers/weights'))"
+    )
+
+
+def test_the_status_tells_versions_and_no_path(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(BOOK / "_ext"))
+    module = load("scorevid_build")
+    facts = module.facts(str(ROOT))
+    assert facts["scorevid"] == scorevid.__version__
+    assert all(facts.values())
+    assert not [value for value in facts.values() if "/" in value]

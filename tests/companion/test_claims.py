@@ -1,0 +1,290 @@
+"""Claims: what a bound is, when a claim holds, and that it can fail."""
+
+import json
+import math
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorevid.companion.claims import Bound, ClaimError, check, read_records
+from scorevid.estimates import (
+    correlation_interval,
+    mean_interval,
+    pooled,
+    ratio_interval,
+    worst_ratio_interval,
+)
+
+ROOT = Path(__file__).parents[2]
+finite = st.floats(-1e6, 1e6)
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch):
+    """Claims of these tests are none of the book's, whose folder `make` sets."""
+    monkeypatch.delenv("SCOREVID_CLAIMS", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("<= 0.1", [0.1, -5], [0.11]),
+        ("< 1", [0.99], [1.0]),
+        (">= 2", [2, 3], [1.99]),
+        ("> 0", [1e-9], [0]),
+        ("in [0.9, 1.1]", [0.9, 1, 1.1], [0.89, 1.11]),
+        ("<= 1e-5", [1e-5], [1.1e-5]),
+    ],
+)
+def test_bounds_read_as_written(text, inside, outside):
+    bound = Bound.parse(text)
+    assert all(v in bound for v in inside) and not any(v in bound for v in outside)
+
+
+@pytest.mark.parametrize("text", ["0.1", "=< 1", "<= x", "in [2, 1]", "in 1, 2", "", "<= 1 or so", None, 3])
+def test_malformed_bounds_are_refused(text):
+    with pytest.raises(ValueError):
+        Bound.parse(text)
+
+
+@given(value=finite, below=st.floats(0, 1e3), above=st.floats(0, 1e3), limit=finite)
+def test_a_verdict_is_one_of_three_and_means_what_it_says(value, below, above, limit):
+    low, high = value - below, value + above
+    verdict = Bound.parse(f"<= {limit!r}").verdict(value, (low, high))
+    assert verdict == ("holds" if value <= limit else "undecided" if low <= limit else "fails")
+
+
+def test_a_claim_that_holds_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path / "records"))
+    record = check("some.claim", 0.05, interval=(0.04, 0.06), n=100, bound="<= 0.1", context={"seed": 3})
+    assert repr(record) == "holds: some.claim <= 0.1 (measured 0.05 [0.04, 0.06], n = 100)"
+    assert record.text == "0.05 [0.04, 0.06], n = 100"
+    (kept,) = read_records(tmp_path / "records")
+    assert kept["verdict"] == "holds" and kept["context"] == {"seed": 3} and kept["versions"]["torch"]
+    assert [p.name for p in (tmp_path / "records").iterdir()] == ["some.claim.json"]
+
+
+def test_a_measure_may_come_in_one_with_its_interval():
+    assert check("a", [0.3, 0.2, 0.5], n=9, bound="<= 1") == check("a", 0.3, interval=(0.2, 0.5), n=9, bound="<= 1")
+    for wrong in (0.3, [0.3, 0.2], [[0.3, 0.2, 0.5]], "abc"):
+        with pytest.raises(ValueError):
+            check("a", wrong, n=9, bound="<= 1")
+
+
+def test_independent_measures_are_pooled_by_their_precision():
+    assert tuple(pooled([[1.0, 0.5, 1.7]])) == (1.0, 0.5, 1.7)
+    mean, low, high = pooled([[1.0, 0.8, 1.2], [1.0, 0.8, 1.2], [1.0, 0.8, 1.2], [1.0, 0.8, 1.2]])
+    assert (mean, low, high) == pytest.approx((1.0, 0.9, 1.1))
+    assert pooled([[0.0, -1, 1], [3.0, 2.5, 3.5]])[0] == pytest.approx(3 * 4 / 5)
+    for wrong in ([], [[1.0, 1.0, 1.0]], [[1.0, 2.0]]):
+        with pytest.raises(ValueError):
+            pooled(wrong)
+
+
+def test_a_claim_that_fails_raises_and_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
+    with pytest.raises(ClaimError, match=r"some.claim fails: measured 0.2 \[0.15, 0.25\].*<= 0.1"):
+        check("some.claim", 0.2, interval=(0.15, 0.25), n=100, bound="<= 0.1")
+    assert json.loads((tmp_path / "some.claim.json").read_text())["verdict"] == "fails"
+
+
+def test_too_few_data_leave_a_claim_undecided():
+    assert check("some.claim", 0.2, interval=(0.05, 0.35), n=3, bound="<= 0.1").verdict == "undecided"
+    assert check("some.claim", 2.0, interval=(0.5, 3.5), n=3, bound="in [0.9, 1.1]").verdict == "undecided"
+
+
+def test_a_known_failure_is_recorded_with_its_reason():
+    record = check("some.claim", 0.2, interval=(0.15, 0.25), n=9, bound="<= 0.1", fails="too little training")
+    assert record.verdict == "fails" and record.why == "too little training"
+
+
+def test_a_known_failure_that_holds_is_an_error():
+    with pytest.raises(ClaimError, match="said to fail"):
+        check("some.claim", 0.05, interval=(0.04, 0.06), n=9, bound="<= 0.1", fails="too little training")
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("SCOREVID_CLAIMS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    check("some.claim", 1, interval=(1, 1), n=1, bound=">= 1")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "n", "bound"),
+    [
+        (math.nan, (0, 1), 5, "<= 1"),
+        (0.5, (0.6, 0.7), 5, "<= 1"),
+        (0.5, (0.7, 0.3), 5, "<= 1"),
+        (0.5, (0.0, math.inf), 5, "<= 1"),
+        (0.5, (0.4, 0.6), 0, "<= 1"),
+        (0.5, (0.4, 0.6), 5, "around 1"),
+    ],
+)
+def test_figures_that_are_none_are_refused(value, interval, n, bound):
+    with pytest.raises(ValueError):
+        check("some.claim", value, interval=interval, n=n, bound=bound)
+
+
+@pytest.mark.parametrize("change", [{"n": 2.5}, {"n": True}, {"n": math.nan}, {"fails": " "}, {"context": {"f": open}}])
+def test_records_of_other_kinds_are_refused_whether_written_or_not(change, monkeypatch):
+    monkeypatch.delenv("SCOREVID_CLAIMS", raising=False)
+    with pytest.raises(ValueError, match=r"some\.claim"):
+        check("some.claim", 0.5, **({"interval": (0.4, 0.6), "n": 5, "bound": "<= 1"} | change))
+
+
+@pytest.mark.parametrize("id", ["../outside", "a/b", "", ".hidden", "Upper", None])
+def test_an_id_cannot_lead_out_of_the_folder(id, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path / "records"))
+    with pytest.raises(ValueError, match="an id is"):
+        check(id, 0.5, interval=(0.4, 0.6), n=5, bound="<= 1")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_numbers_of_numpy_and_torch_are_recorded_as_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
+    context = {"seed": np.int64(3), "sigmas": torch.tensor([0.5, 1.0])}
+    check("some.claim", 0.5, interval=(0.4, 0.6), n=np.int64(5), bound="<= 1", context=context)
+    (kept,) = read_records(tmp_path)
+    assert kept["context"] == {"seed": 3, "sigmas": [0.5, 1.0]} and kept["n"] == 5
+
+
+def test_a_narrow_miss_is_told_with_all_its_digits():
+    with pytest.raises(ClaimError, match=r"0\.10004"):
+        check("some.claim", 0.10004, interval=(0.10003, 0.10005), n=1, bound="<= 0.1")
+
+
+def test_confidence_is_no_percentage_and_no_denominator_negative():
+    with pytest.raises(ValueError, match="confidence"):
+        mean_interval([1.0, 2.0], 95)
+    with pytest.raises(ValueError, match="confidence"):
+        ratio_interval([1.0, 2.0], [1.0, 1.0], 95)
+    with pytest.raises(ValueError, match="denominators of at least 0"):
+        ratio_interval([1.0, 1.0], [-0.5, 1.0])
+    with pytest.raises(ValueError, match="too few"):  # some replicates would divide by zero
+        ratio_interval([1.0, 1.0, 1.0], [0.0, 0.0, 1.0])
+    assert ratio_interval(np.ones(50), [0.0] + [1.0] * 49)[0] == pytest.approx(50 / 49)  # a scene that stands still
+
+
+def test_intervals_cover_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    values = rng.exponential(size=(1000, 60))
+    covered = [low <= 1 <= high for _, low, high in map(mean_interval, values)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
+    weights = rng.uniform(0.5, 2, size=(300, 60))
+    covered = []
+    for v, w in zip(values, weights, strict=False):
+        _, low, high = ratio_interval(0.3 * w * v, w, replicates=400)
+        covered.append(low <= 0.3 <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.05)
+
+
+@pytest.mark.parametrize("bad", [[1.0], [1.0, math.nan], np.ones((2, 2))])
+def test_intervals_take_at_least_two_finite_values(bad):
+    with pytest.raises(ValueError):
+        mean_interval(bad)
+
+
+def test_the_ledger_is_complete():
+    entries = yaml.safe_load((ROOT / "book" / "claims.yml").read_text())
+    assert len({claim["id"] for claim in entries}) == len(entries)
+    for claim in entries:
+        assert list(claim) == ["id", "source", "claim", "measured", "bound", "caveat", "chapter"], claim["id"]
+        assert claim["source"] in ("paper", "beyond the paper"), claim["id"]
+        assert all(isinstance(text, str) and text.strip() for text in claim.values()), claim["id"]
+        assert Bound.parse(claim["bound"]), claim["id"]
+
+
+def test_every_claim_of_a_notebook_is_in_the_ledger_with_its_bound_and_the_other_way_round():
+    ledger = {claim["id"]: claim for claim in yaml.safe_load((ROOT / "book" / "claims.yml").read_text())}
+    checked = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            assert "from scorevid.companion.claims import" not in cell.source, (
+                "write claims.check(...), which this test finds"
+            )
+            if cell.cell_type == "code" and "claims.check(" in cell.source:
+                for claim, bound in _checks(cell.source):
+                    assert claim not in checked, f"{claim} is decided twice"
+                    checked[claim] = (bound, path.stem)
+    assert checked.keys() == ledger.keys()
+    for claim, (bound, chapter) in checked.items():
+        assert (bound, chapter) == (ledger[claim]["bound"], ledger[claim]["chapter"]), claim
+
+
+def _checks(source):
+    """(id, bound) of every call of claims.check in a cell."""
+    import ast
+
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "claims.check":
+            (bound,) = (k.value.value for k in node.keywords if k.arg == "bound")
+            yield node.args[0].value, bound
+
+
+def test_the_interval_of_the_worst_ratio_covers_the_choice_of_the_worst():
+    rng = np.random.default_rng(0)
+    one = rng.exponential(size=(1, 200)), np.ones((1, 200))
+    assert worst_ratio_interval(*one) == ratio_interval(one[0][0], one[1][0])
+    many = rng.exponential(size=(12, 200)), np.ones((12, 200))
+    value, low, high = worst_ratio_interval(*many)
+    assert value == many[0].mean(1).max() and low < value < high
+    means = [
+        worst_ratio_interval(rng.exponential(size=(12, 60)), np.ones((12, 60)), replicates=200)[0] for _ in range(50)
+    ]
+    assert np.mean(means) > 1.05  # the largest of many estimates is too large, which is on the safe side
+    with pytest.raises(ValueError, match="denominators"):
+        worst_ratio_interval(np.ones((2, 5)), np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="as many"):
+        worst_ratio_interval(np.ones((2, 5)), np.ones((1, 5)))
+
+
+def test_a_correlation_has_an_interval_over_rows():
+    generator = np.random.default_rng(0)
+    a = generator.normal(size=(400, 2))
+    b = 0.6 * a + 0.8 * generator.normal(size=a.shape)
+    value, low, high = correlation_interval(a, b)
+    assert low < 0.6 < high and low < value < high and high - low == pytest.approx(4 * 0.64 / 800**0.5, rel=0.2)
+    together = correlation_interval(np.repeat(a[:, :1], 2, 1), np.repeat(b[:, :1], 2, 1))
+    assert together[2] - together[1] == pytest.approx(4 * 0.64 / 400**0.5, rel=0.25)  # copies add no evidence
+    a[:10], b[:10] = np.nan, np.nan
+    assert correlation_interval(a, b)[0] == pytest.approx(np.corrcoef(a[10:].ravel(), b[10:].ravel())[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (np.ones((12, 2)), np.ones((12, 2))),
+        (np.arange(9.0), np.arange(9.0)),
+        (np.arange(12.0), np.arange(13.0)),
+        (np.array([1, np.nan, *range(10)]), np.arange(12.0)),
+        (np.full(12, np.nan), np.full(12, np.nan)),
+    ],
+)
+def test_a_correlation_of_what_cannot_be_correlated_is_refused(a, b):
+    with pytest.raises(ValueError):
+        correlation_interval(a, b)
+
+
+def test_few_rows_that_hardly_vary_have_a_correlation_all_the_same():
+    a = np.array([0.0] * 9 + [1.0])
+    value, low, high = correlation_interval(a, 2 * a)
+    assert [value, low, high] == pytest.approx([1, 1, 1])
+
+
+def test_a_sweep_collects_claims_that_come_out_otherwise_than_stated(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
+    monkeypatch.setenv("SCOREVID_CLAIMS_COLLECT", "1")
+    assert "fails: measured" in check("a.fails", (3, 2, 4), n=5, bound="<= 1").error
+    assert "but holds" in check("a.holds", (0.5, 0.4, 0.6), n=5, bound="<= 1", fails="they say").error
+    assert check("a.stated", (0.5, 0.4, 0.6), n=5, bound="<= 1").error is None
+    assert [bool(record["error"]) for record in read_records(tmp_path)] == [True, True, False]
+    monkeypatch.setenv("SCOREVID_CLAIMS_COLLECT", "0")
+    with pytest.raises(ClaimError):
+        check("a.fails", (3, 2, 4), n=5, bound="<= 1")

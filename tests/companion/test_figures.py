@@ -1,0 +1,128 @@
+"""Figures: drawn from arrays of the right shape, refused from others, leaving nothing behind."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from scorevid.companion import figures
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    with plt.rc_context():
+        figures.use_style()
+        yield
+    plt.close("all")
+
+
+def images(figure):
+    return [image for ax in figure.axes for image in ax.images]
+
+
+def test_frames_in_a_row_keep_their_grey_levels():
+    frames = torch.rand(3, 8, 8)
+    figure = figures.frames_row(frames, titles=["a", "b", "c"])
+    assert isinstance(figure, Figure) and [ax.get_title() for ax in figure.axes] == ["a", "b", "c"]
+    for frame, image in zip(frames, images(figure), strict=True):
+        np.testing.assert_array_equal(image.get_array(), frame.numpy())
+        assert image.get_clim() == (0, 1)
+
+
+def test_signed_maps_are_symmetric_about_white():
+    figure = figures.signed_grid(torch.randn(2, 3, 8, 8) * torch.tensor([1.0, 5.0])[:, None, None, None])
+    limits = [image.get_clim() for image in images(figure)[:6]]
+    assert all(low == -high for low, high in limits)
+    assert len(set(limits[:3])) == 1 and len(set(limits)) == 2  # one scale a row
+    assert matplotlib.colormaps["RdBu"](0.5)[:3] == pytest.approx((1, 1, 1), abs=0.05)
+
+
+def test_maps_that_are_white_at_their_border_keep_an_outline():
+    figure = figures.signed_grid(torch.zeros(1, 2, 4, 4))
+    assert all(spine.get_visible() for ax in figure.axes[:2] for spine in ax.spines.values())
+
+
+def test_frames_in_half_precision_can_be_drawn():
+    figures.frames_row(torch.rand(1, 4, 4).bfloat16()).canvas.draw()
+
+
+def test_a_map_of_zeros_can_be_drawn():
+    figures.signed_grid(torch.zeros(1, 1, 4, 4)).canvas.draw()
+
+
+def test_error_curves_have_a_marker_each_and_bars():
+    curves = {k: np.array([[1.0, 0.1], [0.5, -0.1], [2.0, 0.2]]) for k in "abc"}
+    figure = figures.error_curves([0.1, 1.0], curves)
+    lines = [container.lines[0] for container in figure.axes[0].containers]
+    assert len({line.get_marker() for line in lines}) == len({line.get_color() for line in lines}) == 3
+    figure.canvas.draw()
+
+
+def test_calibration_shows_the_diagonal():
+    curve = {"probability": [0.1, 0.9], "frequency": [0.2, 0.8], "low": [0.1, 0.7], "high": [0.3, 0.9]}
+    figure = figures.calibration({"ours": {"f": curve}, "theirs": {"f": curve}})
+    for ax, title in zip(figure.axes, ("ours", "theirs"), strict=True):
+        assert ax.get_title() == title
+        np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0, 0], [1, 1]])
+        np.testing.assert_allclose(ax.lines[1].get_xydata(), [[0.1, 0.2], [0.9, 0.8]])
+
+
+def test_lines_are_sorted_and_leave_out_what_was_not_measured():
+    records = [{"cost": 9, "slope": [1, 0.5, 2]}, {"cost": 3, "slope": [2, 1, 3]}, {"cost": 5, "slope": None}]
+    ax = plt.figure().subplots()
+    figures.lines(ax, {"a": records, "none": records[2:]}, "cost", "slope")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[3, 2], [9, 1]])
+    assert ax.get_legend_handles_labels()[1] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: figures.frames_row(torch.rand(8, 8)), "n, H, W"),
+        (lambda: figures.grid(torch.rand(2, 8, 8)), "R, C, H, W"),
+        (lambda: figures.grid(torch.rand(2, 2, 8, 8), row_titles=["a"]), "row titles"),
+        (lambda: figures.frames_row(torch.rand(2, 8, 8), titles=["a"]), "column titles"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.ones((3, 3))}), "value, low and high"),
+        (lambda: figures.error_curves([0.0, 1.0], {"a": np.ones((3, 2))}), "must be positive"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.full((3, 2), np.nan)}), "low <= value <= high"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.array([[1, 1], [2, 2], [0, 0]])}), "low <= value <= high"),
+        (lambda: figures.calibration({"a": {"f": {"probability": [0.1, 1.5]}}}), r"in \[0, 1\]"),
+        (lambda: figures.frames_row(np.full((2, 8, 8), 200, np.uint8)), "floating-point"),
+        (lambda: figures.frames_row(torch.full((2, 8, 8), 200, dtype=torch.uint8)), "floating-point"),
+        (lambda: figures.signed_grid(torch.full((1, 1, 8, 8), np.nan)), "finite"),
+        (lambda: figures.learning_curve([{"images": 1, "loss": 1.0}]), "at least two"),
+    ],
+)
+def test_arrays_of_other_shapes_are_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_single_points_have_their_bars_and_ticks_are_those_asked_for():
+    _, ax = plt.subplots()
+    records = {"one": {"x": 3.0, "y": [0.2, 0.1, 0.4]}, "none": {"x": 5.0, "y": None}}
+    figures.points(ax, records, "x", "y")
+    figures.log_ticks(ax, [1, 4, 10.5])
+    assert ax.get_legend_handles_labels()[1] == ["one"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "4", "10.5"] and ax.get_xscale() == "log"
+    assert len(ax.xaxis.get_minorticklocs()) == 0
+    plt.close("all")
+
+
+def test_columns_have_a_row_for_each_measure_and_share_axes():
+    curve = {"slope": np.array([[1.0, 2.0], [0.9, 1.8], [1.1, 2.2]]), "error": np.ones((3, 2))}
+    drawn = figures.columns({"σ": ([0.1, 1.0], {"a": curve, "b": curve}), "τ": ([0.2, 0.5], {"a": curve, "b": curve})})
+    axes = np.array(drawn.axes).reshape(2, 2)
+    assert [ax.get_xlabel() for ax in axes[1]] == ["σ", "τ"] and [ax.get_ylabel() for ax in axes[:, 0]] == [
+        "slope",
+        "error",
+    ]
+    assert all(ax.get_xscale() == "log" and len(ax.containers) == 2 for ax in axes.flat)
+    assert axes[0, 0].get_ylim() == axes[0, 1].get_ylim()
+    with pytest.raises(ValueError, match="low <= value <= high"):
+        figures.columns({"σ": ([0.1, 1.0], {"a": curve | {"slope": curve["slope"][::-1]}})})

@@ -1,0 +1,162 @@
+"""Scores of denoisers whose scores are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
+from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.wiener import prediction, wiener
+from scorevid.measures.errors import (
+    BORDER,
+    SIGMAS,
+    apply,
+    excess_and_ambiguity,
+    excess_curve,
+    gaussian_score_error,
+    identity_distances,
+    report,
+    squared_errors,
+)
+from scorevid.noise.corruptions import CORRUPTIONS, optimum_and_score
+from scorevid.noise.prior import NoisePrior
+from scorevid.worlds.gaussian import Gaussian
+from scorevid.worlds.leaves.meetings import undecided_meetings
+from scorevid.worlds.leaves.world import Leaves
+
+WORLD = Leaves(size=16, n_disks=2, radius=(2.0, 4.0))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def undecided():
+    scenes, ahead = undecided_meetings(WORLD, 100, generator())
+    return scenes.past(), ahead
+
+
+def test_the_observation_itself_has_the_error_of_its_noise():
+    c, x = WORLD.draw(500, generator())
+    errors = squared_errors(lambda y, c: y, c, x, [0.1, 1.0], generator(1))
+    assert errors.shape == (2, 500)
+    torch.testing.assert_close(errors.mean(1), torch.tensor([0.01, 1.0]), rtol=0.02, atol=0)
+
+
+def test_the_optimum_has_no_excess(undecided):
+    c, ahead = undecided
+    optimal = posterior_mean(ahead, 0.3)
+    above, ambiguity = excess_and_ambiguity(optimal, optimal, c, ahead, 0.3, generator(), batch=len(c))
+    assert above.abs().max() == 0
+    torch.testing.assert_close(ambiguity, ahead.ambiguity())
+
+
+def test_the_blind_optimum_has_next_to_no_excess_over_the_told_one(undecided):
+    c, ahead = undecided
+    prior = NoisePrior(0.05, 5.0)
+    blind = blind_posterior_mean(ahead, prior)
+    told = excess_curve(blind, c, ahead, (0.3,), generator(), batch=len(c))
+    own = excess_curve(blind, c, ahead, (0.3,), generator(), batch=len(c), prior=prior)
+    assert own[0] == 0 < told[0] < 0.01
+
+
+def test_the_excess_curve_is_the_ratio_at_each_level_within_its_interval(undecided):
+    c, ahead = undecided
+    curve = excess_curve(lambda y, c: y, c, ahead, (0.1, 1.0), generator(), batch=len(c))
+    assert curve.shape == (2, 3)[::-1]
+    stream = generator()
+    for sigma, (value, low, high) in zip((0.1, 1.0), curve.T, strict=True):
+        above, ambiguity = excess_and_ambiguity(
+            lambda y, c: y, posterior_mean(ahead, sigma), c, ahead, sigma, stream, batch=len(c)
+        )
+        assert value == pytest.approx((above.sum() / ambiguity.sum()).item(), rel=1e-5)
+        assert low < value < high
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_only_gaussian_noise_makes_the_optimal_residual_the_score(undecided, corruption):
+    """Where a single future is left, theory gives the miss: as large as the residual for Laplace and uniform noise."""
+    c, ahead = undecided
+    both = optimum_and_score(ahead, 0.2, corruption)
+    found = identity_distances(lambda y, c: both(y)[0], c, ahead, 0.2, corruption, generator(), batch=len(c))
+    assert all(v.shape == (len(c),) for v in found.values())
+    assert found["to optimum"].max() == found["excess"].max() == 0
+    np.testing.assert_allclose(found["to score"], found["optimum to score"])
+    miss = found["optimum to score"].sum() / found["residual"].sum()
+    if corruption == "gaussian":
+        assert miss < 1e-10
+    elif corruption in ("laplace", "uniform"):
+        assert miss == pytest.approx(1, abs=0.05)
+    else:
+        assert miss > 0.02
+
+
+def test_the_excess_is_that_of_the_differing_pixels(undecided):
+    c, ahead = undecided
+    found = identity_distances(lambda y, c: ahead.mean(), c, ahead, 1e-3, "gaussian", generator(), batch=len(c))
+    assert found["excess"].sum() == pytest.approx(found["to optimum"].sum(), rel=1e-4)
+    assert found["excess"].sum() == pytest.approx(ahead.ambiguity().sum().item(), rel=0.25)
+    off = identity_distances(lambda y, c: y + 1, c, ahead, 0.1, "gaussian", generator(), batch=len(c))
+    assert off["excess"].sum() < 0.5 * off["to optimum"].sum()
+
+
+def test_always_answering_the_mean_is_optimal_at_large_and_worthless_at_small_noise(undecided):
+    c, ahead = undecided
+
+    def excess(sigma):
+        f, optimal = lambda y, c: ahead.mean(), posterior_mean(ahead, sigma)
+        above, ambiguity = excess_and_ambiguity(f, optimal, c, ahead, sigma, generator(), batch=len(c))
+        return (above.sum() / ambiguity.sum()).item()
+
+    assert excess(100.0) < 0.01
+    assert excess(0.01) == pytest.approx(1, abs=0.25)  # the mean squared distance of the future drawn from their mean
+
+
+def test_errors_where_the_futures_agree_do_not_count(undecided):
+    c, ahead = undecided
+    optimal = posterior_mean(ahead, 0.3)
+
+    def wrong_elsewhere(y, c):
+        return optimal(y, c) + 0.5 * ~ahead.where()
+
+    above, _ = excess_and_ambiguity(wrong_elsewhere, optimal, c, ahead, 0.3, generator(), batch=len(c))
+    assert above.abs().max() < 1e-9
+
+
+def test_long_batches_are_cut_into_pieces():
+    f = Denoiser(1, (4,)).eval()
+    y, c = torch.rand(7, 1, 8, 8), torch.rand(7, 1, 8, 8)
+    torch.testing.assert_close(apply(f, y, c, batch=3), f(y, c))
+
+
+def test_a_report_is_reproducible_and_complete():
+    torch.manual_seed(0)
+    f = Denoiser(2, (4, 4)).eval()
+    one, two = report(f, WORLD, scenes=30, seed=5), report(f, WORLD, scenes=30, seed=5)
+    assert one == two
+    assert list(one["excess_error"]) == list(one["squared_error"]) == [str(s) for s in SIGMAS]
+    assert 0 < one["squared_error_copy"] < 0.1
+
+
+def test_the_score_error_of_gaussian_video_is_zero_for_the_optimum_and_blind_to_the_border():
+    world = Gaussian(size=16, past_noise=0.1)
+    c, x = world.draw(20, generator())
+    y = x + 0.3 * torch.randn(x.shape, generator=generator(1))
+    optimal = wiener(world, 0.3)
+
+    def wrong_at_the_border(y, c):
+        estimate = optimal(y, c)
+        estimate[..., :BORDER] = 9.0
+        return estimate
+
+    assert gaussian_score_error(optimal, world, y, c, 0.3).max() < 1e-10
+    assert gaussian_score_error(wrong_at_the_border, world, y, c, 0.3).max() < 1e-10
+    assert gaussian_score_error(lambda y, c: prediction(world)(c), world, y, c, 0.3).min() > 1e-3
+
+
+def test_the_report_on_gaussian_video_holds_the_optimum_against_itself():
+    world = Gaussian(size=16, past_noise=0.1)
+    scores = report(wiener(world, 0.3), world, scenes=50)
+    assert scores["score_error"]["0.3"] == 0 < scores["score_error"]["3.0"] < scores["score_error"]["0.02"]
+    assert "excess_error" not in scores

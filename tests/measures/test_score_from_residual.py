@@ -1,0 +1,140 @@
+"""Residual and score, Jacobian and covariance, on a denoiser for which both are known."""
+
+import math
+
+import pytest
+import torch
+
+from scorevid.denoisers import exact as oracles
+from scorevid.measures.score_from_residual import (
+    cosine,
+    covariance_product,
+    jacobian_shape,
+    jvp,
+    relative_error,
+    residual,
+    residual_to_score,
+    score_to_residual,
+    vjp,
+)
+from scorevid.worlds.leaves.world import Leaves, futures
+
+
+def problem(sigma, batch=5):
+    generator = torch.Generator().manual_seed(0)
+    scene = Leaves(size=16, n_disks=2, radius=(2.0, 4.0)).meetings(batch, generator)
+    y = scene.next() + sigma * torch.randn(scene.next().shape, generator=generator)
+    return y.double(), scene.past().double(), futures(scene).to(torch.float64)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)])
+def test_the_residual_is_the_score(sigma):
+    y, c, ahead = problem(0.5)
+    d = residual(oracles.posterior_mean(ahead, sigma), y, c)
+    score = oracles.score(y, ahead, sigma)
+    torch.testing.assert_close(residual_to_score(d, sigma), score, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(score_to_residual(score, sigma), d, rtol=1e-9, atol=1e-9)
+
+
+def test_errors_of_a_residual():
+    d = torch.randn(3, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(relative_error(1.5 * d, d), torch.full((3,), 0.25, dtype=torch.float64))
+    torch.testing.assert_close(cosine(-2 * d, d), -torch.ones(3, dtype=torch.float64))
+    other = torch.randn(3, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = [torch.dot(a.flatten(), b.flatten()) / (a.norm() * b.norm()) for a, b in zip(d, other, strict=True)]
+    torch.testing.assert_close(cosine(d, other), torch.stack(expected))
+    torch.testing.assert_close(cosine(1e-12 * d, other), torch.stack(expected))
+
+
+def test_the_jacobian_is_the_covariance():
+    """σ² J_y v = Cov[x | y, c] v, and J_y is symmetric."""
+    sigma = torch.tensor([0.1, 0.3, 0.5, 1.0, 3.0], dtype=torch.float64)
+    y, c, ahead = problem(0.5)
+    f = oracles.posterior_mean(ahead, sigma)
+    v = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
+    cov = oracles.posterior_covariance(y, ahead, sigma)
+    torch.testing.assert_close(covariance_product(f, y, c, v, sigma), cov.product(v), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(jvp(f, y, c, v), vjp(f, y, c, v), rtol=1e-6, atol=1e-9)
+
+
+def test_jvp_and_vjp_are_told_apart():
+    matrix = torch.randn(9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    v, y = torch.randn(2, 4, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def f(y, c):
+        return (y.flatten(1) @ matrix.T).reshape(y.shape) + c.sum()
+
+    torch.testing.assert_close(jvp(f, y, y, v).flatten(1), v.flatten(1) @ matrix.T)
+    torch.testing.assert_close(vjp(f, y, y, v).flatten(1), v.flatten(1) @ matrix)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf, torch.ones(2)])
+def test_a_noise_level_that_is_none_is_refused(sigma):
+    d = torch.rand(3, 1, 4, 4)
+    for convert in (residual_to_score, score_to_residual):
+        with pytest.raises(ValueError, match="sigma"):
+            convert(d, sigma)
+
+
+def test_the_shape_of_a_jacobian_is_that_of_the_whole_matrix():
+    generator = torch.Generator().manual_seed(2)
+    matrix = torch.randn(16, 16, dtype=torch.float64, generator=generator)
+
+    def f(y, c):
+        return (y.flatten(1) @ matrix.T).reshape(y.shape)
+
+    y = torch.rand(3, 1, 4, 4, dtype=torch.float64, generator=generator)
+    shape = jacobian_shape(f, y, y, generator, steps=16, probes=400)
+    symmetric, rest = (matrix + matrix.T) / 2, (matrix - matrix.T) / 2
+    values, vectors = torch.linalg.eigh(symmetric)
+    torch.testing.assert_close(shape.least, values[0].expand(3))
+    torch.testing.assert_close(shape.greatest, values[-1].expand(3))
+    torch.testing.assert_close((shape.leading.flatten(1) @ vectors[:, -1]).abs(), torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(shape.asymmetry, (rest.norm() / symmetric.norm()).expand(3), rtol=0.05, atol=0)
+
+
+def test_the_jacobian_of_an_optimal_denoiser_has_the_shape_of_a_covariance():
+    y, c, ahead = problem(0.5)
+    cov = oracles.posterior_covariance(y, ahead, 0.5)
+    shape = jacobian_shape(oracles.posterior_mean(ahead, 0.5), y, c, torch.Generator().manual_seed(0))
+    values, frames = cov.eigenpairs(1)
+    torch.testing.assert_close(0.25 * shape.greatest, values[:, 0], rtol=1e-6, atol=1e-12)
+    decided = values[:, 0] > 1e-6
+    assert decided.any()
+    along = (shape.leading[:, 0] * frames[:, 0]).sum((1, 2)).abs()
+    torch.testing.assert_close(along[decided], torch.ones_like(along)[decided])
+    assert (shape.least > -1e-9).all()
+    assert (shape.asymmetry[decided] < 1e-6).all()
+    with pytest.raises(ValueError, match="steps"):
+        jacobian_shape(oracles.posterior_mean(ahead, 0.5), y, c, torch.Generator(), steps=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("steps", [2, 12, 16])
+def test_a_spectrum_of_few_values_is_not_made_up_for(dtype, steps):
+    """A multiple of the identity, a rank more, and nothing: an exhausted Krylov space must not invent eigenvalues."""
+    generator = torch.Generator().manual_seed(3)
+    y = torch.rand(3, 1, 4, 4, dtype=dtype, generator=generator)
+    u = torch.nn.functional.normalize(torch.randn(16, dtype=dtype, generator=generator), dim=0)
+    for a, b in ((2.0, 0.0), (0.5, 1.0), (0.0, 3.0), (0.0, 0.0)):
+
+        def f(y, c, a=a, b=b):
+            v = y.flatten(1)
+            return (a * v + b * (v @ u)[:, None] * u).reshape(y.shape)
+
+        shape = jacobian_shape(f, y, y, generator, steps=steps)
+        close = {"rtol": 0, "atol": 1e-4}
+        torch.testing.assert_close(shape.greatest, torch.full((3,), a + b, dtype=dtype), **close)
+        torch.testing.assert_close(shape.least, torch.full((3,), a, dtype=dtype), **close)
+        assert shape.asymmetry.max() < 1e-3
+        if b:
+            along = (shape.leading.flatten(1) @ u).abs()
+            torch.testing.assert_close(along, torch.ones(3, dtype=dtype), **close)
+
+
+def test_single_precision_serves_for_the_shape_of_an_oracle():
+    y, c, ahead = problem(1.0, batch=20)
+    single = oracles.posterior_mean(ahead.to(torch.float32), 1.0)
+    shape = jacobian_shape(single, y.float(), c.float(), torch.Generator().manual_seed(0), steps=30)
+    exact = oracles.posterior_covariance(y, ahead, 1.0).eigenpairs(1)[0][:, 0].float()
+    torch.testing.assert_close(shape.greatest, exact, rtol=1e-3, atol=1e-5)

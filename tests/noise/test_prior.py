@@ -1,0 +1,82 @@
+"""The noise prior: draws, densities, bad input."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from scorevid.noise.prior import LAWS, NoisePrior, PastNoise
+
+
+def test_noise_prior_stays_in_its_range_and_follows_its_law():
+    generator = torch.Generator().manual_seed(0)
+    sigma = NoisePrior(0.1, 10.0).draw(20_000, generator)
+    assert sigma.shape == (20_000, 1, 1, 1) and sigma.min() >= 0.1 and sigma.max() <= 10
+    assert sigma.median().item() == pytest.approx(1.0, rel=0.1)  # log-uniform: half of it below the geometric mean
+    sigma = NoisePrior(0.1, 10.0, "uniform").draw(20_000, generator)
+    assert sigma.median().item() == pytest.approx(5.05, rel=0.05)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_density_of_the_noise_prior_is_that_of_its_draws(law):
+    prior = NoisePrior(0.05, 5.0, law, (0.2, 4.0))
+    draws = prior.draw(20_000, torch.Generator().manual_seed(1)).flatten().double().log()
+    grid = torch.linspace(math.log(0.05), math.log(5.0), 2001, dtype=torch.double)
+    cumulative = torch.cumulative_trapezoid(prior.log_density(grid).exp(), grid)
+    assert cumulative[-1].item() == pytest.approx(1.0, abs=1e-4)
+    assert stats.kstest(draws.numpy(), lambda v: np.interp(v, grid[1:], cumulative)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_density_is_scipys(law, law_density):
+    prior = NoisePrior(0.05, 5.0, law, (0.05, 5.0))
+    for sigma in (0.06, 0.5, 4.0):
+        log_p = prior.log_density(torch.tensor(math.log(sigma), dtype=torch.double))
+        assert log_p.exp().item() == pytest.approx(law_density(law, sigma, 0.05, 5.0), rel=1e-12)
+
+
+BAD = (
+    {"sigma_min": 0},
+    {"sigma_min": 5.0},
+    {"sigma_max": math.nan},
+    {"sigma_max": math.inf},
+    {"law": "normal"},
+    {"law": "peaked", "peak": (0.01, 1.0)},
+    {"corruption": "salt"},
+)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_noise_prior_refuses_what_is_no_law(bad):
+    with pytest.raises(ValueError):
+        NoisePrior(**bad)
+
+
+def test_past_noise_is_put_on_a_share_of_frames_each_at_a_level_of_its_own():
+    c = torch.zeros(4000, 3, 8, 8)
+    noisy = PastNoise(0.25, 0.1, 1.0).put_on(c, torch.Generator().manual_seed(0))
+    level = noisy.square().mean((2, 3)).sqrt()
+    touched = level > 0
+    assert stats.binomtest(int(touched.sum()), touched.numel(), 0.25).pvalue > 1e-3
+    together = (touched[:, 0] & touched[:, 1]).float().mean().item()
+    assert together == pytest.approx(0.25**2, abs=0.02)  # one frame's noise says nothing of another's
+    assert level[touched].log().mean().item() == pytest.approx(math.log(math.sqrt(0.1)), abs=0.05)
+    assert level[touched].min() > 0.07 and level.max() < 1.4
+
+
+def test_a_past_without_noise_is_left_alone_and_draws_nothing():
+    c, generator = torch.rand(2, 2, 4, 4), torch.Generator().manual_seed(0)
+    state = generator.get_state()
+    assert PastNoise().put_on(c, generator) is c
+    assert PastNoise(1.0).put_on(c[:, :0], generator).shape == (2, 0, 4, 4)
+    assert torch.equal(generator.get_state(), state)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"share": -0.1}, {"share": 1.5}, {"share": math.nan}, {"sigma_min": 0}, {"sigma_max": 0.01}]
+)
+def test_past_noise_refuses_what_is_no_law(bad):
+    with pytest.raises(ValueError):
+        PastNoise(**bad)

@@ -1,0 +1,104 @@
+"""Faults planted where chapter 4 measures: the claims they should break do not come out."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from scorevid import estimates
+from scorevid import load_denoiser
+from scorevid.companion import claims
+from scorevid.measures import linear_weights as linear
+from scorevid.measures.optimal_weights import agreement
+from scorevid.measures.spectra import effective_dimension
+from scorevid.denoisers.wiener import wiener
+from scorevid.worlds.gaussian import Gaussian
+
+LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
+BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
+WORLD = Gaussian(size=32)
+TAUS = (0.0, 0.1, 1.0)
+
+
+class Optimum:
+    """The optimal denoiser told σ and the noise on the last past frame, or believing in a certain one."""
+
+    def __init__(self, sigma=0.3, believes=None):
+        self.sigma, self.believes = sigma, believes
+
+    def at(self, tau):
+        believed = tau if self.believes is None else self.believes
+        return wiener(Gaussian(size=32, past_noise=(0.0, believed)), self.sigma)
+
+
+def verdicts(at):
+    """Verdicts of the claims about Gaussian video, by id. at: noise on the last past frame to the denoiser under it."""
+    found = [
+        agreement(at(tau), WORLD, 0.3, torch.Generator().manual_seed(0), scenes=8, pixels=2, way="noise", level=tau)
+        for tau in TAUS
+    ]
+    on_last = [a.sums()[0][:, 1] for a in found]
+    measures = {
+        "linear.gaussian-correlation.mean": found[0].correlation_of_mean(),
+        "linear.gaussian-correlation": estimates.mean_interval(found[0].correlation()),
+        "linear.gaussian-slope": estimates.ratio_interval(*found[0].products()),
+        "linear.gaussian-error": max(estimates.ratio_interval(a.error, a.least) for a in found),
+        "linear.gaussian-falls": max(estimates.mean_interval(b - a) for a, b in itertools.pairwise(on_last)),
+    }
+    return {name: BOUNDS[name].verdict(m[0], m[1:]) for name, m in measures.items()}
+
+
+def test_nothing_breaks_with_the_optimum():
+    assert set(verdicts(Optimum().at).values()) == {"holds"}
+
+
+def test_trust_in_a_past_that_has_become_noisy_is_seen():
+    found = verdicts(Optimum(believes=0.0).at)
+    assert found["linear.gaussian-error"] == found["linear.gaussian-falls"] == "fails"
+    assert found["linear.gaussian-correlation"] == "holds"  # which is measured on clean pasts
+
+
+def test_the_last_frame_and_the_noisy_one_in_place_of_a_denoiser_are_seen():
+    for answer in (lambda y, c: c[:, -1:] + 0 * y, lambda y, c: y + 0 * c[:, -1:]):
+        found = verdicts(lambda tau, answer=answer: answer)
+        assert found["linear.gaussian-correlation"] == found["linear.gaussian-correlation.mean"] == "fails"
+        assert found["linear.gaussian-error"] == "fails"
+
+
+def test_weights_that_are_too_large_are_seen():
+    def swollen(tau):
+        optimum = Optimum().at(tau)
+        return lambda y, c: 1.1 * optimum(y, c)
+
+    assert verdicts(swollen)["linear.gaussian-slope"] == "fails"
+
+
+def test_a_network_with_noise_on_its_parameters_is_seen():
+    f = load_denoiser("gaussian-32-clean")
+    generator = torch.Generator().manual_seed(0)
+    for p in f.parameters():
+        p += 0.1 * p.std() * torch.randn(p.shape, generator=generator)
+    assert verdicts(lambda tau: f)["linear.gaussian-correlation"] != "holds"
+
+
+def test_a_bias_is_seen():
+    def biased(y, c):
+        return 0.5 * y + 0.5 * c[:, -1:] + 0.01
+
+    y, c = torch.rand(2, 1, 8, 8), torch.rand(2, 2, 8, 8)
+    gap = (
+        (linear.reconstruct(linear.rows(biased, y, c, [(3, 3)]), y, c) - biased(y, c)[:, 0, 3:4, 3]).abs().max().item()
+    )
+    assert BOUNDS["linear.exact"].verdict(gap, (gap, gap)) == "fails"
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5])
+def test_a_past_that_spares_nothing_is_seen(share):
+    y, c = torch.rand(6, 1, 8, 8), torch.rand(6, 2, 8, 8)
+    kept = [
+        effective_dimension(lambda y, c, k=k: k * y, y, c, torch.Generator().manual_seed(1)).numpy() for k in (share, 1)
+    ]
+    value, *interval = estimates.ratio_interval(*kept)
+    assert BOUNDS["linear.past-narrows"].verdict(value, interval) == ("fails" if share > 0.8 else "holds")

@@ -1,0 +1,348 @@
+"""Training: data that can be replayed, a loop that can be killed, averaged weights that evaluate well."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scorevid.denoisers.normalisation import Scaling, estimate_statistics
+from scorevid.denoisers.unet import Denoiser
+from scorevid.noise.prior import NoisePrior, PastNoise
+from scorevid.training.batches import generator_for, noisy_batch
+from scorevid.training.logs import read_log
+from scorevid.training.optimisers import learning_rate
+from scorevid.training.publishing import describe
+from scorevid.training.runs import open_run
+from scorevid.training.trainer import Settings, Trainer
+from scorevid.worlds.gaussian import Gaussian
+from scorevid.worlds.leaves.world import Leaves
+
+SMALL = Leaves(size=16, n_disks=2, memory=1, radius=(2.0, 3.0))
+
+
+def trainer(folder, steps=40, network=None, **settings):
+    torch.manual_seed(0)
+    settings = {"batch": 8, "warmup": 5, "compile": False, "optimiser": "muon", **settings}
+    return Trainer(Denoiser(1, (4, 8), **(network or {})), SMALL, Settings(steps=steps, **settings), folder)
+
+
+def losses(folder):
+    return [(line["step"], line["loss"]) for line in read_log(folder / "log.jsonl")]
+
+
+def test_batches_depend_on_seed_and_step_only():
+    def batch(seed, step):
+        return noisy_batch(SMALL, NoisePrior(), 4, generator_for(seed, step))[0]
+
+    assert torch.equal(batch(1, 2), batch(1, 2))
+    assert not torch.equal(batch(1, 2), batch(2, 1))
+    assert not torch.equal(batch(1, 2), batch(1, 3))
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    rates = [learning_rate(k, 100, 10) for k in range(100)]
+    assert rates[:3] == [0.1, 0.2, 0.3] and rates[9] == 1
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:])) and rates[-1] < 0.001
+
+
+def test_the_rise_takes_a_tenth_of_a_short_run_at_most():
+    assert [learning_rate(k, 30, 500) for k in range(3)] == [1 / 3, 2 / 3, 1]
+    assert learning_rate(0, 1, 500) == 1
+    assert learning_rate(99, None, 500) == 0.2
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_the_loss_falls(tmp_path, optimiser):
+    run = trainer(tmp_path, steps=200, optimiser=optimiser, batch=16)
+    assert run.run(log_every=20, progress=False)
+    log = losses(tmp_path)
+    assert log[-1][1] < 0.35 * log[0][1]
+
+
+@pytest.mark.parametrize("settle", [12, 15, 100, None])
+def test_a_stopped_run_resumes_to_the_same_losses(tmp_path, settle):
+    trainer(tmp_path / "whole", settle=settle).run(log_every=10, progress=False)
+    first = trainer(tmp_path / "parts", settle=settle)
+    for _ in range(17):
+        first._update()
+        if first.step % 10 == 0:
+            first._write_log(_NoBar())
+    first.save()
+    with (tmp_path / "parts" / "log.jsonl").open("a") as file:  # a line of a crashed future, and half a line
+        file.write(json.dumps({"step": 20, "loss": 1.0}) + '\n{"step": 3')
+    second = open_run(tmp_path / "parts")
+    assert second.step == 17
+    second.run(log_every=10, progress=False)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+class _NoBar:
+    def set_postfix_str(self, *_, **__):
+        pass
+
+
+COMMAND = [
+    *(sys.executable, "-m", "scorevid", "train", "--steps", "120", "--batch", "8", "--warmup", "5", "--no-compile"),
+    *("--world.size", "16", "--world.memory", "1", "--network.widths", "4", "8", "--threads", "1"),
+    *("--log-every", "10", "--save-every", "0.05", "--device", "cpu", "--optimiser", "muon"),
+]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    subprocess.run([*COMMAND, "--out", str(folder)], check=True, capture_output=True)
+    return losses(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_command_resumes_to_the_same_losses(tmp_path, number, unbroken):
+    broken, log = [*COMMAND, "--out", str(tmp_path / "broken")], tmp_path / "broken" / "log.jsonl"
+    process = subprocess.Popen(broken, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
+        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be interrupted"
+        time.sleep(0.005)
+    os.kill(process.pid, number)
+    code = process.wait(timeout=60)
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)  # the others end it in good order
+    assert len(log.read_text().splitlines()) < 12, "the run was over before the signal"
+    subprocess.run([*broken, "--resume"], check=True, capture_output=True)
+    assert losses(tmp_path / "broken") == unbroken
+
+
+def test_looking_at_a_run_leaves_its_log_alone(tmp_path):
+    """The run may be going on: its log is then ahead of its checkpoint."""
+    run = trainer(tmp_path)
+    run.save()
+    ahead = '{"step": 10, "loss": 1.0}\n'
+    (tmp_path / "log.jsonl").write_text(ahead)
+    open_run(tmp_path).denoiser()
+    assert (tmp_path / "log.jsonl").read_text() == ahead
+
+
+def test_changed_settings_count_from_then_on_and_are_noted(tmp_path):
+    run = trainer(tmp_path, steps=20)
+    run.run(progress=False)
+    changed = open_run(tmp_path, steps=40, lr_muon=0.001)
+    changed._update()
+    rates = {group["lr"] for o in changed.optimisers for group in o.param_groups}
+    assert min(rates) == pytest.approx(0.4 * 0.001 * learning_rate(20, 40, 4))
+    assert changed.changes == [{"until_step": 20, "steps": 20, "lr_muon": 0.02}]
+    changed.save()
+    assert open_run(tmp_path).changes == changed.changes
+
+
+def test_another_world_of_the_same_frames_is_noted(tmp_path):
+    trainer(tmp_path, steps=20).run(progress=False)
+    changed = open_run(tmp_path, world=replace(SMALL, meeting=0.9, kappa=2.0))
+    assert changed.changes == [{"until_step": 20, "world": {"meeting": SMALL.meeting, "kappa": SMALL.kappa}}]
+    changed.save()
+    again = open_run(tmp_path)
+    assert again.world == changed.world and again.changes == changed.changes
+    for other in (replace(SMALL, size=24), replace(SMALL, memory=2), Gaussian(size=16, memory=1)):
+        with pytest.raises(ValueError, match="frames and a memory"):
+            open_run(tmp_path, world=other)
+
+
+def test_a_field_of_the_world_that_is_newer_than_the_checkpoint_had_its_default(tmp_path):
+    trainer(tmp_path, steps=2).run(progress=False)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=False)
+    default = Leaves().meeting
+    del kept["world"]["meeting"]
+    torch.save(kept, tmp_path / "checkpoint.pt")
+    assert open_run(tmp_path, world=replace(SMALL, meeting=default)).changes == []
+    other = open_run(tmp_path, world=replace(SMALL, meeting=default / 2))
+    assert other.changes == [{"until_step": 2, "world": {"meeting": default}}]
+
+
+def test_noise_on_the_past_is_put_on_noted_and_kept(tmp_path):
+    past = PastNoise(1.0, 0.5, 2.0)
+    clean, noisy = (noisy_batch(SMALL, NoisePrior(), 64, generator_for(0, 0), law) for law in (PastNoise(), past))
+    assert all(torch.equal(clean[k], noisy[k]) for k in (0, 2, 3)) and (noisy[1] - clean[1]).std() > 0.5
+    trainer(tmp_path, steps=20).run(progress=False)
+    changed = open_run(tmp_path, steps=25, past=past)
+    assert changed.changes[0]["past"]["share"] == 0.0
+    changed.run(progress=False)
+    assert open_run(tmp_path).settings.past == past and describe(open_run(tmp_path))["past_noise"]["share"] == 1.0
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path):
+    run = trainer(tmp_path)
+    run.save()
+    with pytest.raises(FileExistsError, match="resume"):
+        trainer(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    trainer(tmp_path).save()
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        open_run(tmp_path)
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(ValueError, match="no run to continue"):
+        open_run(tmp_path)
+
+
+def test_minutes_plan_the_steps_and_stop_the_run(tmp_path):
+    run = trainer(tmp_path, steps=None)
+    started = time.monotonic()
+    run.run(minutes=0.05, progress=False)
+    assert time.monotonic() - started < 10
+    assert run.steps and 0.5 * run.steps <= run.step <= run.steps
+
+
+@pytest.mark.parametrize("minutes", [0, -1.0, float("nan")])
+def test_no_time_is_no_run(tmp_path, minutes):
+    with pytest.raises(ValueError, match="minutes must be positive"):
+        trainer(tmp_path, steps=None).run(minutes)
+
+
+def test_statistics_of_the_averaged_network_are_those_of_the_data():
+    torch.manual_seed(0)
+    network = Denoiser(1, (4, 8))
+    data = [noisy_batch(SMALL, NoisePrior(), 64, generator_for(0, k)) for k in range(30)]
+    estimate_statistics(network, iter(data))
+    assert not network.training
+    first = next(m for m in network.modules() if isinstance(m, Scaling))
+    convolution = network.encoder[0][0]
+    with torch.no_grad():
+        variances = torch.stack([convolution(torch.cat([c, y], 1)).var((0, 2, 3), correction=0) for y, c, *_ in data])
+    torch.testing.assert_close(first.variance, variances.mean(0))
+
+
+def test_training_and_evaluation_agree_on_a_mixed_batch(tmp_path):
+    run = trainer(tmp_path, steps=200, batch=32)
+    run.run(progress=False)
+    network = run.denoiser()
+    y, c, x, _ = noisy_batch(SMALL, NoisePrior(), 512, generator_for(5, 5))
+    with torch.no_grad():
+        evaluated = (network(y, c) - x).square().mean()
+        trained = (network.train()(y, c) - x).square().mean()
+    assert evaluated < 1.2 * trained
+
+
+def test_a_settled_normalisation_keeps_its_statistics_and_trains_what_evaluation_runs(tmp_path):
+    run = trainer(tmp_path, steps=60, settle=30, averaging=0.0)
+    kept = {}
+    for _ in range(60):
+        run._update()
+        if run.step in (25, 30, 31, 60):
+            kept[run.step] = {k: v.clone() for k, v in run.network.state_dict().items() if k.endswith("variance")}
+    assert all(not torch.equal(kept[25][k], kept[30][k]) for k in kept[25])  # they follow the batches
+    assert all(not torch.equal(kept[30][k], kept[31][k]) for k in kept[30])  # estimated once more
+    assert all(torch.equal(kept[31][k], kept[60][k]) for k in kept[31])
+    y, c, *_ = noisy_batch(SMALL, NoisePrior(), 8, generator_for(5, 5))
+    with torch.no_grad():
+        torch.testing.assert_close(run.denoiser()(y, c), run.network(y, c))
+
+
+def test_the_averaged_network_is_as_good_right_after_settling_as_before(tmp_path):
+    run = trainer(tmp_path, steps=400, settle=200, batch=16, averaging=0.99)
+    y, c, x, _ = noisy_batch(SMALL, NoisePrior(), 256, generator_for(5, 5))
+    errors = {}
+    for _ in range(260):
+        run._update()
+        if run.step in (200, 201, 220, 260):
+            with torch.no_grad():
+                errors[run.step] = (run.denoiser()(y, c) - x).square().mean().item()
+    assert max(errors[201], errors[220], errors[260]) < 1.5 * errors[200]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.parametrize(
+    ("precision", "normalise", "settled"),
+    [("fp32", True, False), ("bf16", True, False), ("bf16", True, True), ("bf16", False, False)],
+)
+def test_a_compiled_step_has_the_gradients_of_the_eager_one(tmp_path, precision, normalise, settled):
+    """Of every parameter: a compiler can lose those of whole layers and leave the loss as it is."""
+    gradients, batch = [], noisy_batch(SMALL, NoisePrior(), 16, generator_for(5, 5))
+    for compiled in (False, True):
+        run = trainer(tmp_path / str(compiled), network={"normalise": normalise}, precision=precision, compile=compiled)
+        run._settle(settled)
+        run._own_loss(*batch).backward()
+        assert run._compiles == compiled
+        gradients.append({name: p.grad.float() for name, p in run.network.named_parameters()})
+    for name, plain in gradients[0].items():
+        assert (gradients[1][name] - plain).norm() < (0.1 if precision == "bf16" else 1e-3) * plain.norm(), name
+
+
+def test_a_compiler_that_loses_gradients_is_found_out_and_left(tmp_path, monkeypatch):
+    def lose(loss):
+        def losing(*batch):
+            value = loss(*batch)
+            return value.detach() + 0 * sum(p.sum() for p in run.network.parameters())
+
+        return losing
+
+    monkeypatch.setattr(torch, "compile", lose)
+    run = trainer(tmp_path / "compiled", steps=20, precision="fp32", compile=True)
+    with pytest.warns(UserWarning, match="loses the gradients of .*goes on without torch.compile"):
+        run.run(log_every=10, progress=False)
+    trainer(tmp_path / "plain", steps=20, precision="fp32").run(log_every=10, progress=False)
+    assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")
+
+
+def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):
+    def compile_nothing(function):
+        def fail(*_):
+            raise RuntimeError("no C++ compiler found")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    run = trainer(tmp_path / "compiled", steps=20, compile=True)
+    with pytest.warns(UserWarning, match=r"goes on without it: no C\+\+ compiler found"):
+        run.run(log_every=10, progress=False)
+    trainer(tmp_path / "plain", steps=20).run(log_every=10, progress=False)
+    assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    run = trainer(tmp_path)
+    next(run.network.parameters()).data.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="loss is nan"):
+        run.run(log_every=10, progress=False)
+
+
+def test_a_run_that_diverges_stops_and_keeps_what_was_before(tmp_path):
+    run = trainer(tmp_path, steps=400)
+    run.steps = 200
+    run.run(log_every=10, save_every=0, progress=False)
+    again = open_run(tmp_path, steps=400)
+    update = again._update
+
+    def update_and_break():
+        if again.step == 270:
+            next(again.network.parameters()).data.mul_(30.0)
+        update()
+
+    again._update = update_and_break
+    with pytest.raises(FloatingPointError, match=r"training diverges: by step 2[78]0"):
+        again.run(log_every=10, save_every=0, progress=False)
+    assert 260 <= open_run(tmp_path).step <= 270
+    assert max(step for step, _ in losses(tmp_path)) <= 270
+
+
+def test_rates_are_lower_once_the_normalisation_is_settled(tmp_path):
+    run = trainer(tmp_path, steps=40, settle=12, settled_rate=0.25)
+    rates = []
+    for _ in range(14):
+        run._update()
+        rates.append(run.optimisers[0].param_groups[0]["lr"] / learning_rate(run.step - 1, 40, 4))
+    assert rates[0] == pytest.approx(rates[11]) == pytest.approx(0.02) and rates[13] == pytest.approx(0.005)
+
+
+def test_a_world_of_another_memory_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="memory"):
+        Trainer(Denoiser(2, (4, 8)), SMALL, Settings(steps=1), tmp_path)

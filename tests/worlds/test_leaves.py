@@ -1,0 +1,263 @@
+"""Moving leaves: what is drawn, in which order, and with which probability the next frame follows."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2, power_divergence
+
+from scorevid.worlds.leaves.scenes import Scene, render
+from scorevid.worlds.leaves.world import CLOSE, Leaves, futures, overlap_distance
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def scene(position, radius, grey, depth, velocity=None, **more):
+    position = torch.tensor([position], dtype=torch.float64)
+    velocity = torch.zeros_like(position) if velocity is None else torch.tensor([velocity], dtype=torch.float64)
+    radius, grey = (torch.tensor([v], dtype=torch.float64) for v in (radius, grey))
+    return Scene(position, velocity, radius, grey, torch.tensor([depth]), **more)
+
+
+@pytest.mark.parametrize("radius", [2.0, 4.5, 9.0])
+def test_a_disk_covers_its_area(radius):
+    """The anti-aliased edge keeps the area closely, wherever the centre falls, and closer the larger the disk."""
+    for at in ([15.0, 15.0], [15.3, 14.8], [15.5, 15.5]):
+        frame = scene([at], [radius], [1.0], [0], ground=0.0).next()
+        assert frame.sum().item() == pytest.approx(math.pi * radius**2, rel=0.08 / radius)
+
+
+def test_the_nearest_disk_is_seen():
+    overlapping = {"position": [[14.0, 16.0], [18.0, 16.0]], "radius": [4.0, 4.0], "grey": [0.1, 0.9]}
+    assert scene(**overlapping, depth=[0, 1]).next()[0, 0, 16, 16].item() == pytest.approx(0.1)
+    assert scene(**overlapping, depth=[1, 0]).next()[0, 0, 16, 16].item() == pytest.approx(0.9)
+
+
+def test_disks_move_with_their_velocity():
+    moving = scene([[16.0, 10.0]], [3.0], [1.0], [0], velocity=[[2.0, -1.0]])
+    past, ahead = moving.past(), moving.next()
+    assert past.shape == (1, 2, 32, 32)
+    torch.testing.assert_close(past[:, 1, 1:, :-2], ahead[:, 0, :-1, 2:])
+
+
+def test_rendering_is_the_same_alone_and_in_a_batch():
+    scenes = Leaves().scenes(8, generator())
+    torch.testing.assert_close(scenes.video()[3:4], scenes[3].video())
+    torch.testing.assert_close(scenes.video()[:, :2], scenes.past())
+    torch.testing.assert_close(render(scenes, torch.tensor([-1.0]))[:, 0], scenes.past()[:, 1])
+
+
+def test_the_same_seed_draws_the_same_scenes_and_no_global_state_is_touched():
+    state = torch.random.get_rng_state()
+    a, b = Leaves().draw(4, generator(3)), Leaves().draw(4, generator(3))
+    assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_larger_disks_are_nearer_as_often_as_they_should_be():
+    world = Leaves(n_disks=2)
+    drawn = world.meetings(20_000, generator(), odds=torch.full((20_000,), 0.8))
+    nearer = (drawn.depth[:, 0] == 0).float().mean().item()
+    assert nearer == pytest.approx(0.8, abs=0.012)
+    ratio = drawn.radius[:, 0] / drawn.radius[:, 1]
+    torch.testing.assert_close(1 / (1 + ratio**-world.kappa), torch.full((20_000,), 0.8))
+
+
+def test_a_coin_for_kappa_zero():
+    drawn = Leaves(n_disks=2, kappa=0.0).scenes(20_000, generator())
+    assert (drawn.depth[:, 0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.012)
+
+
+def test_scenes_have_any_number_of_disks_from_the_fewest_to_the_most():
+    world = Leaves(n_disks=3, fewest=1, meeting=0.0)
+    scenes = world.scenes(3000, generator())
+    present = (scenes.position.abs() < 100).all(2)
+    assert torch.equal(present.sum(1).sort().values, present.sum(1).sort().values.clamp(1, 3)) and present[:, 0].all()
+    for number in (1, 2, 3):
+        assert (present.sum(1) == number).float().mean().item() == pytest.approx(1 / 3, abs=0.035)
+    alone = scenes[present.sum(1) == 1]
+    only = alone.replace(**{k: getattr(alone, k)[:, :1] for k in ("position", "velocity", "radius", "grey", "depth")})
+    torch.testing.assert_close(alone.video(), only.video())
+
+
+def test_meetings_of_a_world_of_few_disks_keep_both():
+    scenes = Leaves(n_disks=2, fewest=1, meeting=1.0).scenes(200, generator())
+    assert (scenes.position.abs() < 100).all()
+
+
+def test_disks_meet_first_in_the_next_frame():
+    world = Leaves(n_disks=2)
+    meeting = world.meetings(500, generator())
+    reach = meeting.radius.sum(1)
+    earlier = [meeting.position - t * meeting.velocity for t in range(world.memory + 1)]
+    distance = [p.diff(dim=1).norm(dim=2)[:, 0] for p in earlier]
+    assert (distance[0] < reach - 1).all()
+    assert all((d > reach + 1).all() for d in distance[1:])
+    assert (meeting.velocity.norm(dim=2) <= world.speed[1] + 0.1).all()
+
+
+def test_a_meeting_has_two_futures_with_the_odds_asked_for():
+    world = Leaves(n_disks=2)
+    odds = torch.linspace(0.05, 0.95, 64)
+    meeting = world.meetings(64, generator(), odds)
+    ahead = futures(meeting)
+    both = ahead.count() == 2
+    assert both.float().mean() > 0.95  # in the others the overlap lies outside of the frame
+    front = torch.stack([_with_front(meeting, k) for k in (0, 1)], 1)
+    for i in both.nonzero()[:, 0].tolist():
+        first = (ahead.frames[i] - front[i, 0]).abs().amax((1, 2)).argmin()
+        assert ahead.probabilities[i, first].item() == pytest.approx(odds[i].item(), abs=1e-5)
+
+
+def _with_front(meeting, k):
+    return meeting.replace(depth=torch.tensor([k, 1 - k]).expand_as(meeting.depth)).next()[:, 0]
+
+
+def test_the_true_future_is_among_the_futures():
+    scenes = Leaves(n_disks=4).scenes(100, generator(1))
+    ahead = futures(scenes)
+    distance = (ahead.frames - scenes.next()).abs().amax((2, 3))
+    distance[ahead.probabilities == 0] = 1
+    assert distance.amin(1).max() < 1e-4
+    torch.testing.assert_close(ahead.probabilities.sum(1), torch.ones(100))
+
+
+def test_probabilities_agree_with_drawing_orders_and_keeping_the_consistent_ones():
+    """Brute force on 200 scenes: redraw the depth order, keep what gives the same past, count next frames (G-test)."""
+    draws, p_values = 600, []
+    statistic, freedom = 0.0, 0
+    for n in (2, 3, 4, 5):
+        scenes = Leaves(n_disks=n, size=24, radius=(3.0, 5.0), meeting=1.0).scenes(50, generator(n))
+        ahead = futures(scenes)
+        for i in range(50):
+            counts, expected = _drawn_and_expected(scenes[i], ahead[i], draws, generator(100 * n + i))
+            rare = expected < 5  # merged into one cell, for the law of G to hold
+            if rare.any():
+                counts, expected = (np.append(v[~rare], v[rare].sum()) for v in (counts, expected))
+            if len(counts) > 1:
+                g, p = power_divergence(counts, expected, lambda_="log-likelihood")
+                p_values.append(p)
+                statistic, freedom = statistic + g, freedom + len(counts) - 1
+    assert len(p_values) > 120
+    assert min(p_values) > 0.01 / len(p_values)  # no scene stands out (Bonferroni)
+    assert 0.001 < chi2.sf(statistic, freedom) < 0.999
+
+
+def _drawn_and_expected(one, ahead, draws, stream):
+    """How often each future of one scene comes up among the redrawn orders that give its past, and should."""
+    many = one.replace(**{k: getattr(one, k).repeat_interleave(draws, 0) for k in _FIELDS})
+    many = Leaves()._nearer(many, stream)
+    kept = (many.past() - one.past()).abs().amax((1, 2, 3)) <= 1e-4
+    possible = ahead.probabilities[0] > 0
+    away = (many.next()[kept] - ahead.frames[:, possible]).abs().amax((2, 3))
+    assert away.amin(1).max() < 1e-4  # no future is missing
+    counts = torch.bincount(away.argmin(1), minlength=int(possible.sum())).double()
+    p = ahead.probabilities[0, possible].double()
+    return counts.numpy(), (p / p.sum() * counts.sum()).numpy()
+
+
+_FIELDS = ("position", "velocity", "radius", "grey", "depth")
+
+
+def test_an_overlap_seen_in_the_past_settles_the_order():
+    settled = scene([[14.0, 16.0], [18.0, 16.0]], [4.0, 4.0], [0.1, 0.9], [1, 0], velocity=[[1.0, 0.0], [0.0, 0.0]])
+    ahead = futures(settled)
+    assert ahead.count().item() == 1
+    torch.testing.assert_close(ahead.frames, settled.next())
+
+
+def test_six_disks_are_listed():
+    scenes = Leaves(n_disks=6, size=24, radius=(3.0, 5.0), meeting=1.0).scenes(3, generator(6))
+    ahead = futures(scenes)
+    torch.testing.assert_close(ahead.probabilities.sum(1), torch.ones(3))
+    nearest = (scenes.next() - ahead.frames).abs().amax((2, 3)) + 10.0 * (ahead.probabilities == 0)
+    assert nearest.amin(1).max() < 1e-4
+
+
+def test_listing_futures_is_limited_to_six_disks():
+    with pytest.raises(ValueError, match="up to 6"):
+        futures(Leaves(n_disks=7).scenes(1, generator()))
+
+
+def test_odds_out_of_reach_are_refused():
+    with pytest.raises(ValueError, match="at most"):
+        Leaves(n_disks=2).meetings(1, generator(), torch.tensor([0.999]))
+    with pytest.raises(ValueError, match="odds"):
+        Leaves(n_disks=2).meetings(1, generator(), torch.tensor([1.0]))
+    with pytest.raises(ValueError, match="two disks"):
+        Leaves(n_disks=1).meetings(1, generator())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"size": 0},
+        {"n_disks": 2.5},
+        {"fewest": 0},
+        {"fewest": 4},
+        {"fewest": 1.5},
+        {"memory": 0},
+        {"radius": (5.0, 3.0)},
+        {"grey": (0.0, 2.0)},
+        {"ground": -0.1},
+        {"contrast": 0.6},
+        {"kappa": float("nan")},
+        {"meeting": 1.5},
+        {"close": -0.1},
+        {"speed": (0.0, 0.5)},
+    ],
+)
+def test_a_world_that_cannot_be_is_refused(bad):
+    with pytest.raises(ValueError):
+        Leaves(**bad)
+
+
+def test_the_distance_of_two_futures_is_read_off_the_overlap():
+    meeting = Leaves(n_disks=2).meetings(64, generator())
+    ahead = [_with_front(meeting, k) for k in (0, 1)]
+    assert torch.allclose(overlap_distance(meeting), (ahead[0] - ahead[1]).flatten(1).norm(dim=1), atol=1e-5)
+
+
+def test_futures_of_meetings_are_drawn_closer_where_the_world_says_so():
+    low, high = CLOSE
+    shares = {}
+    for close in (0.0, 0.5, 1.0):
+        scenes = Leaves(n_disks=4, fewest=2, meeting=1.0, close=close).scenes(2000, generator())
+        apart = overlap_distance(scenes)
+        shares[close] = ((apart >= low) & (apart <= high)).float().mean().item()
+        earlier = [scenes.position[:, :2] - t * scenes.velocity[:, :2] for t in range(scenes.memory + 1)]
+        touch = [(p[:, 0] - p[:, 1]).norm(dim=1) < scenes.radius[:, :2].sum(1) for p in earlier]
+        assert touch[0].all() and not torch.stack(touch[1:]).any()
+        absent = (scenes.position[:, 2:] < -100).all(2)
+        assert 0.4 < absent.float().mean() < 0.6  # of the third and fourth disk
+        first_in_front = scenes.depth[:, 0] < scenes.depth[:, 1]
+        odds = (1 + (scenes.radius[:, 1] / scenes.radius[:, 0]) ** scenes.kappa).reciprocal()
+        assert first_in_front.float().mean().item() == pytest.approx(odds.mean().item(), abs=0.04)
+    assert shares[0.0] + 0.15 < shares[0.5] < shares[1.0] - 0.15
+    assert shares[1.0] > 0.75
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.integers(8, 40),
+    n=st.integers(1, 5),
+    memory=st.integers(1, 4),
+    batch=st.integers(1, 5),
+    seed=st.integers(0, 2**31),
+)
+def test_frames_have_their_shape_and_stay_grey(size, n, memory, batch, seed):
+    c, x = Leaves(size=size, n_disks=n, memory=memory).draw(batch, generator(seed))
+    assert c.shape == (batch, memory, size, size) and x.shape == (batch, 1, size, size)
+    for frames in (c, x):
+        assert frames.min() >= 0 and frames.max() <= 1
+
+
+def test_visible_disks_keep_their_contrast():
+    grey = Leaves(contrast=0.2).scenes(2000, generator()).grey
+    assert (grey - 0.5).abs().min() >= 0.2 and grey.min() >= 0 and grey.max() <= 1
+    assert (grey < 0.5).float().mean().item() == pytest.approx(0.5, abs=0.03)
