@@ -159,7 +159,7 @@ def fate(x_hat: Tensor, scene: Scene, times: Tensor, tolerance: float = TOLERANC
         none = int((~where.any(2).any(1)).sum())
         raise ValueError(f"pixels of disk 1's own are due, in {none} of {len(scene)} scenes there are none")
     present = _at(scene, times)
-    x, without = present.next()[:, 0], _first_alone(present).next()[:, 0]
+    x, without = present.next_frame()[:, 0], _first_alone(present).next_frame()[:, 0]
     difference = _mean_difference(x, without, where)
     if (difference == 0).any():
         raise ValueError("a disk 1 of the ground's grey has no fate that shows")

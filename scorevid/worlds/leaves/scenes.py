@@ -1,20 +1,21 @@
-"""Scenes of moving disks: what they are, and how they are drawn.
+r"""Scenes of moving disks: what they are, and how they are rendered.
 
-A disk of radius r covers the fraction :math:`\\mathrm{clip}\\big((r^2 - \\rho^2) / 2r + \\tfrac12, 0, 1\\big)` of a pixel at
+A disk of radius r covers the fraction :math:`\mathrm{clip}\big((r^2 - \rho^2) / 2r + \tfrac12, 0, 1\big)` of a pixel at
 distance ρ from its centre: r − ρ to first order, so an edge is one pixel wide.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A batch of scenes of moving disks.
 
@@ -44,7 +45,12 @@ class Scene:
 
     def replace(self, **changes) -> Scene:
         """The same scenes but for what is named."""
-        return Scene(**{**self.__dict__, **changes})
+        return replace(self, **changes)
+
+    @staticmethod
+    def cat(scenes: Sequence[Scene]) -> Scene:
+        """Scenes of several batches in a row; ground, size, memory and kappa are those of the first."""
+        return scenes[0].replace(**{k: torch.cat([getattr(s, k) for s in scenes]) for k in _TENSORS})
 
     def to(self, *args, **kwargs) -> Scene:
         """Move or cast; the integer depth ranks move but are not cast to a floating dtype."""
@@ -59,8 +65,8 @@ class Scene:
         """c: the M frames before the next one, oldest first, (B, M, H, W)."""
         return render(self, torch.arange(-self.memory, 0))
 
-    def next(self) -> Tensor:
-        """x: the next frame, (B, 1, H, W)."""
+    def next_frame(self) -> Tensor:
+        """x: the frame to be predicted, (B, 1, H, W)."""
         return render(self, torch.zeros(1))
 
 
@@ -107,3 +113,31 @@ def visible(scene: Scene, times: Tensor) -> Tensor:
         free = free * (1 - cover)
     areas = math.pi * scene.radius.square()
     return torch.stack(seen, 2).gather(2, scene.depth[:, None].expand(-1, len(times), -1)) / areas[:, None]
+
+
+def overlap_distance(scene: Scene) -> Tensor:
+    r"""D = ‖x_A − x_B‖ of the next frames with disk 0 and with disk 1 in front, were there no other disks: (B,).
+
+    The two frames differ where both disks are, by the product of their coverages and the difference of their greys.
+    """
+    order = torch.arange(scene.radius.shape[1], device=scene.radius.device).expand_as(scene.radius)
+    first, second = islice(covers(scene, torch.zeros(1), order), 2)
+    return (first * second).flatten(1).norm(dim=1) * (scene.grey[:, 0] - scene.grey[:, 1]).abs()
+
+
+def rejection_sample(draw: Callable[[Tensor], tuple[Scene, Tensor]], n: int, device: torch.device, rare: str) -> Scene:
+    """n scenes, each drawn again until one is accepted.
+
+    draw: takes indices, (m,) long on the device, of the scenes that are still missing; returns the accepted ones of the
+    scenes that it drew, and which missing scene each can be, (accepted,) long. The first for an index is kept. Raises
+    ValueError with the text ``rare`` if 200 rounds do not find all.
+    """
+    found: dict[int, Scene] = {}
+    missing = list(range(n))
+    for _ in range(200):
+        scenes, index = draw(torch.tensor(missing, device=device))
+        for k, chosen in enumerate(index.tolist()):
+            found.setdefault(chosen, scenes[k])
+        if not (missing := [k for k in range(n) if k not in found]):
+            return Scene.cat([found[k] for k in range(n)])
+    raise ValueError(f"{len(missing)} of {n} scenes were not found: {rare}")
