@@ -46,8 +46,7 @@ from scorevid.measures.gradient_energy import gradient_energy
 from scorevid.measures.score_from_residual import AnyDenoiser
 from scorevid.studies import sampling as sweeps
 from scorevid.worlds.clips.occlusions import estimate_occlusions
-from scorevid.worlds.clips.patches import cut_from_whole_frames, few_frames
-from scorevid.worlds.clips.patches import Patches, held_out
+from scorevid.worlds.clips.patches import Patches, cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.world import Clips
 
 MEMORIES = (0, 1, 2, 3)

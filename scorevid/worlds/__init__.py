@@ -22,5 +22,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "leaves.world": [
             "Leaves",  # moving leaves: disks that occlude one another
         ],
+        "registry": [
+            "make_world",  # a world from its description on a card
+        ],
     },
 )

@@ -19,8 +19,8 @@ from scorevid.denoisers.exact import (
 )
 from scorevid.noise.prior import LAWS, NoisePrior
 from scorevid.worlds.futures import Futures
-from scorevid.worlds.leaves.world import Leaves
 from scorevid.worlds.leaves.next_frames import futures as leaves_futures
+from scorevid.worlds.leaves.world import Leaves
 
 SIGMAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 

@@ -13,8 +13,7 @@ from made_davis import write_davis
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.unet import Denoiser
 from scorevid.studies import natural
-from scorevid.worlds.clips.patches import cut_from_whole_frames, few_frames
-from scorevid.worlds.clips.patches import held_out
+from scorevid.worlds.clips.patches import cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.world import Clips
 
 SIGMAS = (0.05, 0.5)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from scorevid.worlds.leaves.places import PLACES, places
 from scorevid.worlds.leaves.next_frames import futures
+from scorevid.worlds.leaves.places import PLACES, places
 from scorevid.worlds.leaves.world import Leaves
 
 

@@ -50,7 +50,9 @@ class Shots:
         coarse = torch.stack([place // (rows * columns), place // columns % rows, place % columns], 1)
         corner = coarse * torch.tensor([1, GRID, GRID], device=place.device)
         nearby = (self.room[shot] - corner)[:, 1:].clamp_max(GRID)
-        return corner + torch.cat([torch.zeros_like(corner[:, :1]), (torch.stack([u_row, u_column], 1) * nearby).long()], 1)
+        return corner + torch.cat(
+            [torch.zeros_like(corner[:, :1]), (torch.stack([u_row, u_column], 1) * nearby).long()], 1
+        )
 
     def cut(
         self,

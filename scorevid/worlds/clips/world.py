@@ -26,8 +26,10 @@ from scorevid import checks
 from scorevid.worlds.clips.bank import bank
 from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz, video
 from scorevid.worlds.clips.shots import Shots, first_frame, shot_table
+from scorevid.worlds.registry import register
 
 
+@register("train-clips", "natural video: the embedded bank, DAVIS, files of your own", "natural")
 @dataclass(frozen=True)
 class Clips:
     """The world of natural video.
@@ -87,7 +89,9 @@ class Clips:
 
         place, room: (batch, 2) rows and columns of the next frame, and how many there are.
         """
-        u_row, u_column, u_pans = torch.rand(3, len(place), generator=generator, dtype=torch.float64, device=place.device)
+        u_row, u_column, u_pans = torch.rand(
+            3, len(place), generator=generator, dtype=torch.float64, device=place.device
+        )
         wanted = ((2 * self.pan + 1) * torch.stack([u_row, u_column], 1)).long() - self.pan
         frames = max(self.memory, 1)
         fits = torch.maximum(wanted, -((room - 1 - place) // frames)).minimum(place // frames)

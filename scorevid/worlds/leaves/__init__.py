@@ -1,7 +1,7 @@
 """Moving leaves: disks that move and occlude one another, of which all possible next frames can be listed.
 
 ``world`` draws scenes, ``scenes`` renders them, ``next_frames`` lists the futures of a scene, ``meetings`` draws test
-scenes with two futures, ``places`` names pixels of a meeting.
+scenes with two futures, ``hidden`` those with a disk that the past hides, ``places`` names pixels of a meeting.
 """
 
 import lazy_loader as lazy
@@ -9,6 +9,11 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "hidden": [
+            "emergence",  # when a hidden disk comes out
+            "hidden_scenes",  # test scenes of a disk that is hidden in the whole past, and their controls
+            "own_pixels",  # pixels that are the hidden disk's alone
+        ],
         "meetings": [
             "determined",  # whether the past determines all but the depth order
             "undecided_meetings",  # test scenes of two disks with exactly two futures

@@ -64,6 +64,6 @@ def undecided_meetings(
             good &= (possible.frames[:, 0] - possible.frames[:, 1]).flatten(1).norm(dim=1) >= least_distance
         return scene[good], tried[good]
 
-    rare = f"futures {least_distance} apart are too rare in {world}"
-    scene = rejection_sample(draw, n, generator.device, rare)
+    wanted = f"futures {least_distance} apart are too rare in {world}"
+    scene = rejection_sample(n, draw, generator.device, wanted)
     return scene, futures(scene)

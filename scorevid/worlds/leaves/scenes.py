@@ -14,6 +14,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+ROUNDS = 200  # of drawing scenes, after which those that are wanted count as too rare
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -125,19 +127,21 @@ def overlap_distance(scene: Scene) -> Tensor:
     return (first * second).flatten(1).norm(dim=1) * (scene.grey[:, 0] - scene.grey[:, 1]).abs()
 
 
-def rejection_sample(draw: Callable[[Tensor], tuple[Scene, Tensor]], n: int, device: torch.device, rare: str) -> Scene:
-    """n scenes, each drawn again until one is accepted.
+def rejection_sample(
+    n: int, draw: Callable[[Tensor], tuple[Scene, Tensor]], device: torch.device, wanted: str
+) -> Scene:
+    """n scenes of a kind that is rare in a world, in their order.
 
-    draw: takes indices, (m,) long on the device, of the scenes that are still missing; returns the accepted ones of the
-    scenes that it drew, and which missing scene each can be, (accepted,) long. The first for an index is kept. Raises
-    ValueError with the text ``rare`` if 200 rounds do not find all.
+    draw: takes the numbers of the scenes that are still missing, (m,) long in 0 ... n − 1, on the device. It returns the
+    scenes accepted of one round, and the number of each, (k,). Of several with one number the first is taken.
+    wanted: what the scenes are, for the ValueError that is raised where :data:`ROUNDS` rounds do not find them all.
     """
     found: dict[int, Scene] = {}
     missing = list(range(n))
-    for _ in range(200):
-        scenes, index = draw(torch.tensor(missing, device=device))
-        for k, chosen in enumerate(index.tolist()):
-            found.setdefault(chosen, scenes[k])
+    for _ in range(ROUNDS):
+        accepted, numbers = draw(torch.tensor(missing, device=device))
+        for row, number in enumerate(numbers.tolist()):
+            found.setdefault(number, accepted[row])
         if not (missing := [k for k in range(n) if k not in found]):
             return Scene.cat([found[k] for k in range(n)])
-    raise ValueError(f"{len(missing)} of {n} scenes were not found: {rare}")
+    raise ValueError(f"{len(missing)} of {n} scenes were not found: {wanted}")

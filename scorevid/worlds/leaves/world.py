@@ -17,12 +17,14 @@ from torch import Tensor
 from scorevid import checks
 from scorevid.worlds.leaves.next_frames import draw_depth
 from scorevid.worlds.leaves.scenes import Scene, overlap_distance
+from scorevid.worlds.registry import register
 
 MEETING_GAP = (1.1, 1.6)  # pixels between the edges one frame before; more than the width of an anti-aliased edge
 MIN_MEETING_SPEED = 1.5  # pixels a frame; slower disks cannot close the gap and overlap
 CLOSE = (0.5, 1.6)  # grey units: distance of two futures at which the choice is made at little noise, and hard to learn
 
 
+@register("train", "moving leaves", "leaves")
 @dataclass(frozen=True)
 class Leaves:
     """The world of moving leaves: disks that move over a uniform ground and occlude one another.
