@@ -22,8 +22,8 @@ from scorevid.measures import calibration
 from scorevid.sampling.ascent import ascend
 from scorevid.sampling.solvers import solve
 from scorevid.studies import sampling as sweeps
-from scorevid.training.runs import make_world
 from scorevid.worlds.leaves.meetings import undecided_meetings
+from scorevid.worlds.registry import make_world
 from side_by_side import (
     Result,
     answer_as_child,

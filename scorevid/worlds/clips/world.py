@@ -29,12 +29,14 @@ from torch import Tensor
 
 from scorevid.worlds.clips.bank import bank
 from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz, video
+from scorevid.worlds.registry import register
 
 __all__ = ["Clip", "Clips", "Patches", "bank", "davis", "footage", "held_out", "npz", "only_held_out", "video"]
 
 GRID = 4  # pixels between places of known motion energy
 
 
+@register("train-clips", "natural video: the embedded bank, DAVIS, files of your own", "natural")
 @dataclass(frozen=True)
 class Clips:
     """The world of natural video.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves.rejection import rejection_sample
 from scorevid.worlds.leaves.scenes import Scene, visible
 from scorevid.worlds.leaves.world import Leaves, futures
 
@@ -53,25 +54,16 @@ def undecided_meetings(
         odds = torch.as_tensor(odds, dtype=torch.float32, device=generator.device)
         if odds.shape != (n,):
             raise ValueError(f"odds must be ({n},), got {tuple(odds.shape)}")
-    found: dict[int, Scene] = {}
-    missing = torch.arange(n, device=generator.device)
-    for _ in range(200):
+
+    def draw(missing: Tensor) -> tuple[Scene, Tensor]:
         tried = missing.repeat(4)
         scene = world.meetings(len(tried), generator, None if odds is None else odds[tried])
         ahead = futures(scene)
         good = determined(scene) & (ahead.count() == 2)
         if ahead.frames.shape[1] == 2:
             good &= (ahead.frames[:, 0] - ahead.frames[:, 1]).flatten(1).norm(dim=1) >= least_distance
-        for place in good.nonzero()[:, 0].tolist():
-            found.setdefault(int(tried[place]), scene[place])
-        missing = torch.tensor([k for k in range(n) if k not in found], device=generator.device, dtype=torch.long)
-        if not len(missing):
-            scenes = [found[k] for k in range(n)]
-            tensors = {
-                k: torch.cat([getattr(s, k) for s in scenes]) for k, v in vars(scene).items() if torch.is_tensor(v)
-            }
-            scene = scenes[0].replace(**tensors)
-            return scene, futures(scene)
-    raise ValueError(
-        f"{len(missing)} of {n} scenes were not found: futures {least_distance} apart are too rare in {world}"
-    )
+        return scene[good], tried[good]
+
+    wanted = f"futures {least_distance} apart are too rare in {world}"
+    scene = rejection_sample(n, draw, generator.device, wanted)
+    return scene, futures(scene)

@@ -24,8 +24,10 @@ from torch import Tensor
 
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.scenes import Scene, covers
+from scorevid.worlds.registry import register
 
 
+@register("train", "moving leaves", "leaves")
 @dataclass(frozen=True)
 class Leaves:
     """The world of moving leaves: disks that move over a uniform ground and occlude one another.
