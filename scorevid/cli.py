@@ -181,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
         ):  # each would run our command line
             raise ValueError("several processes are started by the command line only, or by torchrun")
         command()
-    except (ValueError, OSError, FloatingPointError) as problem:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as problem:
         if is_first():
             print(f"scorevid: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
