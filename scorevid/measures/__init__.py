@@ -3,7 +3,7 @@
 A denoiser is judged by its error (``errors``, ``cards``), by its residual and the Jacobian of it (``score_from_residual``,
 ``linear_weights``, ``spectra``, ``optimal_weights``); samples by which future they chose (``choices``), how often
 (``calibration``, ``proper_scores``) and when (``level_of_choice``), and by how sharp and diverse they are
-(``sample_quality``).
+(``sample_quality``), or by what became of a disk that the past hid (``fates``).
 """
 
 import lazy_loader as lazy
@@ -81,6 +81,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "gradient_energy",  # of frames over chosen pixels
             "sharpness",  # relative to the true futures
             "pairwise_distance",  # of two samples of a scene, and of two true draws
+        ],
+        "fates": [
+            "KEPT",  # a disk that was hidden comes out as it was
+            "CHANGED",  # as something else
+            "DROPPED",  # not at all
+            "fate",  # which of these, in predicted frames
+            "count_fates",  # how many of each
         ],
         "level_of_choice": [
             "Ways",  # how probable each sample's end was on its way

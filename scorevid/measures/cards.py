@@ -9,7 +9,8 @@ import torch
 from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.measures.errors import SIGMAS, excess_curve, gaussian_score_error, squared_errors
 from scorevid.noise.corruptions import corrupt
-from scorevid.worlds.clips.world import Clips, held_out
+from scorevid.worlds.clips.patches import held_out
+from scorevid.worlds.clips.world import Clips
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
