@@ -2,7 +2,7 @@
 
 __version__ = "0.2.0"
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import load_denoiser
 
-__all__ = ["Denoiser", "__version__", "load_denoiser"]
+__all__ = ["UNet", "__version__", "load_denoiser"]

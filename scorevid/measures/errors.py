@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.conditioned import Told
-from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
-from scorevid.denoisers.wiener import wiener
+from scorevid import checks
+from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.protocol import AnyDenoiser, denoise, needs_sigma
+from scorevid.denoisers.wiener import Wiener
 from scorevid.estimates import ratio_interval
-from scorevid.measures.score_from_residual import AnyDenoiser, relative_error
+from scorevid.measures.score_from_residual import relative_error
 from scorevid.noise.corruptions import Corruption, corrupt, optimum_and_score
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.clips.world import Clips, held_out
@@ -44,7 +45,7 @@ def squared_errors(
     errors = []
     for sigma in sigmas:
         y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        estimates = apply(_at(f, sigma), y, c, batch)
+        estimates = apply(f, y, c, batch, sigma)
         errors.append((estimates - x).square().mean((1, 2, 3)))
     return torch.stack(errors)
 
@@ -66,7 +67,7 @@ def excess_and_ambiguity(
     x = futures.draw(generator)
     y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     where = futures.where()
-    distance = (apply(_at(f, sigma), y, c, batch) - optimal(y, c)).square() * where
+    distance = (apply(f, y, c, batch, sigma) - denoise(optimal, y, c, sigma)).square() * where
     return distance.sum((1, 2, 3)), futures.ambiguity()
 
 
@@ -84,9 +85,8 @@ def excess_curve(
 
     prior: of σ, for the excess over the optimal blind denoiser; None for that over the optimal one told σ.
     """
-    points = []
+    points, optimal = [], Oracle(futures, prior=prior)
     for sigma in sigmas:
-        optimal = posterior_mean(futures, sigma) if prior is None else blind_posterior_mean(futures, prior)
         above, ambiguity = excess_and_ambiguity(f, optimal, c, futures, sigma, generator, batch)
         points.append(ratio_interval(above.numpy(), ambiguity.numpy()))
     return np.array(points).T
@@ -110,7 +110,7 @@ def identity_distances(
     """
     y = corrupt(futures.draw(generator), sigma, corruption, generator)
     optimum, score = optimum_and_score(futures, sigma, corruption)(y)
-    d, d_star = apply(f, y, c, batch) - y, optimum - y
+    d, d_star = apply(f, y, c, batch, sigma) - y, optimum - y
     distances = {
         "to optimum": d - d_star,
         "to score": d - score,
@@ -121,9 +121,13 @@ def identity_distances(
     return {name: v.square().sum((1, 2, 3)).numpy() for name, v in distances.items()}
 
 
-def apply(f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = BATCH) -> Tensor:
-    """f over a long batch, in pieces."""
-    return torch.cat([f(a, b) for a, b in zip(y.split(batch), c.split(batch), strict=True)])
+def apply(f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = BATCH, sigma: float | Tensor | None = None) -> Tensor:
+    """f over a long batch, in pieces. sigma: a number or (B,), for a denoiser that needs it."""
+    frames, past = y.split(batch), c.split(batch)
+    if not needs_sigma(f) or sigma is None:
+        return torch.cat([denoise(f, a, b) for a, b in zip(frames, past, strict=True)])
+    levels = checks.levels(sigma, y).flatten().expand(len(y)).split(batch)
+    return torch.cat([denoise(f, a, b, s) for a, b, s in zip(frames, past, levels, strict=True)])
 
 
 def report(f: AnyDenoiser, world: Leaves | Gaussian | Clips, scenes: int = 1000, seed: int = 1_000_003) -> dict:
@@ -160,18 +164,13 @@ def report(f: AnyDenoiser, world: Leaves | Gaussian | Clips, scenes: int = 1000,
     return scores | {"excess_error": {str(s): round(e, 4) for s, e in zip(SIGMAS, excess, strict=True)}}
 
 
-def _at(f: AnyDenoiser | Told, sigma: float) -> AnyDenoiser:
-    """f(y, c), of a network told σ that at this level."""
-    return f.at(sigma) if isinstance(f, Told) else f
-
-
 def gaussian_score_error(f: AnyDenoiser, world: Gaussian, y: Tensor, c: Tensor, sigma: float) -> Tensor:
     """‖d − d*‖² / ‖d*‖² of each example of Gaussian video, (B,), against the optimal denoiser told σ.
 
     Without a border of ``BORDER`` pixels: the world is periodic, and what enters at a border a network cannot know.
     """
     inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
-    return relative_error((apply(f, y, c) - y)[inner], (wiener(world, sigma)(y, c) - y)[inner])
+    return relative_error((apply(f, y, c, sigma=sigma) - y)[inner], (Wiener(world)(y, c, sigma) - y)[inner])
 
 
 BORDER = 4

@@ -12,7 +12,7 @@ from scorevid.measures import calibration
 from scorevid.companion import claims
 from scorevid.studies import sampling as sweeps
 from scorevid.noise.prior import NoisePrior
-from scorevid.denoisers.exact import blind_posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.worlds.leaves.world import Leaves
 from scorevid.worlds.leaves.meetings import undecided_meetings
 
@@ -46,7 +46,7 @@ def verdicts(f, problem, n_samples=1):
 
 
 def exact(ahead, past):
-    return blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=past)
+    return Oracle(ahead, prior=NoisePrior(0.005, 100.0), past=past)
 
 
 def test_nothing_breaks_with_the_exact_denoiser(problem):

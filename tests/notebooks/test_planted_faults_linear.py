@@ -1,6 +1,7 @@
 """Faults planted where chapter 4 measures: the claims they should break do not come out."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from scorevid.companion import claims
 from scorevid.measures import linear_weights as linear
 from scorevid.measures.optimal_weights import agreement
 from scorevid.measures.spectra import effective_dimension
-from scorevid.denoisers.wiener import wiener
+from scorevid.denoisers.wiener import Wiener
 from scorevid.worlds.gaussian import Gaussian
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
@@ -23,14 +24,14 @@ TAUS = (0.0, 0.1, 1.0)
 
 
 class Optimum:
-    """The optimal denoiser told σ and the noise on the last past frame, or believing in a certain one."""
+    """The optimal denoiser for σ and the noise on the last past frame, or believing in a certain one."""
 
     def __init__(self, sigma=0.3, believes=None):
         self.sigma, self.believes = sigma, believes
 
     def at(self, tau):
         believed = tau if self.believes is None else self.believes
-        return wiener(Gaussian(size=32, past_noise=(0.0, believed)), self.sigma)
+        return partial(Wiener(Gaussian(size=32, past_noise=(0.0, believed))), sigma=self.sigma)
 
 
 def verdicts(at):
