@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar, Union
 
 import torch
 import tyro
@@ -14,15 +14,15 @@ import tyro
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
-from scorevid.measures.errors import report
+from scorevid.measures.cards import score_card
 from scorevid.sweep.command import Sweep
 from scorevid.training.parallel import is_first, make_processes
 from scorevid.training.publishing import publish
-from scorevid.training.runs import make_world, open_run, read_run
+from scorevid.training.runs import open_run, read_run
 from scorevid.training.trainer import Settings, Trainer
-from scorevid.worlds.clips.world import Clips
-from scorevid.worlds.gaussian import Gaussian
-from scorevid.worlds.leaves.world import Leaves
+from scorevid.worlds.registry import Registered, make_world, worlds
+
+World = TypeVar("World")
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,21 @@ class Network:
         return cls(**own | {"widths": tuple(own["widths"]), "regression": config.get("type") == "Regression"})
 
 
-@dataclass(frozen=True)
-class Train:
-    """Train a blind denoiser on moving leaves; interrupt it whenever you like, and --resume."""
+@dataclass(frozen=True, kw_only=True)
+class Train(Generic[World]):
+    """Train a blind denoiser on a world."""
 
     minutes: float | None = None  # stop after so many minutes, leaving a checkpoint to resume
     resume: bool = False  # continue the run in --out with its own settings; those given here replace them
     device: str = "auto"  # cpu, cuda, or auto for the best there is
-    out: Path = Path("runs/leaves")  # folder of checkpoint.pt and log.jsonl
+    out: Path  # folder of checkpoint.pt and log.jsonl
     devices: int = 1  # processes on each machine, which share each batch: a GPU each, or a part of the CPU's threads
     nodes: int = 1  # machines: start the command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set
     threads: int = 0  # CPU threads of a process, 0 for PyTorch's default
     log_every: int = 50  # steps between lines of the log
     save_every: float = 60.0  # seconds between checkpoints
     settings: Annotated[Settings, tyro.conf.arg(name="")] = field(default_factory=Settings)
-    world: Leaves = field(default_factory=Leaves)
+    world: World
     network: Network = field(default_factory=Network)
 
     def __call__(self) -> None:
@@ -105,20 +105,11 @@ class Train:
         return replace(self, settings=settings, world=world, network=Network.of(config))
 
 
-@dataclass(frozen=True)
-class TrainGaussian(Train):
-    """Train a blind denoiser on linear-Gaussian video, whose optimal denoiser is known."""
-
-    out: Path = Path("runs/gaussian")  # folder of checkpoint.pt and log.jsonl
-    world: Gaussian = field(default_factory=lambda: Gaussian(past_noise=0.1))
-
-
-@dataclass(frozen=True)
-class TrainClips(Train):
-    """Train a blind denoiser on natural video: the embedded bank, DAVIS, files of your own."""
-
-    out: Path = Path("runs/natural")  # folder of checkpoint.pt and log.jsonl
-    world: Clips = field(default_factory=Clips)
+def train_command(entry: Registered) -> object:
+    """The command that trains on a world, as an annotated type for tyro."""
+    default = Train(out=Path("runs") / entry.folder, world=entry.world(**entry.defaults))
+    described = f"Train a blind denoiser on {entry.video}; interrupt it whenever you like, and --resume."
+    return Annotated[Train[entry.world], tyro.conf.subcommand(entry.command, default=default, description=described)]
 
 
 @dataclass(frozen=True)
@@ -133,14 +124,14 @@ class Evaluate:
     def __call__(self) -> None:
         if (Path(self.name) / "checkpoint.pt").is_file():
             trainer = open_run(self.name, compile=False)
-            scores = report(trainer.denoiser(), trainer.world, self.scenes, self.seed)
+            scores = score_card(trainer.denoiser(), trainer.world, self.scenes, self.seed)
             if self.append:
                 scores = {"images": trainer.images} | scores
                 with (Path(self.name) / "evaluations.jsonl").open("a") as file:
                     file.write(json.dumps(scores) + "\n")
         else:
             network = load_denoiser(self.name)
-            scores = report(network, make_world(network.card["world"]), self.scenes, self.seed)
+            scores = score_card(network, make_world(network.card["world"]), self.scenes, self.seed)
         print(json.dumps(scores, indent=2))
 
 
@@ -175,23 +166,16 @@ def best_device(name: str) -> torch.device:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; its arguments are those of the command line unless given."""
     given, arguments = arguments is not None, sys.argv[1:] if arguments is None else arguments
-    command = tyro.extras.subcommand_cli_from_dict(
-        {
-            "train": Train,
-            "train-gaussian": TrainGaussian,
-            "train-clips": TrainClips,
-            "evaluate": Evaluate,
-            "publish": Publish,
-            "sweep": Sweep,
-        },
-        args=arguments,
-        prog="scorevid",
-        description="Video prediction with the score of a conditional density.",
-    )
+    trains = {entry.command: train_command(entry) for entry in worlds().values()}
+    others = {"evaluate": Evaluate, "publish": Publish, "sweep": Sweep}
+    commands = [trains[name] for name in sorted(trains)]
+    commands += [Annotated[kind, tyro.conf.subcommand(name)] for name, kind in others.items()]
+    prog, description = "scorevid", "Video prediction with the score of a conditional density."
+    command = tyro.cli(Union[tuple(commands)], args=arguments, prog=prog, description=description)  # noqa: UP007
     try:
         if isinstance(command, Train) and command.resume:  # read again, now that it is known whose defaults count
             own = command.with_defaults_of_run()
-            command = tyro.cli(type(command), args=arguments[1:], default=own, prog=f"scorevid {arguments[0]}")
+            command = tyro.cli(Train[type(own.world)], args=arguments[1:], default=own, prog=f"scorevid {arguments[0]}")
         if (
             given and isinstance(command, Train) and command.devices * command.nodes > 1
         ):  # each would run our command line

@@ -24,7 +24,7 @@ from torch import Tensor
 from scorevid.denoisers.protocol import AnyDenoiser, needs_sigma
 from scorevid.denoisers.wiener import Wiener
 from scorevid.estimates import mean_interval, ratio_interval
-from scorevid.measures.errors import apply
+from scorevid.measures.errors import apply_batched
 from scorevid.measures.linear_weights import rows
 from scorevid.noise.spoiling import spoil
 from scorevid.worlds.gaussian import Gaussian
@@ -106,7 +106,7 @@ def agreement(
     y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
     inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
     optimum = Wiener(world)
-    errors = [(apply(g, y, c, sigma=sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, optimum)]
+    errors = [(apply_batched(g, y, c, sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, optimum)]
     middle = world.size // 2
     room = world.size - 2 * INSIDE
     places = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)

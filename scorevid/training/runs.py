@@ -11,11 +11,7 @@ from scorevid.denoisers.conditioned import build_network
 from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.training.checkpoints import load_checkpoint
 from scorevid.training.trainer import Settings, Trainer
-from scorevid.worlds.clips.world import Clips
-from scorevid.worlds.gaussian import Gaussian
-from scorevid.worlds.leaves.world import Leaves
-
-WORLDS = {"Leaves": Leaves, "Gaussian": Gaussian, "Clips": Clips}
+from scorevid.worlds.registry import make_world
 
 
 def read_run(folder: Path | str) -> tuple[Settings, object, dict]:
@@ -43,12 +39,3 @@ def open_run(folder: Path | str, device: torch.device | str = "cpu", *, world=No
     if (type(world), world.size, world.memory) != (type(own), own.size, own.memory):
         raise ValueError(f"the run in {folder} goes on with frames and a memory like those of {own}, not with {world}")
     return Trainer(build_network(config), world, settings, folder, device=device, resume=True)
-
-
-def make_world(description: dict):
-    """A world from its description in a checkpoint or on a card: its name and its parameters."""
-    parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in description.items()}
-    name = parameters.pop("name")
-    if name not in WORLDS:
-        raise ValueError(f"there is no world named {name!r}; known are {', '.join(WORLDS)}")
-    return WORLDS[name](**parameters)

@@ -31,7 +31,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scorevid.worlds.registry import register
 
+
+@register("train-gaussian", "linear-Gaussian video, whose optimal denoiser is known", "gaussian", past_noise=0.1)
 @dataclass(frozen=True)
 class Gaussian:
     """The world of linear-Gaussian video. Raises ValueError for values that describe no world."""

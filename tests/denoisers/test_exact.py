@@ -13,8 +13,8 @@ from scipy import integrate, special, stats
 from scorevid.denoisers.exact import Oracle
 from scorevid.noise.prior import LAWS, NoisePrior
 from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves.next_frames import futures as leaves_futures
 from scorevid.worlds.leaves.world import Leaves
-from scorevid.worlds.leaves.world import futures as leaves_futures
 
 SIGMAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 
@@ -116,7 +116,7 @@ def test_blindness_costs_nearly_nothing(sigma):
     generator = torch.Generator().manual_seed(0)
     scene = Leaves(n_disks=2).meetings(100, generator)
     ahead = leaves_futures(scene)
-    y = scene.next() + sigma * torch.randn(scene.next().shape, generator=generator)
+    y = scene.next_frame() + sigma * torch.randn(scene.next_frame().shape, generator=generator)
     told = Oracle(ahead)(y, scene.past(), sigma)
     for law in LAWS:
         blind = Oracle(ahead, prior=NoisePrior(0.02, 10.0, law))(y, scene.past())
@@ -129,7 +129,7 @@ def test_single_precision_serves(sigma, blind):
     scene = Leaves(n_disks=3).meetings(20, torch.Generator().manual_seed(1))
     ahead, c = leaves_futures(scene), scene.past()
     z = torch.randn(20, 1, 32, 32, generator=torch.Generator().manual_seed(2))
-    for y in (scene.next() + sigma * z, scene.next() + 3 * z):  # the noise it is told of, and some other
+    for y in (scene.next_frame() + sigma * z, scene.next_frame() + 3 * z):  # the noise it is told of, and some other
         single = Oracle(ahead, prior=NoisePrior(0.01, 100.0)) if blind else partial(Oracle(ahead), sigma=sigma)
         exact = ahead.to(torch.float64)
         double = Oracle(exact, prior=NoisePrior(0.01, 100.0)) if blind else partial(Oracle(exact), sigma=sigma)

@@ -15,8 +15,8 @@ from scipy import integrate, stats
 from scorevid.denoisers.wiener import Wiener
 from scorevid.measures.linear_weights import rows
 from scorevid.noise.prior import LAWS, NoisePrior
-from scorevid.training.runs import make_world
 from scorevid.worlds.gaussian import Gaussian
+from scorevid.worlds.registry import make_world
 
 SIGMAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 SMALL = Gaussian(size=8, memory=3, rho=0.9, alpha=1.5, shift=(1, -2), past_noise=0.15, mean=0.3)

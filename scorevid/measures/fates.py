@@ -1,0 +1,73 @@
+r"""What became of a disk that all past frames hid, in frames that are predicted or rolled out.
+
+A model of p(x | c) with M past frames knows of nothing that none of these show. Where one disk hides another in all of them
+(:mod:`scorevid.worlds.leaves.hidden`), a roll-out can only drop the hidden one, or make up some other in its place. In the
+control, where the disk is in view from the start, what a roll-out loses of it, it loses by its own errors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scorevid import checks
+from scorevid.worlds.leaves.hidden import TOLERANCE, at_times, own_pixels, without_disk_1
+from scorevid.worlds.leaves.scenes import Scene
+
+KEPT, CHANGED, DROPPED = 0, 1, 2  #: fates of a disk
+FATES = ("kept", "changed", "dropped")  #: their names
+
+
+def fate(x_hat: Tensor, scene: Scene, times: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+    r"""What became of disk 1 in predicted frames: :data:`KEPT`, :data:`CHANGED` or :data:`DROPPED`, (B,) long.
+
+    x_hat: (B, H, W), one frame a scene. times: (B,), the time of each. It gives the scene's true frame x, and
+    :math:`x_\varnothing`, the same without disk 1. On the pixels that are disk 1's alone
+    (:func:`~scorevid.worlds.leaves.hidden.own_pixels`), with :math:`\|\cdot\|` the mean absolute difference, the disk is
+
+    * kept where :math:`\|\hat x - x\| < \text{tolerance} \cdot \|x - x_\varnothing\|`,
+    * dropped where :math:`\|\hat x - x_\varnothing\| < \text{tolerance} \cdot \|x - x_\varnothing\|`: nothing is there,
+    * changed otherwise: something is there, but of another grey, in another place by some pixels, or behind disk 0.
+
+    Away from edges x is the disk's grey and :math:`x_\varnothing` the ground's. Differences are taken pixel by pixel, so
+    greys too light and too dark do not make up for each other. A tolerance in (0, ½] gives each frame one fate.
+
+    Raises ValueError for bad input, scenes of other than two disks, and scenes without pixels of disk 1's own.
+    """
+    if scene.radius.shape[1] != 2:
+        raise ValueError(f"scenes must have two disks, got {scene.radius.shape[1]}")
+    expected = (len(scene), scene.size, scene.size)
+    if not isinstance(x_hat, Tensor) or x_hat.shape != expected or not x_hat.is_floating_point():
+        got = f"{x_hat.dtype} {tuple(x_hat.shape)}" if isinstance(x_hat, Tensor) else type(x_hat).__name__
+        raise ValueError(f"x_hat must be floating-point frames {expected}, got {got}")
+    if not x_hat.isfinite().all():
+        raise ValueError("x_hat must be finite, got NaN or infinite values")
+    if not isinstance(times, Tensor) or times.shape != expected[:1]:
+        got = tuple(times.shape) if isinstance(times, Tensor) else type(times).__name__
+        raise ValueError(f"times must be ({len(scene)},), got {got}")
+    checks.number("tolerance", tolerance, high=0.5, above=0.0)
+    where = own_pixels(scene, times)
+    if none := int((~where.flatten(1).any(1)).sum()):
+        raise ValueError(f"disk 1 must have pixels of its own, in {none} of {len(scene)} scenes there are none")
+    present = at_times(scene, times)
+    x, without = present.next_frame()[:, 0], without_disk_1(present).next_frame()[:, 0]
+    difference = _mean_difference(x, without, where)
+    if (difference == 0).any():
+        raise ValueError("disk 1 must differ from the ground's grey, got the same")
+    result = torch.full_like(times, CHANGED, dtype=torch.long)
+    result[_mean_difference(x_hat, x, where) < tolerance * difference] = KEPT
+    result[_mean_difference(x_hat, without, where) < tolerance * difference] = DROPPED
+    return result
+
+
+def count_fates(fates: Tensor) -> dict[str, int]:
+    """How many of the fates (any shape, long) are "kept", "changed" and "dropped". Raises ValueError for others."""
+    counts = {name: int((fates == k).sum()) for k, name in enumerate(FATES)}
+    if sum(counts.values()) != fates.numel():
+        raise ValueError(f"fates must be {KEPT}, {CHANGED} or {DROPPED}, got {fates.unique().tolist()}")
+    return counts
+
+
+def _mean_difference(a: Tensor, b: Tensor, where: Tensor) -> Tensor:
+    """Mean absolute difference of frames (B, H, W) over the pixels chosen: (B,) grey units."""
+    return (a - b).abs().masked_fill(~where, 0).sum((1, 2)) / where.sum((1, 2))
