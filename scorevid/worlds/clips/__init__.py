@@ -1,7 +1,7 @@
 """Natural video: the embedded bank, DAVIS, arrays and video files, and the patches that are drawn from them.
 
 ``readers``, ``video_files`` and ``bank`` give footage, ``shots`` cuts it, ``world`` draws from it. ``patches`` are held out,
-``occlusions`` estimates where something comes to cover something else.
+``flow`` is optical flow, ``occlusions`` where by that something comes to cover something else.
 """
 
 import lazy_loader as lazy
@@ -9,6 +9,10 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "flow": [
+            "optical_flow",  # dense optical flow between two frames
+            "warp",  # a frame carried along a flow
+        ],
         "occlusions": [
             "Occlusions",  # what became visible and what was covered between two frames
             "estimate_occlusions",  # these from optical flow
