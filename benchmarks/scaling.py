@@ -29,7 +29,7 @@ from scorevid.benchmarks import (
 from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
 from scorevid.sampling.solvers import solve
-from scorevid.training.batches import generator_for
+from scorevid.training.steps import generator_for
 from scorevid.worlds.clips.world import Clips
 
 BF16 = computes_in_bf16(torch.device("cpu"))

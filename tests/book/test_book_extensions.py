@@ -205,11 +205,11 @@ def test_a_figure_leads_to_its_code_what_it_calls_and_its_command(build):
 def test_what_a_cell_calls_is_read_off_its_source():
     figures = extension("figures")
     names = figures.imported(
-        "import numpy as np\nimport scorevid.training.logs as logs\nfrom scorevid import claims, load_denoiser as load\n"
+        "import numpy as np\nimport scorevid.training.records as records\nfrom scorevid import claims, load_denoiser as load\n"
         "from scorevid.worlds.leaves.world import Leaves\nimport scorevid.noise.prior"
     )
     assert names == {
-        "logs": "scorevid.training.logs",
+        "records": "scorevid.training.records",
         "claims": "scorevid.companion.claims",
         "load": "scorevid.load_denoiser",
         "Leaves": "scorevid.worlds.leaves.world.Leaves",
