@@ -23,10 +23,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scorevid.benchmarks import Result, options, ratio, spread, take_turns
 from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
-from scorevid.measures import calibration, logit
+from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling.solvers import solve
 from scorevid.training.compiling import lost_gradients
@@ -34,6 +33,7 @@ from scorevid.training.steps import Settings, generator_for, learning_rate
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
+from side_by_side import Result, median_range, options, ratio, take_turns
 
 try:
     from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -173,19 +173,19 @@ class Race:
                 self.used[name] += took
                 self.speed[name].append((side.step - first) / took)
                 left = max(0.0, self.seconds - self.used[name])
-                side.steps = side.step + max(1, int(left * spread(self.speed[name])[0]))
+                side.steps = side.step + max(1, int(left * median_range(self.speed[name]).value))
 
 
 def judge(x: torch.Tensor, ahead) -> list:
     """Slope of the log odds of choices with its interval where a line can be fitted, share of blends, error of rendering."""
-    u = calibration.place(x, ahead)
-    counts = calibration.count(u)
+    u = choices.projection(x, ahead)
+    counts = choices.count_choices(u)
     try:
-        fit = logit.fit_logit(calibration.odds(ahead).numpy(), counts.first, counts.second)
-        slope = [fit.slope, *fit.slope_interval]
+        fit = calibration.fit_logit(choices.first_probability(ahead).numpy(), counts.first, counts.second)
+        slope = list(fit.slope)
     except ValueError:
         slope = None  # too few samples that chose
-    return [slope, list(calibration.blend_share(u)), calibration.rendering_error(x, ahead).mean().sqrt().item()]
+    return [slope, list(choices.blend_share(u)), choices.rendering_error(x, ahead).mean().sqrt().item()]
 
 
 def ours(f: Denoiser, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
@@ -215,7 +215,7 @@ def fewest(rows: list[list]) -> str:
     if not rows:
         return "none of these"
     _, evaluations, milliseconds = min(rows, key=lambda row: row[1])[:3]
-    return f"{evaluations} ({milliseconds[0]:.3g} ms a sample)"
+    return f"{evaluations} ({milliseconds.value:.3g} ms a sample)"
 
 
 def main() -> None:
@@ -271,7 +271,7 @@ def main() -> None:
                 drawn = peer.sample(c, given.ddim[-1])
             along.append(["UNet2DModel", minutes, peer.step * given.batch, *judge(drawn, ahead)])
     peer.average.copy_to(unet.parameters())
-    images = {name: spread([given.batch * v for v in each]) for name, each in race.speed.items()}
+    images = {name: median_range([given.batch * v for v in each]) for name, each in race.speed.items()}
     result.table(
         f"Peers: training, {total:g} minutes each, in turns",
         ["", "parameters", "images", "images a second", "× peer"],
@@ -291,10 +291,10 @@ def main() -> None:
         ["", "minutes", "images", "slope of log odds", "share of blends", "error of rendering, grey"],
         sorted(along, key=lambda row: SIDES.index(row[0])),
     )
-    due = f"for an error of {given.error:g} at most and a share of blends of at most"
+    asked = f"for an error of {given.error:g} at most and a share of blends of at most"
     shares = ["", *(f"{b:g}" for b in given.blends)]
     result.table(
-        f"Peers: minutes of training, of those after which both are judged, {due}",
+        f"Peers: minutes of training, of those after which both are judged, {asked}",
         shares,
         [
             [side, *(min(r[1] for r in some) if some else f"not within {total:g}" for some in each)]
@@ -310,7 +310,7 @@ def main() -> None:
         cases[SIDES[1], f"DDIM in {steps} steps", steps] = lambda c, steps=steps: peer.sample(c, steps)
     times = take_turns({case: lambda draw=draw: draw(few) for case, draw in cases.items()}, given.rounds)
     rows = [
-        [f"{side}, {how}", evaluations, spread([1e3 * t / len(few) for t in times[side, how, evaluations]])]
+        [f"{side}, {how}", evaluations, median_range([1e3 * t / len(few) for t in times[side, how, evaluations]])]
         + judge(draw(c), ahead)
         for (side, how, evaluations), draw in cases.items()
     ]
@@ -320,7 +320,7 @@ def main() -> None:
         rows,
     )
     result.table(
-        f"Peers: fewest evaluations, of those tried, {due}",
+        f"Peers: fewest evaluations, of those tried, {asked}",
         shares,
         [[side, *map(fewest, each)] for side, each in reached(rows, given).items()],
     )

@@ -15,10 +15,9 @@ from PIL import Image
 
 from scorevid import load_denoiser
 from scorevid.companion import figures
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.sampling.solvers import solve
-from scorevid.worlds.leaves.meetings import undecided_meetings
-from scorevid.worlds.leaves.world import Leaves
+from scorevid.worlds.leaves import Leaves, undecided_meetings
 
 FOLDER = Path(__file__).parent / "_static"
 N_SAMPLES, SIGMA_0 = 4, 5.0
@@ -28,7 +27,7 @@ figures.use_style()
 f = load_denoiser("leaves-32")
 about = f"leaves-32, sha256 {f.card['sha256']}"  # a test holds it against the weights
 generator = torch.Generator().manual_seed(3)
-scenes, ahead = undecided_meetings(Leaves(), 32, generator, odds=[0.5] * 32)
+scenes, ahead = undecided_meetings(Leaves(), 32, generator, probability=[0.5] * 32)
 clearest = int(ahead.ambiguity().argmax())
 past = scenes[clearest].past()  # (1, 2, H, W)
 noisy = ahead[clearest].draw(generator) + SIGMA_0 * torch.randn(1, 1, *past.shape[2:], generator=generator)
@@ -44,9 +43,9 @@ samples = solve(
     callback=lambda k, y, *_: path.append(y.flatten(0, -3)),
 ).x[0]
 darker = int(scenes[clearest].grey[0, 1] < scenes[clearest].grey[0, 0])  # of disks 0 and 1
-words = {darker: "darker in front", 1 - darker: "lighter in front", calibration.BLEND: "a blend"}
-at = calibration.place(torch.cat([one_step[None], samples])[None], ahead[clearest])
-blend, *ends = [words[int(k)] for k in calibration.classify(at)[0]]
+words = {darker: "darker in front", 1 - darker: "lighter in front", choices.BLEND: "a blend"}
+at = choices.projection(torch.cat([one_step[None], samples])[None], ahead[clearest])
+blend, *ends = [words[int(k)] for k in choices.classify(at)[0]]
 waiting = torch.ones_like(past[0, 0])
 
 

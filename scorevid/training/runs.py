@@ -11,7 +11,7 @@ import torch
 import scorevid
 from scorevid.denoisers.conditioned import build_network
 from scorevid.denoisers.weights import save_denoiser
-from scorevid.measures.errors import report
+from scorevid.measures.cards import score_card
 from scorevid.training.records import Checkpoint, load_checkpoint, read_log
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.registry import describe_world, make_world
@@ -48,7 +48,7 @@ def publish(
     """
     trainer = open_run(run, compile=False)
     network = trainer.denoiser()
-    card = describe(trainer) | {"licence": licence, "evaluation": report(network, trainer.world, scenes, seed)}
+    card = describe(trainer) | {"licence": licence, "evaluation": score_card(network, trainer.world, scenes, seed)}
     evaluations = Path(run) / "evaluations.jsonl"
     if evaluations.exists():
         by_images = {scores["images"]: scores for scores in read_log(evaluations)}
