@@ -31,9 +31,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scorevid import checks
-from scorevid.denoisers.conditioned import Regression, Told, build_network
+from scorevid.denoisers.conditioned import Preconditioned, Regression, build_network
 from scorevid.denoisers.normalisation import Scaling, estimate_statistics
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.interrupts import stop_signals
 from scorevid.machine import computes_in_bf16, machine
 from scorevid.training.compiling import CheckedCompile
@@ -43,7 +43,7 @@ from scorevid.training.records import Checkpoint, append_to_log, load_checkpoint
 from scorevid.training.steps import Batch, Settings, StepPlanner, TrainState, generator_for, learning_rate, noisy_batch
 from scorevid.worlds.registry import describe_world
 
-Trainable = Denoiser | Told | Regression  # has memory, config and squared_error(y, c, x, sigma)
+Trainable = UNet | Preconditioned | Regression  # has memory, config and squared_error(y, c, x, sigma)
 NOT_ABOUT_THE_RESULT = {"compile"}  # a setting that may change between resumptions without a note
 
 
