@@ -54,7 +54,8 @@ def test_what_is_given_on_resume_replaces_the_runs_own_and_nothing_else(tmp_path
             "0.9",
         ]
     )
-    settings, world, _ = read_run(run)
+    kept, world = read_run(run)
+    settings = kept.settings
     assert (settings.batch, settings.warmup, settings.noise.sigma_max, settings.noise.law) == (48, 5, 3, "log-uniform")
     assert (world.size, world.n_disks, world.meeting) == (16, 2, 0.9)
 
