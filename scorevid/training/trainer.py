@@ -33,7 +33,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scorevid.denoisers.conditioned import Preconditioned, Regression, build_network
-from scorevid.denoisers.normalisation import Scaling, estimate_statistics
+from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.denoisers.unet import UNet
 from scorevid.interrupts import stop_signals
 from scorevid.machine import computes_in_bf16, machine
@@ -122,8 +122,8 @@ class Trainer:
         self.processes = processes
         if processes.size > 1:
             for module in self.network.modules():
-                if isinstance(module, Scaling):
-                    module.average = average
+                if isinstance(module, ScaleNorm):
+                    module.reduce_mean = average
         self._joint_loss = processes.joined(self._own_loss, self.network)
 
     def run(
@@ -217,8 +217,8 @@ class Trainer:
     def _settle(self, settled: bool = True) -> None:
         self.settled = settled
         for module in self.network.modules():
-            if isinstance(module, Scaling):
-                module.settled = settled
+            if isinstance(module, ScaleNorm):
+                module.frozen = settled
 
     def save(self) -> None:
         """Write the checkpoint atomically. Raises FloatingPointError, and keeps the last one, if the loss is not finite."""
