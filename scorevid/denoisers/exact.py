@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from scorevid import checks
+from scorevid.noise.corruptions import Corruption, log_likelihood
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.futures import Futures
 
@@ -123,6 +124,24 @@ class Oracle:
                 f"of {len(y)}; give it their pasts (past=c) and it finds the scene of each row"
             )
         return self.futures
+
+
+def optimum_and_score(
+    y: Tensor, futures: Futures, sigma: float, corruption: Corruption = "gaussian"
+) -> tuple[Tensor, Tensor]:
+    """The optimal denoiser that knows σ, and σ² ∇ log p(y | c), both of any noise, (B, 1, H, W) each, in grey units.
+
+    y: (B, 1, H, W). The score is the derivative of the log density by automatic differentiation; that of uniform noise is
+    zero, wherever the density is not. Raises ValueError as :func:`scorevid.noise.corruptions.log_likelihood` does, and for a
+    y that no future allows.
+    """
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        logits = futures.probabilities.log().to(y) + log_likelihood(y, futures.frames.to(y), sigma, corruption)
+        if not (logits.amax(1) > -torch.inf).all():
+            raise ValueError(f"no future allows some y: {corruption} noise of σ = {sigma:g} does not reach so far")
+        (score,) = torch.autograd.grad(logits.logsumexp(1).sum(), y)
+    return _mean(logits.detach().softmax(1), futures), sigma**2 * score
 
 
 @dataclass
