@@ -166,27 +166,20 @@ def test_its_squared_error_is_its_posterior_variance():
 
 @pytest.mark.parametrize("sigma", [0.01, 0.3, 1.0, 100.0])
 def test_covariance_is_the_jacobian_of_the_denoiser(sigma):
-    """σ² J_y = Cov[x | y, c], and its product, trace and eigenpairs are those of the matrix."""
+    """σ² J_y = Cov[x | y, c], and its product and trace are those of the matrix."""
     y, c, ahead = problem(sigma)
-    f = partial(Oracle(ahead), sigma=sigma)
-    n = y[0].numel()
-    jacobian = torch.autograd.functional.jacobian(lambda y: f(y, c).sum(0), y).reshape(n, 4, n).transpose(0, 1)
-    cov = Oracle(ahead).posterior_covariance(y, c, sigma)
+    oracle, n = Oracle(ahead), y[0].numel()
+    jacobian = (
+        torch.autograd.functional.jacobian(lambda y: oracle(y, c, sigma).sum(0), y).reshape(n, 4, n).transpose(0, 1)
+    )
+    cov = oracle.posterior_covariance(y, c, sigma)
     assert relative(cov.matrix(), sigma**2 * jacobian) < 1e-6
     torch.testing.assert_close(cov.trace(), cov.matrix().diagonal(dim1=1, dim2=2).sum(1))
     v = torch.randn(4, 1, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(cov.product(v).flatten(1), (cov.matrix() @ v.flatten(1)[..., None])[..., 0])
-    values, frames = cov.eigenpairs(2)
-    reference = np.linalg.eigvalsh(cov.matrix().numpy())[:, ::-1][:, :2]
-    np.testing.assert_allclose(values, reference, rtol=1e-6, atol=1e-15)
-    for k in range(2):
-        due = values[:, k, None, None, None] * frames[:, k : k + 1]
-        torch.testing.assert_close(cov.product(frames[:, k : k + 1]), due, rtol=1e-6, atol=1e-9)
     # scene 0 has two futures: rank one, along their difference, of variance r (1 − r) D²
-    difference = (ahead.frames[0, 0] - ahead.frames[0, 1]).flatten()
-    assert abs(torch.dot(difference, frames[0, 0].flatten()) / difference.norm()) == pytest.approx(1)
-    r = Oracle(ahead).responsibilities(y, c, sigma)[0, 0]
-    assert values[0, 0].item() == pytest.approx((r * (1 - r) * difference.square().sum()).item(), rel=1e-6)
+    difference, r = (ahead.frames[0, 0] - ahead.frames[0, 1]).flatten(), oracle.responsibilities(y, c, sigma)[0, 0]
+    torch.testing.assert_close(cov.matrix()[0], r * (1 - r) * difference.outer(difference), rtol=1e-6, atol=1e-12)
 
 
 def test_oracles_find_scenes_by_their_past():
@@ -240,10 +233,8 @@ def test_bad_input_is_refused():
         Oracle(ahead, past=c[:3])
     with pytest.raises(ValueError, match="finite"):
         Oracle(Futures(ahead.frames * math.nan, ahead.probabilities))
-    with pytest.raises(ValueError, match="give sigma"):
+    with pytest.raises(ValueError, match="sigma must be given"):
         Oracle(ahead)(y, c)
-    with pytest.raises(ValueError, match="eigenpairs"):
-        Oracle(ahead).posterior_covariance(y, c, 1.0).eigenpairs(4)
 
 
 @settings(max_examples=30, deadline=None)
