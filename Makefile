@@ -111,7 +111,7 @@ natural: $(STAMP)
 # otherwise, over half of them for the comparison with diffusers.
 # BENCH=--quick shows that all of it runs; benchmarks/interruption.py, which measures no speed, is run by itself
 bench: $(STAMP)
-	failed=; for script in $(filter-out %/interruption.py,$(wildcard benchmarks/*.py)); do \
+	failed=; for script in $(filter-out %/interruption.py %/side_by_side.py,$(wildcard benchmarks/*.py)); do \
 	  echo "== $$script"; $(BIN)/python $$script $(BENCH) || failed="$$failed $$script"; done; \
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 

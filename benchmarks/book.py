@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from scorevid.benchmarks import Result, options, ratio, spread, take_turns
+from side_by_side import Result, median_range, options, ratio, take_turns
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,10 +84,10 @@ def main() -> None:
     result.table(
         "Time of a fresh process, in turns",
         ["", "seconds", "share of import scorevid"],
-        [[name, spread(each), ratio(each, whole)] for name, each in times.items()]
-        + [["import scorevid, beside torch", spread(beside), ratio(beside, whole)]],
+        [[name, median_range(each), ratio(each, whole)] for name, each in times.items()]
+        + [["import scorevid, beside torch", median_range(beside), ratio(beside, whole)]],
     )
-    result.target("seconds of import scorevid, torch's among them", spread(whole), 2.0, at_least=False)
+    result.target("seconds of import scorevid, torch's among them", median_range(whole), 2.0, at_least=False)
     result.finish()
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from scorevid import load_denoiser
-from scorevid.benchmarks import Result, options, ratio, spread, take_turns
 from scorevid.measures import linear_weights as linear
+from side_by_side import Result, median_range, options, ratio, take_turns
 
 OURS, CHUNKED, WHOLE, LOOP = (
     "linear.jacobian",
@@ -49,7 +49,7 @@ def main() -> None:
         given.rounds,
     )
     times[LOOP] = [t * n / given.rows for t in times[LOOP]]
-    rows = [[name, spread(each), ratio(each, times[OURS])] for name, each in times.items()]
+    rows = [[name, median_range(each), ratio(each, times[OURS])] for name, each in times.items()]
     result.table(f"The Jacobian of one prediction, {n:,} rows", ["", "seconds", "× linear.jacobian"], rows)
     on_y, on_c = linear.jacobian(f, y, c)
     reference = torch.func.jacrev(f, (0, 1), chunk_size=64)(y, c)
@@ -58,7 +58,7 @@ def main() -> None:
         (on_c - reference[1].reshape(n, f.memory, n)).abs().max().item(),
     )
     result.table("Jacobian: agreement with jacrev", ["quantity", "value"], [["largest difference of a weight", worst]])
-    result.target("seconds of the full Jacobian", spread(times[OURS]), 5.0, at_least=False)
+    result.target("seconds of the full Jacobian", median_range(times[OURS]), 5.0, at_least=False)
     result.finish()
 
 

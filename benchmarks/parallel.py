@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scorevid.benchmarks import Result, options, ratio, spread
 from scorevid.training.logs import read_log
+from side_by_side import Result, median_range, options, ratio
 
 # the command, with what of it is changed told by the name of the program: the processes that it starts run it again
 PROGRAM = """
@@ -109,10 +109,12 @@ def main() -> None:
     result.table(
         f"Several processes: images a second with {given.batch} images an update, in turns",
         ["", "images a second", "× one process"],
-        [[case, spread(rates), ratio(rates, first)] for case, rates in found.items()],
+        [[case, median_range(rates), ratio(rates, first)] for case, rates in found.items()],
     )
     for label, value in held.items():
-        result.target(f"relative difference in loss from one process, {label}", [value] * 3, 1e-4, at_least=False)
+        result.target(
+            f"relative difference in loss from one process, {label}", median_range([value]), 1e-4, at_least=False
+        )
     result.finish()
 
 

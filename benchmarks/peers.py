@@ -23,7 +23,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scorevid.benchmarks import Result, options, ratio, spread, take_turns
 from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
 from scorevid.measures import calibration, logit
@@ -35,6 +34,7 @@ from scorevid.training.optimisers import learning_rate
 from scorevid.training.trainer import Settings, Trainer
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
+from side_by_side import Result, median_range, options, ratio, take_turns
 
 try:
     from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -174,7 +174,7 @@ class Race:
                 self.used[name] += took
                 self.speed[name].append((side.step - first) / took)
                 left = max(0.0, self.seconds - self.used[name])
-                side.steps = side.step + max(1, int(left * spread(self.speed[name])[0]))
+                side.steps = side.step + max(1, int(left * median_range(self.speed[name]).value))
 
 
 def judge(x: torch.Tensor, ahead) -> list:
@@ -216,7 +216,7 @@ def fewest(rows: list[list]) -> str:
     if not rows:
         return "none of these"
     _, evaluations, milliseconds = min(rows, key=lambda row: row[1])[:3]
-    return f"{evaluations} ({milliseconds[0]:.3g} ms a sample)"
+    return f"{evaluations} ({milliseconds.value:.3g} ms a sample)"
 
 
 def main() -> None:
@@ -272,7 +272,7 @@ def main() -> None:
                 drawn = peer.sample(c, given.ddim[-1])
             along.append(["UNet2DModel", minutes, peer.step * given.batch, *judge(drawn, ahead)])
     peer.average.copy_to(unet.parameters())
-    images = {name: spread([given.batch * v for v in each]) for name, each in race.speed.items()}
+    images = {name: median_range([given.batch * v for v in each]) for name, each in race.speed.items()}
     result.table(
         f"Peers: training, {total:g} minutes each, in turns",
         ["", "parameters", "images", "images a second", "× peer"],
@@ -286,10 +286,10 @@ def main() -> None:
         ["", "minutes", "images", "slope of log odds", "share of blends", "error of rendering, grey"],
         sorted(along, key=lambda row: SIDES.index(row[0])),
     )
-    due = f"for an error of {given.error:g} at most and a share of blends of at most"
+    asked = f"for an error of {given.error:g} at most and a share of blends of at most"
     shares = ["", *(f"{b:g}" for b in given.blends)]
     result.table(
-        f"Peers: minutes of training, of those after which both are judged, {due}",
+        f"Peers: minutes of training, of those after which both are judged, {asked}",
         shares,
         [
             [side, *(min(r[1] for r in some) if some else f"not within {total:g}" for some in each)]
@@ -305,7 +305,7 @@ def main() -> None:
         cases[SIDES[1], f"DDIM in {steps} steps", steps] = lambda c, steps=steps: peer.sample(c, steps)
     times = take_turns({case: lambda draw=draw: draw(few) for case, draw in cases.items()}, given.rounds)
     rows = [
-        [f"{side}, {how}", evaluations, spread([1e3 * t / len(few) for t in times[side, how, evaluations]])]
+        [f"{side}, {how}", evaluations, median_range([1e3 * t / len(few) for t in times[side, how, evaluations]])]
         + judge(draw(c), ahead)
         for (side, how, evaluations), draw in cases.items()
     ]
@@ -315,7 +315,7 @@ def main() -> None:
         rows,
     )
     result.table(
-        f"Peers: fewest evaluations, of those tried, {due}",
+        f"Peers: fewest evaluations, of those tried, {asked}",
         shares,
         [[side, *map(fewest, each)] for side, each in reached(rows, given).items()],
     )

@@ -15,25 +15,26 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scorevid import estimates, load_denoiser
-from scorevid.benchmarks import (
-    Result,
-    answer_as_child,
-    in_child,
-    options,
-    peak_memory,
-    rates,
-    ratio,
-    spread,
-    take_turns,
-)
+from scorevid import load_denoiser
 from scorevid.denoisers.weights import load_card
+from scorevid.estimates import Estimate, mean_interval
 from scorevid.measures import calibration
 from scorevid.sampling.ascent import ascend
 from scorevid.sampling.solvers import solve
 from scorevid.studies import sampling as sweeps
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.registry import make_world
+from side_by_side import (
+    Result,
+    answer_as_child,
+    in_child,
+    median_range,
+    options,
+    peak_memory,
+    rates,
+    ratio,
+    take_turns,
+)
 
 
 def scenes(weights: str, n: int):
@@ -182,7 +183,7 @@ def main() -> None:
                 f"{case}, {how}",
                 batch,
                 n,
-                spread([1e3 * t for t in one]),
+                median_range([1e3 * t for t in one]),
                 rates(whole, batch),
                 ratio(speed[batch, "published", "eager"][0], whole),
             ]
@@ -205,7 +206,7 @@ def main() -> None:
         x = torch.cat([recommended(denoiser, some).x for some in many.split(given.batch)])
         choices[name] = calibration.classify(calibration.place(x, futures))[:, 0]
     apart = {name: ((k == 0).float() - (choices["eager"] == 0).float()) for name, k in choices.items()}
-    apart = {name: list(estimates.mean_interval(gap)) for name, gap in apart.items()}
+    apart = {name: list(mean_interval(gap)) for name, gap in apart.items()}
     result.table(
         f"Sampling: choices of {len(many):,} samples, one a scene, from the same noise",
         ["", "first future", "second future", "blends", "choose otherwise than eager", "first future, share more"],
@@ -228,13 +229,14 @@ def main() -> None:
         ],
     )
     rows = []
-    for sampler, how, batch, limit in (
+    processes = (
+        ("recommended", "bf16", given.batch, given.batch),
         ("recommended", "eager", 1, 1),
         ("recommended", "eager", given.batch, given.batch),
         ("recommended", "eager", given.batch, given.batch // 4),
-        ("recommended", "bf16", given.batch, given.batch),
         ("published", "eager", given.batch, given.batch),
-    ):
+    )
+    for sampler, how, batch, limit in processes[: 1 if given.quick else None]:
         child = in_child(__file__, given.weights, sampler, how, batch, limit)
         taken = child["peak"] - child["before"]
         rows.append([f"{names[sampler]}, {how}", batch, "all" if limit == batch else limit, child["peak"], taken])
@@ -252,7 +254,7 @@ def main() -> None:
     for name in [name for name in variants if "bf16" in name]:
         gap = sorted(abs(v) for v in apart[name])
         what = f"share of first futures, {name}, distance from eager (and the ends of its interval)"
-        result.target(what, [abs(apart[name][0]), gap[0], gap[-1]], 0.01, at_least=False)
+        result.target(what, Estimate(abs(apart[name][0]), gap[0], gap[-1], len(many), "t"), 0.01, at_least=False)
     result.finish()
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorevid.benchmarks import Result, options, rates, ratio, spread, take_turns
 from scorevid.denoisers.unet import Denoiser
 from scorevid.noise.prior import NoisePrior
 from scorevid.training.batches import generator_for, noisy_batch
@@ -26,6 +25,7 @@ from scorevid.training.logs import read_log
 from scorevid.training.optimisers import make_optimiser
 from scorevid.training.trainer import Settings, Trainer
 from scorevid.worlds.leaves.world import Leaves
+from side_by_side import Result, median_range, options, rates, ratio, take_turns
 
 PLAIN, OURS, SETTLED = "plain loop", "trainer, before normalisation settles", "trainer, settled"
 
@@ -196,7 +196,7 @@ def main() -> None:
                 ["convolutions of a step, forward and back", convolutions / 1e9],
                 ["Muon's products of matrices", of_muon / 1e9],
                 *(
-                    [f"in a second of the largest {k} matrix product", spread([v / 1e9 for v in p])]
+                    [f"in a second of the largest {k} matrix product", median_range([v / 1e9 for v in p])]
                     for k, p in peak.items()
                 ),
             ],
@@ -208,7 +208,7 @@ def main() -> None:
             [[part, 1e3 * s, 100 * s / sum(spent.values())] for part, s in spent.items()],
         )
         plain, apart = losses(world, given, Path(folder), "fp32", False), {}
-        for name in ("fp32", precision):
+        for name in dict.fromkeys(("fp32", precision)):
             other = losses(world, given, Path(folder) / name, name, given.compile)
             apart[name] = [abs(a - b) / a for a, b in zip(plain, other, strict=True)]
         result.table(
@@ -222,7 +222,7 @@ def main() -> None:
     for name, most in (("fp32", 1e-3), ("bf16", 0.05)):
         if name in apart:
             told = f"relative difference in loss from eager fp32, {name}, compiled"
-            result.target(told, [max(apart[name])] * 3, most, at_least=False)
+            result.target(told, median_range([max(apart[name])]), most, at_least=False)
     for name in (SETTLED, OURS):
         result.target(f"{name}, × plain loop", ratio(times[PLAIN], times[name]), 4.0)
         result.target(f"{name}, share of the peak in {precision}", shares[name][1], 0.35)

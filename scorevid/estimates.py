@@ -7,11 +7,14 @@ the independent cases are drawn anew with replacement.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True, order=True)
@@ -38,6 +41,33 @@ class Estimate:
     def interval(self) -> tuple[float, float]:
         """(low, high)."""
         return self.low, self.high
+
+
+def format_number(value: float, digits: int = 2) -> str:
+    """Significant digits, with powers of ten beyond 10⁻³ and 10⁵: "0.12", "−3.0", "1,300", "2.3 × 10⁻⁷"."""
+    if value == 0:
+        return "0"
+    rounded, exponent = f"{value:.{digits - 1}e}".split("e")
+    if -4 < int(exponent) < 6:
+        decimals = digits - 1 - int(exponent)
+        return f"{round(value, decimals):,.{max(decimals, 0)}f}".replace("-", "−")
+    return f"{rounded} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "−")
+
+
+def format_interval(value: float, low: float, high: float) -> str:
+    """Value and interval, "0.12 [0.08, 0.16]", with one or two digits of the half-width and two of the value.
+
+    The value stands alone where it has no interval.
+    """
+    if not high > low:
+        return format_number(value)
+    decimals = -math.floor(math.log10((high - low) / 6))
+    if abs(value) > (high - low) / 10:  # two digits of the value at least, unless it drowns in its interval
+        decimals = max(decimals, 1 - math.floor(math.log10(abs(value))))
+    if decimals > 5:
+        return f"{format_number(value)} [{format_number(low)}, {format_number(high)}]"
+    value, low, high = (f"{round(v, decimals) + 0.0:,.{max(decimals, 0)}f}" for v in (value, low, high))
+    return f"{value} [{low}, {high}]".replace("-", "−")
 
 
 def mean_interval(values, confidence: float = 0.95) -> Estimate:

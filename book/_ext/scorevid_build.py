@@ -6,11 +6,11 @@ from importlib.metadata import version
 
 import torch
 from docutils import nodes
-from scorevid_provenance import commit
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from scorevid.machine import instructions, machine
+from scorevid_provenance import commit
 
 PACKAGES = ("scorevid", "torch", "numpy", "scipy", "jupyter-book", "sphinx", "myst-nb", "papermill")
 

@@ -13,8 +13,9 @@ import shlex
 from collections.abc import Iterator
 
 from docutils import nodes
-from scorevid_chapters import is_chapter
 from sphinx.application import Sphinx
+
+from scorevid_chapters import is_chapter
 
 PACKAGE = "scorevid"
 

@@ -20,9 +20,10 @@ from typing import ClassVar
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
-from scorevid_claims import UNMEASURED, ClaimRole, link, read_ledger, read_records, tally, warn
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from scorevid_claims import UNMEASURED, ClaimRole, link, read_ledger, read_records, tally, warn
 
 KINDS = ("abstract", "mechanism", "break condition", "trade-off", "limit")
 VERDICTS = ("holds", "holds in part", "fails", "undecided", "not tested")

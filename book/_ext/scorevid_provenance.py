@@ -16,12 +16,12 @@ from pathlib import Path
 
 from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
-from scorevid_chapters import download_uri, is_chapter, runs
-from scorevid_claims import read_ledger, read_records
-from scorevid_launch import repository
 from sphinx.application import Sphinx
 
 from scorevid.denoisers.weights import FOLDER
+from scorevid_chapters import download_uri, is_chapter, runs
+from scorevid_claims import read_ledger, read_records
+from scorevid_launch import repository
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 WITHOUT = "not known: the claims of this chapter left no records in this build"

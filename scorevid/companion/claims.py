@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from scorevid.estimates import Estimate
+from scorevid.estimates import Estimate, format_interval
 
 FOLDER_VARIABLE = "SCOREVID_CLAIMS"  #: where records go, one JSON file a claim; nowhere if it is not set
 COLLECT_VARIABLE = (
@@ -98,7 +98,7 @@ class Record:
     @property
     def text(self) -> str:
         """Value and interval, rounded, for prose."""
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}], n = {self.n:,}"
+        return f"{format_interval(self.value, self.low, self.high)}, n = {self.n:,}"
 
 
 def check(

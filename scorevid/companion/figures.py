@@ -6,8 +6,10 @@ which the colour-blind can tell apart, and every curve has its own marker beside
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -20,7 +22,15 @@ PANEL = 1.15  # inches a frame
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for the book: sizes, colours, white ground, PNG only."""
+    """Set matplotlib up for the book: sizes, colours, white ground, PNG only, whatever a matplotlibrc says.
+
+    In the kernel of a notebook, figures appear below their cell, whatever MPLBACKEND says, and a cell that leaves a figure
+    unseen fails, so that no run passes over it.
+    """
+    kernel = _kernel()
+    if kernel is not None:
+        _show_inline(kernel)
+    mpl.rcdefaults()
     plt.rcParams.update(
         {
             "axes.prop_cycle": plt.cycler(color=COLOURS),
@@ -39,6 +49,35 @@ def use_style() -> None:
             "savefig.facecolor": "white",
         }
     )
+
+
+def _kernel():
+    """The shell of the notebook's kernel that this runs in, or None."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return shell if hasattr(shell, "kernel") else None
+
+
+def _show_inline(kernel) -> None:
+    from IPython.core.pylabtools import select_figure_formats
+    from matplotlib_inline.config import InlineBackend
+
+    kernel.enable_matplotlib("inline")
+    InlineBackend.instance(parent=kernel).close_figures = True
+    select_figure_formats(kernel, {"png"}, bbox_inches="tight")
+    kernel.events.register("post_run_cell", _fail_unseen)
+
+
+def _fail_unseen(result) -> None:
+    """Make a cell fail that has left figures open which its backend cannot show."""
+    backend, unseen = plt.get_backend().lower(), len(plt.get_fignums())
+    if not unseen or backend not in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
+        return
+    plt.close("all")
+    if result is not None and result.success:
+        message = f"{unseen} figure(s) drawn and not shown: the backend is {backend}; %matplotlib inline shows them"
+        result.error_in_exec = problem = RuntimeError(message)
+        _kernel().showtraceback((RuntimeError, problem, None))
 
 
 def frames_row(frames, titles: Sequence[str] | None = None, *, vmin: float = 0.0, vmax: float = 1.0) -> Figure:

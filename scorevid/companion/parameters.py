@@ -6,6 +6,7 @@ that no one asked for. So the next cell of every chapter names what it takes, an
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import math
 from collections.abc import Callable, MutableMapping
@@ -25,10 +26,14 @@ def check_parameters(namespace: MutableMapping[str, object], /, **specs: tuple) 
     - ``(str, "one", "other")``: one of these words;
     - ``(bool,)``.
 
-    Every public name in the namespace must be one of the specs, but for modules, classes, functions and CONSTANTS.
-    Only the first check that passes asks for this, so that the cell may be run again after results have been named.
+    Every public name in the namespace must be one of the specs, but for modules, classes, functions, CONSTANTS, and what
+    a startup file of IPython has put there. Such a name that hides a built-in one (from numpy import sum) is deleted.
+    Only the first check that passes does this, so that the cell may be run again after results have been named.
     """
-    own = {k for k, v in namespace.items() if not (k.startswith("_") or k in _OF_IPYTHON) and _is_data(v)}
+    startup = set() if _CHECKED in namespace else _of_startup(namespace)
+    for name in startup & set(dir(builtins)):
+        del namespace[name]
+    own = {k for k, v in namespace.items() if not (k[0] == "_" or k in _OF_IPYTHON | startup) and _is_data(v)}
     constants = {k for k in own if k.isupper() and k.lower() not in specs}
     unknown = set() if _CHECKED in namespace else own - constants - specs.keys()
     for name in sorted(unknown):
@@ -64,6 +69,13 @@ def _check(name: str, value: object, kind: type, limits: list) -> None:
             raise ValueError(f"{name} must lie in [{least}, {most}], got {value}")
     else:
         raise TypeError(f"no parameter can be of kind {kind!r}")
+
+
+def _of_startup(namespace: MutableMapping[str, object]) -> set[str]:
+    """Names of the user's startup files that no cell has changed since: the shell hides them from its lists of names."""
+    shell = namespace["get_ipython"]() if "get_ipython" in namespace else None
+    hidden = getattr(shell, "user_ns_hidden", {})
+    return {k for k, v in namespace.items() if k in hidden and hidden[k] is v and k[0] != "_"} - _OF_IPYTHON
 
 
 def _is_data(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The benchmarks run with tiny settings and store what the book shows; how times, ratios and powers are found and told."""
+"""The benchmarks run with tiny settings and store what the book shows; how times, ratios and powers are worked out."""
 
 import argparse
 import importlib.util
@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from scorevid import benchmarks
-from scorevid.benchmarks import Result, tell
+import side_by_side
+from scorevid.estimates import Estimate
 from scorevid.machine import instructions
+from side_by_side import Result, format_cell
 
 ROOT = Path(__file__).parents[2]
-DUE = {  # tables that each script stores, by a word of their titles
+TABLES = {  # tables that each script stores, by a word of their titles
     "training": [
         *(
             "images a second, in turns",
@@ -39,7 +40,7 @@ DUE = {  # tables that each script stores, by a word of their titles
         "sampling",
         "fewest evaluations",
     ],
-    "scaling": ["Growth with batch", "fitted powers", "held to what was measured", "A plan"],
+    "growth": ["Growth with batch", "fitted powers", "held to what was measured", "A plan"],
     "parallel": ["largest relative difference in loss", "images a second with"],
     "book": ["Time of each chapter", "Time of a fresh process"],
 }
@@ -75,14 +76,14 @@ def rows(found: dict, title: str) -> list[list]:
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("name", DUE)
+@pytest.mark.parametrize("name", TABLES)
 def test_each_script_stores_what_is_due(name, quick):
     if name == "peers":
         pytest.importorskip("diffusers", reason="THE PEER WAS NOT RUN: diffusers is missing")
     found = quick(name)
     assert found["benchmark"] == name and found["quick"] and found["seconds"] >= 0  # rounded to tenths
     assert {"processor", "threads", "cores", "versions"} <= set(found["machine"])
-    for title in DUE[name]:
+    for title in TABLES[name]:
         assert any(title in t["title"] for t in found["tables"]), title
     for table in found["tables"]:
         assert table["rows"] and {len(r) for r in table["rows"]} == {len(table["columns"])}
@@ -105,7 +106,7 @@ def test_the_peer_s_doubling_is_that_of_its_library():
 
 def test_every_script_is_tested_or_measures_no_speed():
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert scripts - {"interruption"} == set(DUE)  # tests/training/test_trainer.py asks the same
+    assert scripts - {"interruption", "side_by_side"} == set(TABLES)  # tests/training/test_trainer.py asks the same
 
 
 def test_the_parts_of_a_step_are_all_found(quick):
@@ -138,46 +139,46 @@ def test_the_loops_give_the_same_frames_and_futures(quick):
 def test_multiply_adds_of_a_network_that_is_counted_by_hand():
     first, second, out = (8 * 8 * 9 * a * b for a, b in ((3, 4), (4, 4), (4, 1)))
     forward, on_kernels, on_inputs = first + second + out, first + second + out, second + out
-    products, kept = script("scaling").arithmetic((4,), 8, 2)
+    products, kept = script("growth").arithmetic((4,), 8, 2)
     assert products == forward + on_kernels + on_inputs
-    assert script("scaling").arithmetic((4,), 16, 2) == (4 * products, pytest.approx(4 * kept, rel=0.05))
+    assert script("growth").arithmetic((4,), 16, 2) == (4 * products, pytest.approx(4 * kept, rel=0.05))
 
 
 def test_powers_of_a_law_are_found_with_an_interval():
-    power, low, high = benchmarks.exponent([1, 2, 4, 8], [3 * s**1.7 for s in (1, 2, 4, 8)])
+    power, low, high = side_by_side.exponent([1, 2, 4, 8], [3 * s**1.7 for s in (1, 2, 4, 8)])
     assert power == pytest.approx(1.7) and low == pytest.approx(1.7) and high == pytest.approx(1.7)
-    power, low, high = benchmarks.exponent([1, 2, 4, 8], [1, 2.2, 3.7, 8.4])
+    power, low, high = side_by_side.exponent([1, 2, 4, 8], [1, 2.2, 3.7, 8.4])
     assert low < power < high and low < 1 < high
     for sizes, costs in (([1, 2], [1, 2]), ([1, 2, 3], [1, 0, 2]), ([1, 2, 3], [1, 2])):
         with pytest.raises(ValueError, match="three points"):
-            benchmarks.exponent(sizes, costs)
+            side_by_side.exponent(sizes, costs)
 
 
 def test_cases_take_turns_in_both_orders():
     order = []
-    times = benchmarks.take_turns({k: lambda k=k: order.append(k) for k in "abc"}, rounds=2)
+    times = side_by_side.take_turns({k: lambda k=k: order.append(k) for k in "abc"}, rounds=2)
     assert "".join(order) == "abc" + "abc" + "cba"
     assert {k: len(v) for k, v in times.items()} == {"a": 2, "b": 2, "c": 2}
-    with pytest.raises(ValueError, match="one round"):
-        benchmarks.take_turns({}, 0)
+    with pytest.raises(ValueError, match="rounds must be a positive integer"):
+        side_by_side.take_turns({}, 0)
 
 
 def test_seconds_are_those_of_one_call():
     calls = []
-    times = benchmarks.take_turns({"a": lambda: (calls.append(0), time.sleep(0.002))}, rounds=1, seconds=0.02)
+    times = side_by_side.take_turns({"a": lambda: (calls.append(0), time.sleep(0.002))}, rounds=1, seconds=0.02)
     assert len(calls) > 2 and 0.002 <= times["a"][0] < 0.02
 
 
 def test_ratios_are_taken_round_by_round():
-    assert benchmarks.ratio([4, 10, 30], [2, 2, 10]) == [3, 2, 5]
-    assert benchmarks.rates([0.5, 0.25, 1.0], of=2) == [4, 2, 8]
+    assert list(side_by_side.ratio([4, 10, 30], [2, 2, 10])) == [3, 2, 5]
+    assert list(side_by_side.rates([0.5, 0.25, 1.0], amount=2)) == [4, 2, 8]
 
 
 def test_what_others_took_is_what_was_busy_and_not_ours(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert benchmarks.others_share((0, 100, 7), (10, 115, 17)) == pytest.approx(0.25)
-    assert benchmarks.others_share((0, 100, 7), (10, 105, 17)) == 0
-    assert math.isnan(benchmarks.others_share((0, math.nan, 7), (10, math.nan, 17)))
+    assert side_by_side.others_share((0, 100, 7), (10, 115, 17)) == pytest.approx(0.25)
+    assert side_by_side.others_share((0, 100, 7), (10, 105, 17)) == 0
+    assert math.isnan(side_by_side.others_share((0, math.nan, 7), (10, math.nan, 17)))
 
 
 @pytest.mark.parametrize(
@@ -189,8 +190,9 @@ def test_what_others_took_is_what_was_busy_and_not_ours(monkeypatch):
         (-0.5, "−0.500"),
         (1234567, "1,234,567"),
         (0.0, "0"),
-        (2.5e-12, "2.5 × 10⁻¹²"),
-        (1.5e14, "1.5 × 10¹⁴"),
+        (2.5e-12, "2.50 × 10⁻¹²"),
+        (1.5e14, "1.50 × 10¹⁴"),
+        (side_by_side.median_range([2.0, 1.0, 3.0]), "2.00 (1.00 to 3.00)"),
         ([2.0, 1.0, 3.0], "2.00 (1.00 to 3.00)"),
         ([2.0, 2.0, 2.0], "2.00"),
         (None, "–"),
@@ -198,13 +200,13 @@ def test_what_others_took_is_what_was_busy_and_not_ours(monkeypatch):
         ("as is", "as is"),
     ],
 )
-def test_cells_are_told(value, text):
-    assert tell(value) == text
+def test_cells_are_formatted(value, text):
+    assert format_cell(value) == text
 
 
 def options(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["x.py", *arguments])
-    return benchmarks.options("Text.", "kept", n=(5, 1, "n"), several=((1, 2), (3,), "s"), on=(True, False, "o"))
+    return side_by_side.options("Text.", "kept", n=(5, 1, "n"), several=((1, 2), (3,), "s"), on=(True, False, "o"))
 
 
 def test_a_quick_run_is_small_and_stores_only_where_told(monkeypatch):
@@ -220,24 +222,29 @@ def test_a_quick_run_is_small_and_stores_only_where_told(monkeypatch):
 def test_memory_of_a_child_is_its_own(tmp_path):
     path = tmp_path / "child.py"
     path.write_text(
-        "from scorevid.benchmarks import answer_as_child, peak_memory\n"
+        f"import sys; sys.path.append({str(ROOT / 'benchmarks')!r})\n"
+        "from side_by_side import answer_as_child, peak_memory\n"
         "def f(n):\n    a = peak_memory()\n    b = bytearray(n)\n    return {'before': a, 'peak': peak_memory()}\n"
         "answer_as_child(f)\n"
     )
-    if math.isnan(benchmarks.peak_memory()):
+    if math.isnan(side_by_side.peak_memory()):
         pytest.skip("the system does not tell")
     ballast = torch.ones(2**27)  # half a GiB, which a child must not take for its own
-    found = benchmarks.in_child(str(path), 2**26)
+    found = side_by_side.in_child(str(path), 2**26)
     assert found["peak"] - found["before"] == pytest.approx(64, abs=8)
-    assert found["before"] < 512 < benchmarks.peak_memory() and len(ballast)
+    assert found["before"] < 512 < side_by_side.peak_memory() and len(ballast)
 
 
 def stored(folder: Path, quick: bool = False, value: float = 5.0, others: float = 0.01) -> None:
     """A result as a script stores it."""
     given = argparse.Namespace(quick=quick, out=folder, rounds=3)
     result = Result("training", given)
-    result.table("Training: images a second", ["", "images a second"], [["plain", [1234.0, 1200.0, 1250.0]]])
-    result.target("× plain loop", [value, 4.0, 6.0], 4.0)
+    result.table(
+        "Training: images a second",
+        ["", "images a second"],
+        [["plain", Estimate(1234.0, 1200.0, 1250.0)]],
+    )
+    result.target("× plain loop", Estimate(value, 4.0, 6.0), 4.0)
     result.note("Compiling took long.")
     path = result.finish()
     found = json.loads(path.read_text())
@@ -305,7 +312,7 @@ def test_the_page_tells_a_target_missed_a_trial_and_a_busy_machine(page, tmp_pat
 
 def test_what_is_stored_was_no_trial_and_the_page_asks_for_it():
     asked, kept = (ROOT / "book" / "speed.md").read_text(), ROOT / "benchmarks" / "results"
-    assert {path.stem for path in kept.glob("*.json")} == set(DUE)
+    assert {path.stem for path in kept.glob("*.json")} == set(TABLES)
     for path in kept.rglob("*.json"):
         assert f"```{{speed}} {path.relative_to(kept).with_suffix('').as_posix()}\n" in asked
         found = json.loads(path.read_text())

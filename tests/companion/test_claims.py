@@ -63,8 +63,8 @@ def test_a_verdict_is_one_of_three_and_means_what_it_says(value, below, above, l
 def test_a_claim_that_holds_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path / "records"))
     record = check("some.claim", 0.05, interval=(0.04, 0.06), n=100, bound="<= 0.1", context={"seed": 3})
-    assert repr(record) == "holds: some.claim <= 0.1 (measured 0.05 [0.04, 0.06], n = 100)"
-    assert record.text == "0.05 [0.04, 0.06], n = 100"
+    assert repr(record) == "holds: some.claim <= 0.1 (measured 0.050 [0.040, 0.060], n = 100)"
+    assert record.text == "0.050 [0.040, 0.060], n = 100"
     (kept,) = read_records(tmp_path / "records")
     assert kept["verdict"] == "holds" and kept["context"] == {"seed": 3} and kept["versions"]["torch"]
     assert [p.name for p in (tmp_path / "records").iterdir()] == ["some.claim.json"]
@@ -89,7 +89,7 @@ def test_independent_measures_are_pooled_by_their_precision():
 
 def test_a_claim_that_fails_raises_and_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setenv("SCOREVID_CLAIMS", str(tmp_path))
-    with pytest.raises(ClaimError, match=r"some.claim fails: measured 0.2 \[0.15, 0.25\].*<= 0.1"):
+    with pytest.raises(ClaimError, match=r"some.claim fails: measured 0.20 \[0.15, 0.25\].*<= 0.1"):
         check("some.claim", 0.2, interval=(0.15, 0.25), n=100, bound="<= 0.1")
     assert json.loads((tmp_path / "some.claim.json").read_text())["verdict"] == "fails"
 

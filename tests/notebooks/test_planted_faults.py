@@ -8,13 +8,13 @@ import torch
 import yaml
 
 from scorevid import load_denoiser
-from scorevid.measures import calibration
 from scorevid.companion import claims
-from scorevid.studies import sampling as sweeps
-from scorevid.noise.prior import NoisePrior
 from scorevid.denoisers.exact import blind_posterior_mean
-from scorevid.worlds.leaves.world import Leaves
+from scorevid.measures import calibration
+from scorevid.noise.prior import NoisePrior
+from scorevid.studies import sampling as sweeps
 from scorevid.worlds.leaves.meetings import undecided_meetings
+from scorevid.worlds.leaves.world import Leaves
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
 BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
@@ -23,7 +23,7 @@ BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
 @pytest.fixture(scope="module")
 def problem():
     odds = torch.linspace(0.05, 0.95, 120)
-    scenes, ahead = undecided_meetings(Leaves(), 120, torch.Generator().manual_seed(21), odds=odds)
+    scenes, ahead = undecided_meetings(Leaves(), 120, torch.Generator().manual_seed(21), probability=odds)
     return scenes.past(), ahead
 
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 import yaml
 
-from scorevid import estimates
-from scorevid import load_denoiser
+from scorevid import estimates, load_denoiser
 from scorevid.companion import claims
+from scorevid.denoisers.wiener import wiener
 from scorevid.measures import linear_weights as linear
 from scorevid.measures.optimal_weights import agreement
 from scorevid.measures.spectra import effective_dimension
-from scorevid.denoisers.wiener import wiener
 from scorevid.worlds.gaussian import Gaussian
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())

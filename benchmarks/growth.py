@@ -15,22 +15,22 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorevid.benchmarks import (
-    Result,
-    answer_as_child,
-    exponent,
-    in_child,
-    options,
-    peak_memory,
-    rates,
-    spread,
-    take_turns,
-)
 from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
 from scorevid.sampling.solvers import solve
 from scorevid.training.batches import generator_for
 from scorevid.worlds.clips.world import Clips
+from side_by_side import (
+    Result,
+    answer_as_child,
+    exponent,
+    in_child,
+    median_range,
+    options,
+    peak_memory,
+    rates,
+    take_turns,
+)
 
 BF16 = computes_in_bf16(torch.device("cpu"))
 MIB = 2**20
@@ -71,6 +71,11 @@ def memory(kind: str, widths, cases: list) -> dict:
     return {"MiB": most}
 
 
+def measured_memory(given, *arguments) -> dict:
+    """What :func:`memory` finds in a fresh process; in this one, where it finds nothing, in a quick run."""
+    return memory(*arguments) if given.quick else in_child(__file__, *arguments)
+
+
 def arithmetic(widths, size: int, memory: int) -> tuple[float, float]:
     """Multiply-adds of an example forward and back, and bytes that are kept for the way back."""
     (products, one), (_, two) = (_counted(widths, size, memory, batch) for batch in (1, 2))
@@ -105,19 +110,19 @@ def grow(result: Result, given) -> dict[str, dict]:
         "number of scenes": ("sampling", given.batches, lambda v: (base["size"], base["memory"], v), 1.0),
     }
     found, rows = {}, []
-    for name, (kind, values, case, due) in axes.items():
+    for name, (kind, values, case, expected) in axes.items():
         times = take_turns({v: KINDS[kind](given.widths, *case(v)) for v in values}, given.rounds, given.seconds)
-        child = in_child(__file__, kind, given.widths, [case(v) for v in values])
+        child = measured_memory(given, kind, given.widths, [case(v) for v in values])
         took = dict(zip(values, child["MiB"], strict=True))
-        seconds = {v: spread(t) for v, t in times.items()}
+        seconds = {v: median_range(t) for v, t in times.items()}
         found[name] = {"seconds": seconds, "MiB": took}
         enough = [v for v in values if took[v] > 1]
         rows.append(
             [
                 name,
                 " ".join(map(str, values)),
-                due,
-                exponent(values, [seconds[v][0] for v in values]),
+                expected,
+                exponent(values, [seconds[v].value for v in values]),
                 exponent(enough, [took[v] for v in enough]) if len(enough) > 2 else None,
             ]
         )
@@ -149,19 +154,19 @@ def check(result: Result, given, found: dict) -> float:
     }
     own = {size: (given.plan_widths, size, given.plan_memory, given.few) for size in given.plan_sizes}
     times = take_turns({size: step(*case) for size, case in own.items()}, given.rounds)
-    child = in_child(__file__, "step", given.plan_widths, [case[1:] for case in own.values()])
+    child = measured_memory(given, "step", given.plan_widths, [case[1:] for case in own.values()])
     of_plan = {
-        "seconds": {size: spread(t) for size, t in times.items()},
+        "seconds": {size: median_range(t) for size, t in times.items()},
         "MiB": dict(zip(own, child["MiB"], strict=True)),
     }
-    speed = given.few * arithmetic(given.widths, base, 2)[0] / measured["seconds"][base][0]
+    speed = given.few * arithmetic(given.widths, base, 2)[0] / measured["seconds"][base].value
     rows, off = [], {}
     for name, (widths, memory, sizes) in names.items():
         held = measured if name == "small" else of_plan
         for size in sizes:
             products, kept = (given.few * v for v in arithmetic(widths, size, memory))
             seconds, taken = held["seconds"][size], held["MiB"][size]
-            off[name, size] = spread([s / (products / speed) for s in seconds])
+            off[name, size] = median_range([s / (products / speed) for s in seconds])
             rows.append([name, size, products / 1e9, products / speed, seconds, kept / MIB, taken])
     result.table(
         f"The plan's arithmetic held to what was measured here; speed is that of the small network at {base} × {base}",
@@ -217,7 +222,7 @@ def plan(result: Result, given, more: float) -> None:
         ["examples a second, all together", needed],
         ["hours", total / speed / 3600],
         ["examples a second that one process here draws, with all its threads", drawn],
-        ["processes like it that have to draw", spread([needed / v for v in drawn])],
+        ["processes like it that have to draw", median_range([needed / v for v in drawn])],
         ["examples at once on a GPU", given.gpu_batch],
         ["GiB on a GPU, weights and their state", state / 2**30],
         [f"factor on what is kept, measured at {given.plan_sizes[-1]} × {given.plan_sizes[-1]}", more],
@@ -257,7 +262,7 @@ def main() -> None:
         together=(0.9, 0.9, "efficiency of several together"),
         gpu_batch=(64, 64, "examples at once on a GPU"),
     )
-    result = Result("scaling", given)
+    result = Result("growth", given)
     plan(result, given, check(result, given, grow(result, given)))
     result.finish()
 

@@ -1,8 +1,8 @@
-"""Speed measured side by side: cases that take turns, results with the machine they are of, and how both are told.
+"""Speed measured side by side: cases that take turns, results with the machine they are of, and how both are shown.
 
 Whatever else a machine does slows what runs at that moment. So cases that are compared take turns within one process,
-round after round, a ratio is taken within each round, and what is told of it is its median over the rounds with the least
-and the greatest. How much of the machine other work took meanwhile is measured, and stored with the result.
+round after round, and a ratio is taken within each round. Shown is its median over the rounds, with the least and the
+greatest. How much of the machine other work took meanwhile is measured, and stored with the result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,18 +25,19 @@ import numpy as np
 import torch
 from scipy import stats
 
+from scorevid import checks
+from scorevid.estimates import Estimate, format_number
 from scorevid.machine import instructions, machine
 
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 BUSY = 0.1  #: share of the machine that other work took, from which on a result is called disturbed
 
 
 def options(text: str, stored: Path | str, **defaults: tuple) -> argparse.Namespace:
     """The options of a script: those named, each with (usual value, value under ``--quick``, help), ``--quick``, ``--out``.
 
-    text: the script's docstring. stored: where results go unless ``--out`` says otherwise; a quick run, which shows
-    that the script works and measures nothing, stores only where told. A value of None in a quick run, or a tuple for
-    several values, is possible. ``out`` is None where nothing is to be stored. A result is named after the script.
+    text: the script's docstring. stored: where results go unless ``--out`` says otherwise. A quick run shows that the
+    script works and measures nothing; it stores only where ``--out`` says. A value may be None in a quick run, or a tuple
+    for several values. ``out`` is None where nothing is to be stored. A result is named after the script.
     """
     parser = argparse.ArgumentParser(description=text.splitlines()[0])
     for name, (usual, _, what) in defaults.items():
@@ -61,8 +62,7 @@ def take_turns(cases: dict[str, Callable[[], object]], rounds: int, seconds: flo
     seconds: a case is called again and again in a round until so much time is over, once at least. Each case is called
     once before, unmeasured. Raises ValueError without rounds.
     """
-    if rounds < 1:
-        raise ValueError(f"one round at least is due, got {rounds}")
+    checks.integer("rounds", rounds)
     for case in cases.values():
         case()
     times: dict[str, list[float]] = {name: [] for name in cases}
@@ -76,31 +76,33 @@ def take_turns(cases: dict[str, Callable[[], object]], rounds: int, seconds: flo
     return times
 
 
-def spread(values: Sequence[float]) -> list[float]:
-    """Median, least and greatest."""
-    return [float(v) for v in (statistics.median(values), min(values), max(values))]
+def median_range(values: Sequence[float]) -> Estimate:
+    """The median, with the least and the greatest."""
+    return Estimate(*(float(v) for v in (statistics.median(values), min(values), max(values))), len(values), "range")
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """Spread of a quotient that is taken round by round."""
-    return spread([a / b for a, b in zip(above, below, strict=True)])
+def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
+    """The median and range of a quotient that is taken round by round."""
+    return median_range([a / b for a, b in zip(above, below, strict=True)])
 
 
-def rates(times: Sequence[float], of: float = 1.0) -> list[float]:
-    """Spread of what is done in a second, from the seconds that ``of`` of it take."""
-    return spread([of / t for t in times])
+def rates(times: Sequence[float], amount: float = 1.0) -> Estimate:
+    """The median and range of what is done in a second, from the seconds that this amount of it takes."""
+    return median_range([amount / t for t in times])
 
 
-def exponent(sizes: Sequence[float], costs: Sequence[float], confidence: float = 0.95) -> list[float]:
-    """p of cost ∝ size^p by least squares in logarithms, with Student's interval: [p, low, high].
+def exponent(sizes: Sequence[float], costs: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """p of cost ∝ size^p by least squares in logarithms, with Student's interval.
 
     Raises ValueError for fewer than three points, which leave no interval, and for values that have no logarithm.
     """
     if len(sizes) != len(costs) or len(sizes) < 3 or min(*sizes, *costs) <= 0:
-        raise ValueError(f"three points of positive size and cost are due, got {list(sizes)} and {list(costs)}")
+        raise ValueError(
+            f"sizes and costs must be three points or more, all positive, got {list(sizes)}, {list(costs)}"
+        )
     fit = stats.linregress(np.log(sizes), np.log(costs))
     half = stats.t.ppf((1 + confidence) / 2, len(sizes) - 2) * fit.stderr
-    return [float(v) for v in (fit.slope, fit.slope - half, fit.slope + half)]
+    return Estimate(*(float(v) for v in (fit.slope, fit.slope - half, fit.slope + half)), len(sizes), "t")
 
 
 def peak_memory() -> float:
@@ -130,53 +132,51 @@ def answer_as_child(function: Callable[..., dict]) -> None:
 
 
 @dataclass
-class Table:
-    """Rows of texts, numbers, and spreads [median, low, high]; None is shown as a dash."""
-
-    title: str
-    columns: list[str]
-    rows: list[list]
-
-
-@dataclass
 class Target:
-    """What is aimed at: a spread, whose median is due to be at least, or else at most, so much."""
+    """What is aimed at: an estimate whose value should be at least, or else at most, the bound."""
 
     what: str
-    value: list[float]
-    due: float
+    value: Estimate
+    bound: float
     at_least: bool = True
 
     @property
     def met(self) -> bool:
-        """Whether the median is what is due."""
-        return self.value[0] >= self.due if self.at_least else self.value[0] <= self.due
+        """Whether the value is within the bound."""
+        return self.value.value >= self.bound if self.at_least else self.value.value <= self.bound
+
+    def stored(self) -> dict:
+        """As it is kept in JSON."""
+        return {
+            "what": self.what, "value": list(self.value), "due": self.bound, "at_least": self.at_least, "met": self.met,
+        }  # fmt: skip
 
 
 @dataclass
 class Result:
-    """What a script has found, to be printed as it goes and stored at the end.
+    """What a script has measured, to be printed as it goes and stored at the end.
 
-    name: of the script. given: its options, told as parameters. tables, targets, notes: to be shown in this order.
+    name: of the script. given: its options, stored as parameters. tables, targets, notes: to be shown in this order.
     """
 
     name: str
     given: argparse.Namespace
-    tables: list[Table] = field(default_factory=list)
+    tables: list[dict] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    packages: tuple[str, ...] = ()  # whose versions are told beside those of torch and numpy
+    packages: tuple[str, ...] = ()  # whose versions are stored beside those of torch and numpy
     began: tuple[float, float, float] = field(default_factory=lambda: _usage())
 
     def table(self, title: str, columns: list[str], rows: list[list]) -> None:
-        """Add a table and print it."""
-        self.tables.append(Table(title, columns, rows))
-        print(f"\n{title}\n{as_text(columns, rows)}", flush=True)
+        """Add a table and print it. Cells are texts, numbers, estimates, or None for a dash."""
+        self.tables.append({"title": title, "columns": columns, "rows": rows})
+        print(f"\n{title}\n{format_table(columns, rows)}", flush=True)
 
-    def target(self, what: str, value: list[float], due: float, at_least: bool = True) -> None:
+    def target(self, what: str, value: Estimate, bound: float, at_least: bool = True) -> None:
         """Add a target and print whether it is met."""
-        self.targets.append(target := Target(what, value, due, at_least))
-        print(f"{tell_target(asdict(target))}", flush=True)
+        self.targets.append(target := Target(what, value, bound, at_least))
+        side, met = "at least" if at_least else "at most", "met" if target.met else "missed"
+        print(f"{what}: {format_cell(value)}; the target is {side} {format_cell(bound)}: {met}", flush=True)
 
     def note(self, text: str) -> None:
         """Add a sentence and print it."""
@@ -196,45 +196,32 @@ class Result:
             "others": None if math.isnan(others) else round(others, 3),
             "machine": made_on | {"cores": os.cpu_count(), "instructions": instructions()},
             "parameters": {k: v for k, v in vars(self.given).items() if k not in ("quick", "out")},
-            "targets": [asdict(t) | {"met": t.met} for t in self.targets],
-            "tables": [asdict(t) for t in self.tables],
+            "targets": [target.stored() for target in self.targets],
+            "tables": self.tables,
             "notes": self.notes,
         }
-        print(f"\n{tell_machine(found)}", flush=True)
+        print(f"\n{format_machine(found)}", flush=True)
         if self.given.out is None:
             return None
         self.given.out.mkdir(parents=True, exist_ok=True)
         path = self.given.out / f"{self.name}.json"
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False, default=list) + "\n")
         return path
 
 
-def tell(value: object) -> str:
-    """A cell: "1,230" of 1234.5, "1.5 × 10¹⁴" of 1.5e14, "12.3 (11.9 to 12.8)" of a spread, "–" of None or NaN, or a text."""
-    if isinstance(value, list | tuple):
-        median, low, high = map(tell, value)
-        return median if low == median == high else f"{median} ({low} to {high})"
+def format_cell(value: object) -> str:
+    """A cell: "1,230" of 1234.5, "12.3 (11.9 to 12.8)" of an estimate or three numbers, "–" of None or NaN, or a text."""
+    if isinstance(value, Estimate | list | tuple):
+        middle, low, high = map(format_cell, value)
+        return middle if low == middle == high else f"{middle} ({low} to {high})"
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or value == 0:
-        return f"{int(value):,}".replace("-", "−")
-    digits = 2 - math.floor(math.log10(abs(value)))
-    if digits > 6 or digits < -9:
-        mantissa, power = f"{value:.1e}".split("e")
-        return f"{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}".replace("-", "−")
-    return f"{round(value, digits):,.{max(0, digits)}f}".replace("-", "−")
+    return f"{value:,}".replace("-", "−") if isinstance(value, int) else format_number(value, 3)
 
 
-def tell_target(target: dict) -> str:
-    """A stored target in a line."""
-    due = "at least" if target["at_least"] else "at most"
-    met = "met" if Target(**{k: v for k, v in target.items() if k != "met"}).met else "missed"
-    return f"{target['what']}: {tell(target['value'])}; {due} {tell(target['due'])} is due: {met}"
-
-
-def tell_machine(found: dict) -> str:
+def format_machine(found: dict) -> str:
     """In one sentence what a stored result was measured on, and how undisturbed."""
     on, other = found["machine"], found["others"]
     versions = ", ".join(f"{name} {number}" for name, number in on["versions"].items())
@@ -246,9 +233,9 @@ def tell_machine(found: dict) -> str:
     return f"{trial}{found['made']}, {on['processor']} ({on['instructions']}), {threads}; {versions}; {busy}."
 
 
-def as_text(columns: list[str], rows: list[list]) -> str:
+def format_table(columns: list[str], rows: list[list]) -> str:
     """A table for the terminal, the first column to the left and the others to the right."""
-    cells = [columns, *([tell(v) for v in row] for row in rows)]
+    cells = [columns, *([format_cell(v) for v in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ([c.rjust(w) if k else c.ljust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True))] for r in cells)
     return "\n".join("  ".join(line).rstrip() for line in lines)
@@ -261,9 +248,8 @@ def others_share(before: tuple[float, float, float], after: tuple[float, float, 
 
 
 def _yes(text: str) -> bool:
-    """Raises ValueError, which argparse tells as bad input, for anything but yes and no."""
-    if text not in ("yes", "no"):
-        raise ValueError(f"yes or no is due, got {text!r}")
+    """Raises ValueError, which argparse reports as bad input, for anything but yes and no."""
+    checks.one_of("the option", text, ("yes", "no"))
     return text == "yes"
 
 

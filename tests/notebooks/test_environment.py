@@ -1,0 +1,58 @@
+"""Chapters come out the same whatever the user has set up, and a figure that nobody sees is an error."""
+
+import nbformat
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+PARAMETERS = "n: int = 1  # of nothing"
+IMPORTS = "import matplotlib.pyplot as plt\nfrom scorevid.companion import figures, parameters"
+CHECKS = "parameters.check_parameters(globals(), n=(int, 1, 9))\nfigures.use_style()"
+DRAWS = """_ = plt.figure().add_subplot(title="one")
+print(plt.rcParams["text.usetex"], plt.rcParams["font.size"])
+print(sum([1, 2], 3))"""
+
+
+@pytest.fixture
+def user(tmp_path, monkeypatch):
+    """A user's home with a profile of IPython, a style of matplotlib's, and another backend."""
+    profile = tmp_path / "home" / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "mine.py").write_text(
+        "from math import pi, tau as n_frames\nfrom numpy import sum\nme = 'x'\n"
+    )
+    (profile / "ipython_kernel_config.py").write_text(
+        "c.InlineBackend.figure_formats = {'svg'}\nc.InlineBackend.close_figures = False\n"
+    )
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 33\n")
+    (tmp_path / "python.py").write_text("mine = 1\n")
+    monkeypatch.setenv("IPYTHONDIR", str(profile.parent))
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "python.py"))
+
+
+def notebook(*sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, IMPORTS, CHECKS, *sources)]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+@pytest.mark.usefixtures("user")
+def test_plain_papermill_shows_the_same_and_stops_at_a_figure_unseen(tmp_path):
+    """Catches a chapter that trusts MPLBACKEND, a matplotlibrc, or that nobody but it has named anything."""
+    sources = DRAWS, "plt.switch_backend('agg')", "_ = plt.figure()", "print('later')"
+    with pytest.raises(PapermillExecutionError, match="drawn and not shown: the backend is agg"):
+        papermill.execute_notebook(notebook(*sources), tmp_path / "out.ipynb", {"n": 2}, progress_bar=False)
+    cells = [cell for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.cell_type == "code"]
+    printed, drawn = cells[-4].outputs
+    assert printed.text == "False 9.0\n6\n"  # numpy's sum would take the 3 for an axis
+    assert set(drawn.data) == {"image/png", "text/plain"}
+    assert cells[-1].outputs == []
+
+
+@pytest.mark.usefixtures("user")
+def test_a_parameter_of_a_name_that_the_user_has_is_still_unknown(tmp_path):
+    with pytest.raises(PapermillExecutionError, match="unknown parameter me"):
+        papermill.execute_notebook(notebook(), tmp_path / "out.ipynb", {"me": "y"}, progress_bar=False)
