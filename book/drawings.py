@@ -43,20 +43,20 @@ def score_field() -> Figure:
     """
     frames = torch.tensor([[0.5, 0.0], [-0.5, 0.0]], dtype=torch.float64).reshape(1, 2, 1, 2)  # A and B
     futures = Futures(frames, torch.tensor([[P_A, 1 - P_A]], dtype=torch.float64))
-    mean = futures.mean().flatten()
+    mean = futures.mean().flatten().tolist()
     figure, axes = plt.subplots(1, 3, figsize=(7.6, 2.9))
     for ax, sigma, name, half in zip(axes, (2.0, 0.5, 0.125), ("2D", "D / 2", "D / 8"), (4.0, 1.2, 1.2), strict=True):
         y = plane(half, 161)
         squares = (y - frames).square().sum((2, 3))  # distances to A and B
-        density = (futures.probabilities * torch.exp(-squares / (2 * sigma**2))).sum(1).reshape(161, 161)
+        density = (futures.probabilities * torch.exp(-squares / (2 * sigma**2))).sum(1).reshape(161, 161).numpy()
         ax.imshow(density / density.max(), cmap="Greys", vmax=2.2, origin="lower", extent=[-half, half] * 2)
-        share = responsibilities(y, futures, sigma)[:, 0].reshape(161, 161)
+        share = responsibilities(y, futures, sigma)[:, 0].reshape(161, 161).numpy()
         at = np.linspace(-half, half, 161)
         ax.contour(at, at, share, levels=[0.5], colors="0.35", linestyles="--", linewidths=1)
         y = plane(half * 0.92, 12)
         residual = posterior_mean(futures, sigma)(y, y[:, :0]) - y
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 4, "width": 0.006, "color": "0.15"}
-        ax.quiver(*y.reshape(-1, 2).T, *residual.reshape(-1, 2).T, **arrows)
+        ax.quiver(*y.reshape(-1, 2).T.numpy(), *residual.reshape(-1, 2).T.numpy(), **arrows)
         ax.plot(*mean, "x", color="black", ms=6)
         for (future, colour), x, marker in zip(COLOURS.items(), (0.5, -0.5), "os", strict=True):
             ax.plot(x, 0, marker, color=colour, ms=7, mec="white", mew=0.8)
