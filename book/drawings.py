@@ -74,7 +74,7 @@ def plane(half: float, count: int) -> torch.Tensor:
     return torch.stack([along, across], -1).reshape(-1, 1, 1, 2)
 
 
-def choice_paths(n_samples: int = 40) -> Figure:
+def choice_paths(n_samples: int = 28) -> Figure:
     """Samples on their way through the noise levels, without new noise (β = 1) and with it (β = ½).
 
     Frames of 32 × 32 pixels, of which twenty differ between the futures, at contrast 0.5.
@@ -121,11 +121,11 @@ def choice_paths(n_samples: int = 40) -> Figure:
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Store a figure as PNG, in a palette of 64 colours to keep the file small."""
+    """Store a figure as PNG, in a palette to keep the file small."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=150)
     plt.close(figure)
-    Image.open(buffer).convert("RGB").quantize(64).save(path, optimize=True)
+    Image.open(buffer).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def stored_figures(folder: Path = BOOK.parent / "notebooks") -> dict[str, bytes]:
@@ -154,7 +154,7 @@ def thumbnails(folder: Path = FOLDER / "gallery") -> None:
         picture.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
         about = PngImagePlugin.PngInfo()
         about.add_text("Source", hashlib.sha256(stored[name]).hexdigest())
-        picture.quantize(64).save(folder / f"{name}.png", pnginfo=about, optimize=True)
+        picture.quantize(128, Image.Quantize.MAXCOVERAGE).save(folder / f"{name}.png", pnginfo=about, optimize=True)
 
 
 if __name__ == "__main__":
