@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.machine import computes_in_bf16
-from scorevid.measures import calibration, logit
+from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling.solvers import solve
 from scorevid.training.batches import generator_for
@@ -179,17 +179,17 @@ class Race:
 
 def judge(x: torch.Tensor, ahead) -> list:
     """Slope of the log odds of choices with its interval where a line can be fitted, share of blends, error of rendering."""
-    u = calibration.place(x, ahead)
-    counts = calibration.count(u)
+    u = choices.projection(x, ahead)
+    counts = choices.count_choices(u)
     try:
-        fit = logit.fit_logit(calibration.odds(ahead).numpy(), counts.first, counts.second)
-        slope = [fit.slope, *fit.slope_interval]
+        fit = calibration.fit_logit(choices.first_probability(ahead).numpy(), counts.first, counts.second)
+        slope = list(fit.slope)
     except ValueError:
         slope = None  # too few samples that chose
-    return [slope, list(calibration.blend_share(u)), calibration.rendering_error(x, ahead).mean().sqrt().item()]
+    return [slope, list(choices.blend_share(u)), choices.rendering_error(x, ahead).mean().sqrt().item()]
 
 
-def ours(f: Denoiser, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
+def ours(f: UNet, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
     """A sample of the next frame of each scene (B, 1, H, W), by the recommended solver, as many steps as recommended."""
     return solve(f, c, steps=steps, generator=torch.Generator().manual_seed(7)).x
 
@@ -243,7 +243,7 @@ def main() -> None:
     result, world = Result("peers", given, packages=("diffusers",)), Leaves()
     bf16 = computes_in_bf16(torch.device("cpu"))
     torch.manual_seed(0)
-    network = Denoiser(world.memory, given.widths)
+    network = UNet(world.memory, given.widths)
     parameters = sum(p.numel() for p in network.parameters())
     unet = peer_network(world.memory, parameters, world.size)
     peer = Peer(unet, world, given, bf16)

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from scorevid.companion import figures
-from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean, responsibilities
+from scorevid.denoisers.exact import Oracle
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling.solvers import solve
 from scorevid.worlds.futures import Futures
@@ -43,18 +43,18 @@ def score_field() -> Figure:
     """
     frames = torch.tensor([[0.5, 0.0], [-0.5, 0.0]], dtype=torch.float64).reshape(1, 2, 1, 2)  # A and B
     futures = Futures(frames, torch.tensor([[P_A, 1 - P_A]], dtype=torch.float64))
-    mean = futures.mean().flatten().tolist()
+    oracle, mean = Oracle(futures), futures.mean().flatten().tolist()
     figure, axes = plt.subplots(1, 3, figsize=(7.6, 2.9))
     for ax, sigma, name, half in zip(axes, (2.0, 0.5, 0.125), ("2D", "D / 2", "D / 8"), (4.0, 1.2, 1.2), strict=True):
         y = plane(half, 161)
         squares = (y - frames).square().sum((2, 3))  # distances to A and B
         density = (futures.probabilities * torch.exp(-squares / (2 * sigma**2))).sum(1).reshape(161, 161).numpy()
         ax.imshow(density / density.max(), cmap="Greys", vmax=2.2, origin="lower", extent=[-half, half] * 2)
-        share = responsibilities(y, futures, sigma)[:, 0].reshape(161, 161).numpy()
+        share = oracle.responsibilities(y, y[:, :0], sigma)[:, 0].reshape(161, 161).numpy()
         at = np.linspace(-half, half, 161)
         ax.contour(at, at, share, levels=[0.5], colors="0.35", linestyles="--", linewidths=1)
         y = plane(half * 0.92, 12)
-        residual = posterior_mean(futures, sigma)(y, y[:, :0]) - y
+        residual = oracle(y, y[:, :0], sigma) - y
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 4, "width": 0.006, "color": "0.15"}
         ax.quiver(*y.reshape(-1, 2).T.numpy(), *residual.reshape(-1, 2).T.numpy(), **arrows)
         ax.plot(*mean, "x", color="black", ms=6)
@@ -93,7 +93,7 @@ def choice_paths(n_samples: int = 28) -> Figure:
     for column, beta, title in zip(axes.T, (1.0, 0.5), ("β = 1: no new noise", "β = ½: new noise"), strict=True):
         steps = []  # of all samples: level, position of the noisy frame, position of the estimate
         drawn = solve(
-            blind_posterior_mean(futures, NoisePrior(0.005, 20.0)),
+            Oracle(futures, prior=NoisePrior(0.005, 20.0)),
             torch.zeros(1, 0, 32, 32),
             n_samples=n_samples,
             steps=60,

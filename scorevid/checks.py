@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +30,14 @@ def number(
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
 
 
+def counts(name: str, values) -> np.ndarray:
+    """Whole numbers of 0 or more, returned as an array of integers."""
+    values = np.asarray(values)
+    if not ((values >= 0) & (values == np.floor(values))).all():
+        raise ValueError(f"{name} must be non-negative integers, got {values}")
+    return values.astype(int)
+
+
 def one_of(name: str, value: object, known: Iterable[str]) -> None:
     """One of these words."""
     if value not in (known := list(known)):
@@ -36,15 +45,28 @@ def one_of(name: str, value: object, known: Iterable[str]) -> None:
 
 
 def frames(
-    name: str, x: object, channels: int | None = None, *, batch: int | None = None, size=None, finite=False
+    name: str,
+    x: object,
+    channels: int | None = None,
+    *,
+    batch: int | None = None,
+    size=None,
+    finite=False,
+    least: int = 1,
+    axes: str = "BCHW",
 ) -> None:
-    """Floating-point frames (B, C, H, W), none of them empty; of so many channels, examples, and of size (H, W), if given."""
+    """Floating-point frames (B, C, H, W), none of them empty; of so many channels, examples, and of size (H, W), if given.
+
+    least: pixels of height and width, at the least.
+    """
     asked = (batch, channels, *(size or (None, None)))
-    expected = f"({', '.join(letter if n is None else str(n) for letter, n in zip('BCHW', asked, strict=True))})"
+    expected = f"({', '.join(letter if n is None else str(n) for letter, n in zip(axes, asked, strict=True))})"
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} must be a tensor {expected}, got {type(x).__name__}")
     if x.ndim != 4 or any(n is not None and m != n for m, n in zip(x.shape, asked, strict=True)):
         raise ValueError(f"{name} must be {expected}, got {tuple(x.shape)}")
+    if min(x.shape[2:]) < least:
+        raise ValueError(f"{name} must be frames of {least} pixels or more each way, got {tuple(x.shape)}")
     if not x.is_floating_point():
         raise ValueError(f"{name} must be floating-point grey levels in [0, 1], got {x.dtype}")
     if finite and not x.isfinite().all():
@@ -62,7 +84,7 @@ def levels(sigma: float | Tensor, like: Tensor) -> Tensor:
 
     sigma: a number, (B,) or (B, 1, 1, 1), positive and finite.
     """
-    level = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
+    level = torch.as_tensor(sigma, dtype=like.dtype)  # checked where it is: a number must not make a GPU wait
     if (
         level.ndim not in (0, 1, 4)
         or level.numel() not in (1, len(like))
@@ -71,7 +93,7 @@ def levels(sigma: float | Tensor, like: Tensor) -> Tensor:
         raise ValueError(f"sigma must be a number, ({len(like)},) or ({len(like)}, 1, 1, 1), got {tuple(level.shape)}")
     if not ((level > 0) & level.isfinite()).all():
         raise ValueError(f"sigma must be positive and finite, got {level.flatten().tolist()}")
-    return level.reshape(-1, 1, 1, 1)
+    return level.reshape(-1, 1, 1, 1).to(like.device)
 
 
 def ladder_ends(sigma_0: float, sigma_L: float) -> None:
@@ -82,7 +104,7 @@ def ladder_ends(sigma_0: float, sigma_L: float) -> None:
 
 def samples(x_hat: Tensor, futures, least: int = 1, *, finite: bool = False) -> None:
     """x_hat (B, S, H, W), floating-point, S >= least, for the B scenes of futures with frames (B, K, H, W)."""
-    frames("x_hat", x_hat, batch=len(futures), size=tuple(futures.frames.shape[2:]))
+    frames("x_hat", x_hat, batch=len(futures), size=tuple(futures.frames.shape[2:]), axes="BSHW")
     if x_hat.shape[1] < least:
         raise ValueError(f"x_hat must hold {least} samples a scene or more, got {x_hat.shape[1]}")
     if finite and (lost := int((~x_hat.isfinite()).flatten(2).any(2).sum())):

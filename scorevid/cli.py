@@ -12,9 +12,9 @@ import torch
 import tyro
 
 from scorevid.denoisers.conditioned import Regression
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
-from scorevid.measures.errors import report
+from scorevid.measures.cards import score_card
 from scorevid.sweep.command import Sweep
 from scorevid.training.parallel import is_first, make_processes
 from scorevid.training.publishing import publish
@@ -35,12 +35,12 @@ class Network:
     normalise: bool = True  # scale before each ReLU
     regression: bool = False  # predict from the past alone, for comparison; of the rest the widths alone count
 
-    def build(self, memory: int) -> Denoiser | Regression:
+    def build(self, memory: int) -> UNet | Regression:
         """The network, with its initial weights from torch's global generator."""
         own = asdict(self)
         if own.pop("regression"):
             return Regression(memory, self.widths)
-        return Denoiser(memory, **own)
+        return UNet(memory, **own)
 
     @classmethod
     def of(cls, config: dict) -> Network:
@@ -124,14 +124,14 @@ class Evaluate:
     def __call__(self) -> None:
         if (Path(self.name) / "checkpoint.pt").is_file():
             trainer = open_run(self.name, compile=False)
-            scores = report(trainer.denoiser(), trainer.world, self.scenes, self.seed)
+            scores = score_card(trainer.denoiser(), trainer.world, self.scenes, self.seed)
             if self.append:
                 scores = {"images": trainer.images} | scores
                 with (Path(self.name) / "evaluations.jsonl").open("a") as file:
                     file.write(json.dumps(scores) + "\n")
         else:
             network = load_denoiser(self.name)
-            scores = report(network, make_world(network.card["world"]), self.scenes, self.seed)
+            scores = score_card(network, make_world(network.card["world"]), self.scenes, self.seed)
         print(json.dumps(scores, indent=2))
 
 
