@@ -27,7 +27,7 @@ from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
 from scorevid.measures import calibration, logit
 from scorevid.noise.prior import NoisePrior
-from scorevid.sampling.solvers import solve
+from scorevid.sampling import solve
 from scorevid.training.batches import generator_for
 from scorevid.training.compiling import lost_gradients
 from scorevid.training.optimisers import learning_rate
