@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scorevid.denoisers.exact import responsibilities
 from scorevid.denoisers.protocol import AnyDenoiser
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.sampling.sampler import Sampler
 from scorevid.worlds.futures import Futures
 
@@ -65,7 +65,7 @@ def trace_choice(
     """Sample once for each scene of two futures, and look at every step how probable its end already was.
 
     f, c, generator, batch_limit: as for any sampler. The levels are those that the sampler foresees, since residuals
-    underestimate σ. Raises ValueError as the sampler and ``calibration.place`` do.
+    underestimate σ. Raises ValueError as the sampler and :func:`~scorevid.measures.choices.projection` do.
     """
     noisy: list[tuple[Tensor, Tensor]] = []
     samples = sampler(
@@ -75,8 +75,8 @@ def trace_choice(
         batch_limit=batch_limit,
         callback=lambda t, y, d, sigma, active: noisy.append((y, active)),
     )
-    end = calibration.classify(calibration.place(samples.x, futures))[:, 0]
-    chose = end != calibration.BLEND
+    end = choices.classify(choices.projection(samples.x, futures))[:, 0]
+    chose = end != choices.BLEND
     distance = (futures.frames[:, 0] - futures.frames[:, 1]).flatten(1).norm(dim=1)
     probability, level = torch.full((2, len(noisy), len(end)), torch.nan).to(c)
     for k, ((y, active), sigma) in enumerate(

@@ -35,8 +35,8 @@ from torch import Tensor
 from scorevid.denoisers import baselines
 from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.denoisers.weights import FOLDER, load_denoiser
-from scorevid.measures.errors import apply
-from scorevid.measures.gradient_energy import gradient_energy
+from scorevid.measures.errors import apply_batched
+from scorevid.measures.sample_quality import gradient_energy
 from scorevid.sampling.solvers import Ladder, Multistep
 from scorevid.worlds.clips.occlusions import estimate_occlusions
 from scorevid.worlds.clips.patches import Patches, cut_from_whole_frames, few_frames, held_out
@@ -98,7 +98,7 @@ def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
         raise ValueError(f"y and c must have {step} × {step} pixels or more, got {height} × {width}")
     frames = torch.cat([c[:, c.shape[1] - memory :], y], 1)
     frames = F.pad(frames, (0, -width % step, 0, -height % step), mode="reflect")
-    return apply(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
+    return apply_batched(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
 
 
 def measure(

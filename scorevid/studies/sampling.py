@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from scorevid.denoisers.exact import blind_posterior_mean
-from scorevid.estimates import Estimate
-from scorevid.measures import calibration, logit
+from scorevid.estimates import Estimate, wilson
+from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling.ascent import Ascent
 from scorevid.sampling.sampler import Sampler, Samples
@@ -91,48 +91,46 @@ class ChoiceStatistics:
 
 def choice_statistics(samples: Samples, ahead: Futures, seed: int = 0, replicates: int = 2000) -> ChoiceStatistics:
     """How often samples chose which of a scene's two futures. seed, replicates: of the bootstrap."""
-    odds = calibration.odds(ahead).numpy()
-    u = calibration.place(samples.x, ahead)
-    counts = calibration.count(u)
-    n, error, slope, intercept, towards_grey = len(odds), None, None, None, None
+    probability = choices.first_probability(ahead).numpy()
+    u = choices.projection(samples.x, ahead)
+    counts = choices.count_choices(u)
+    error, slope, intercept, towards_grey = None, None, None, None
     with suppress(ValueError):  # too few scenes that chose
-        measured = calibration.calibration_error(odds, counts.first, counts.second, seed=seed)
-        error = Estimate(measured.corrected, *measured.interval, n, "bootstrap")
+        error = calibration.calibration_error(probability, counts.first, counts.second, seed=seed).corrected
     with suppress(ValueError):  # nothing was chosen, or nothing but one side
-        fit = logit.fit_logit(odds, counts.first, counts.second, seed=seed, replicates=replicates)
-        slope = Estimate(fit.slope, *fit.slope_interval, n, "bootstrap")
-        intercept = Estimate(fit.intercept, *fit.intercept_interval, n, "bootstrap")
+        fit = calibration.fit_logit(probability, counts.first, counts.second, seed=seed, replicates=replicates)
+        slope, intercept = fit.slope, fit.intercept
         first = nearer_to_grey(ahead).numpy()
-        pairs = (odds, 1 - odds), (counts.first, counts.second), (counts.second, counts.first)
+        pairs = (probability, 1 - probability), (counts.first, counts.second), (counts.second, counts.first)
         towards = [np.where(first, *pair) for pair in pairs]  # A and B exchanged where B is the nearer
-        grey = logit.fit_logit(*towards, seed=seed, replicates=replicates)
-        towards_grey = Estimate(grey.intercept, *grey.intercept_interval, n, "bootstrap")
+        towards_grey = calibration.fit_logit(*towards, seed=seed, replicates=replicates).intercept
     return ChoiceStatistics(
         slope=slope,
         intercept=intercept,
         towards_grey=towards_grey,
         calibration_error=error,
-        blends=Estimate(*calibration.blend_share(u), u.numel(), "wilson"),
-        rendering_error=calibration.rendering_error(samples.x, ahead).mean().item(),
+        blends=choices.blend_share(u),
+        rendering_error=choices.rendering_error(samples.x, ahead).mean().item(),
         evaluations=samples.evaluations.float().mean().item(),
         converged=samples.reached_sigma_L.float().mean().item(),
-        scenes=n,
-        bins=bins(odds, counts),
+        scenes=len(probability),
+        bins=bins(probability, counts),
     )
 
 
-def bins(odds: np.ndarray, counts: calibration.Counts, n: int = 10) -> dict[str, list[float]]:
+def bins(probability: np.ndarray, counts: choices.Counts, n: int = 10) -> dict[str, list[float]]:
     """Scenes in n groups by probability: lists of "probability", "frequency", "low" and "high" (Wilson, 95 %).
 
-    odds: (B,) probability of the first future. Samples that chose neither are left out.
+    probability: (B,) of the first future. Samples that chose neither are left out.
     """
-    groups = np.array_split(np.argsort(odds, kind="stable"), n)
-    first, second = (np.array([k[g].sum() for g in groups]) for k in (counts.first, counts.second))
-    low, high = calibration.wilson(first, first + second)
-    frequency = first / np.maximum(first + second, 1)
-    means = np.array([odds[g].mean() for g in groups])
-    columns = {"probability": means, "frequency": frequency, "low": low, "high": high}
-    return {name: [float(v) for v in column] for name, column in columns.items()}
+    groups = np.array_split(np.argsort(probability, kind="stable"), n)
+    shares = [wilson(counts.first[g].sum(), (counts.first + counts.second)[g].sum()) for g in groups]
+    return {
+        "probability": [float(probability[g].mean()) for g in groups],
+        "frequency": [share.value for share in shares],
+        "low": [share.low for share in shares],
+        "high": [share.high for share in shares],
+    }
 
 
 def nearer_to_grey(ahead: Futures) -> Tensor:

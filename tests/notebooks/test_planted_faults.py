@@ -10,7 +10,7 @@ import yaml
 from scorevid import load_denoiser
 from scorevid.companion import claims
 from scorevid.denoisers.exact import blind_posterior_mean
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling import RECOMMENDED
 from scorevid.studies import choice_statistics, nearer_to_grey
@@ -18,7 +18,7 @@ from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
-BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
+BOUNDS = {claim["id"]: claim["bound"] for claim in LEDGER}
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +32,18 @@ def verdicts(f, problem, n_samples=1):
     """Verdicts of the claims about choices, by id, for a denoiser under the recommended settings."""
     c, ahead = problem
     samples = RECOMMENDED(f, c, n_samples=n_samples, generator=torch.Generator().manual_seed(1))
-    even = (calibration.odds(ahead) - 0.5).abs() < 0.25
-    u = calibration.place(samples.x, ahead)
+    even = (choices.first_probability(ahead) - 0.5).abs() < 0.25
+    u = choices.projection(samples.x, ahead)
     found = choice_statistics(samples, ahead)
     measures = {
-        "sampling.chooses": calibration.blend_share(u[even]),
+        "sampling.chooses": choices.blend_share(u[even]),
         "sampling.blends": found.blends,
         "sampling.prefers-likelier": found.slope,
         "sampling.slope": found.slope,
         "sampling.grey-cured": found.towards_grey,
     }
     # what could not be fitted has no verdict
-    known = {name: tuple(m) for name, m in measures.items() if m is not None}
-    return {name: BOUNDS[name].verdict(value, interval) for name, (value, *interval) in known.items()}
+    return {name: claims.decide(m, BOUNDS[name]) for name, m in measures.items() if m is not None}
 
 
 def exact(ahead, past):
