@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.exact import responsibilities
+from scorevid.denoisers.exact import Oracle
 from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.measures import choices
 from scorevid.sampling.sampler import Sampler
@@ -79,11 +79,11 @@ def trace_choice(
     chose = end != choices.BLEND
     distance = (futures.frames[:, 0] - futures.frames[:, 1]).flatten(1).norm(dim=1)
     probability, level = torch.full((2, len(noisy), len(end)), torch.nan).to(c)
-    for k, ((y, active), sigma) in enumerate(
-        zip(noisy, sampler.levels(), strict=False)
-    ):  # an ascent's levels have no end
+    levels = sampler.levels()  # those of an ascent have no end
+    for k, ((y, active), sigma) in enumerate(zip(noisy, levels, strict=False)):
         still = chose[active]
         own = active[still]
-        at_end = responsibilities(y[still], futures[own], sigma).gather(1, end[own, None])[:, 0]
-        probability[k, own], level[k, own] = at_end.to(probability), sigma / distance[own]
+        r = Oracle(futures[own]).responsibilities(y[still], c[own], sigma)
+        probability[k, own] = r.gather(1, end[own, None])[:, 0].to(probability)
+        level[k, own] = sigma / distance[own]
     return Trajectories(probability[:, chose], level[:, chose], int((~chose).sum()))

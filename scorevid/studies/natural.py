@@ -76,11 +76,9 @@ def deterministic_baselines(world: Clips, patches: Patches, regression: AnyDenoi
     The world's memory is to be at least 2 and that of the regression network.
     """
 
-    def predict_all(c: Tensor, x: Tensor) -> dict[str, Tensor]:
-        made = {name: baseline(c) for name, baseline in CLASSICAL.items()}
-        return made | {REGRESSION: denoise(regression, torch.zeros_like(x), c)}
-
-    return _cut_by_name(world, patches, predict_all)
+    predictors = CLASSICAL | {REGRESSION: partial(denoise, regression)}
+    blank = torch.zeros_like  # in place of the noisy frame
+    return _cut_by_name(world, patches, lambda c, x: {name: f(blank(x), c) for name, f in predictors.items()})
 
 
 @torch.no_grad()

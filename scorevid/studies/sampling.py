@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.exact import blind_posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.estimates import Estimate, wilson
 from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
@@ -48,7 +48,7 @@ CONSTANTS: dict[str, list[float]] = {  # of the ascent, in whose place each is p
 
 def meetings(
     world: Leaves, n: int, generator: torch.Generator, probability: Sequence[float] | Tensor | None = None
-) -> tuple[Tensor, Futures, Callable[[Tensor, Tensor], Tensor]]:
+) -> tuple[Tensor, Futures, Oracle]:
     """Undecided meetings: past frames (n, M, H, W), futures, exact blind denoiser.
 
     probability: of the first future, evenly over [0.05, 0.95] if not given. Raises ValueError where such scenes are too rare.
@@ -56,7 +56,7 @@ def meetings(
     probability = torch.linspace(0.05, 0.95, n) if probability is None else probability
     scenes, ahead = undecided_meetings(world, n, generator, probability=probability)
     c = scenes.past()
-    return c, ahead, blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
+    return c, ahead, Oracle(ahead, past=c, prior=NoisePrior(0.005, 100.0))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorevid.denoisers.exact import blind_posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.measures.level_of_choice import Trajectories, trace_choice
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling import Churn, Ladder, Multistep
@@ -43,7 +43,7 @@ def test_with_the_exact_denoiser_the_choice_is_made_around_half_the_distance(sam
     generator = torch.Generator().manual_seed(0)
     scenes, ahead = undecided_meetings(Leaves(), 100, generator, probability=[0.5] * 100)
     c = scenes.past()
-    oracle = blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
+    oracle = Oracle(ahead, prior=NoisePrior(0.005, 100.0), past=c)
     found = trace_choice(oracle, c, ahead, sampler, generator=generator)
     assert found.blends == 0 and found.probability.shape[1] == 100
     assert sampler != MULTISTEP or len(found.probability) == 31

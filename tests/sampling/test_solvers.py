@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling import RECOMMENDED, Churn, Ladder, Multistep, ascend, solvers
@@ -206,7 +206,7 @@ def test_frequencies_are_right_with_the_exact_denoiser(method, level_from):
     """Two futures of odds 1 : 4 at a distance of 1: a binomial test of the samples' choices."""
     ahead, n = two_points(0.2), 2000
     c = torch.zeros(1, 1, 8, 8)
-    f = blind_posterior_mean(ahead, BLIND)
+    f = Oracle(ahead, prior=BLIND)
     steps = 30 if method in ("heun", "churn") else 60
     samples = solve(
         f, c, method=method, steps=steps, n_samples=n, sigma_0=8.0, level_from=level_from, generator=generator(5)
@@ -222,7 +222,7 @@ def test_frequencies_are_right_with_the_exact_denoiser(method, level_from):
 def test_multistep_gets_the_odds_right_with_few_evaluations():
     """22 evaluations against 57 of the ascent; both are first tested to be of those numbers."""
     ahead, n = two_points(0.2), 3000
-    c, f = torch.zeros(1, 1, 8, 8), blind_posterior_mean(ahead, BLIND)
+    c, f = torch.zeros(1, 1, 8, 8), Oracle(ahead, prior=BLIND)
     few = solve(f, c, steps=20, n_samples=n, sigma_0=4.0, generator=generator(5))
     many = ascend(f, c, n_samples=n, sigma_0=4.0, beta=0.5, centre="prediction", generator=generator(5))
     assert (few.evaluations == 22).all() and many.evaluations.float().mean() > 50
@@ -248,7 +248,7 @@ def test_a_wrong_level_is_corrected_by_the_residual():
 @pytest.mark.parametrize("method", METHODS)
 def test_samples_do_not_depend_on_the_batch_limit(method):
     ahead = two_points(0.5)
-    c, f = torch.zeros(1, 1, 8, 8), blind_posterior_mean(ahead, BLIND)
+    c, f = torch.zeros(1, 1, 8, 8), Oracle(ahead, prior=BLIND)
     a, b = (
         solve(f, c, method=method, steps=4, n_samples=5, generator=generator(2), batch_limit=limit).x
         for limit in (None, 2)
@@ -264,7 +264,7 @@ def test_denoisers_that_need_sigma_are_given_the_ladders_level(level_from):
     @needs_sigma
     def f(y, c, sigma):
         given.append(sigma.unique().tolist())
-        return posterior_mean(ahead, float(sigma[0]))(y, c)
+        return Oracle(ahead)(y, c, sigma)
 
     solve(
         f, torch.zeros(1, 1, 8, 8), method="euler", steps=2, sigma_0=4.0, sigma_L=1.0, level_from=level_from,
@@ -286,12 +286,12 @@ def test_against_azula(method):
         schedule = noise.VESchedule(low, high)
 
         def forward(self, x, t, **_):
-            mean = posterior_mean(ahead, float(self.schedule(t)[1]))(x, x)
+            mean = Oracle(ahead)(x, x, float(self.schedule(t)[1]))
             return denoise.DiracPosterior(mean=mean)
 
     path = []
     solve(
-        needs_sigma(lambda y, c, sigma: posterior_mean(ahead, float(sigma[0]))(y, c)),
+        Oracle(ahead),
         torch.zeros(4, 1, 8, 8),
         method=method, steps=steps, sigma_0=high, sigma_L=low, centre=None, generator=generator(seed),
         callback=lambda t, y, *_: path.append(y),
