@@ -23,8 +23,7 @@ from scorevid import checks
 from scorevid.worlds.clips.readers import FEWEST, NO_CHECKSUMS, Clip, UncheckedFootage, shrink
 
 STRICT = {"err_detect": "crccheck+bitstream+buffer+careful+explode"}  # of FFmpeg: report errors instead of hiding them
-SEGMENT, CLUSTER, TRACKS, HEADER, VOID = 0x18538067, 0x1F43B675, 0x1654AE6B, 0x1A45DFA3, 0xEC  # elements of Matroska
-HIDING = ("vp8",)  # codecs some of whose packets show nothing
+HEADER, SEGMENT, VOID = 0x1A45DFA3, 0x18538067, 0xEC  # elements of Matroska
 
 
 def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
@@ -81,6 +80,8 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
         if not container.streams.video:
             raise _Unfit(f"{path} has no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ValueError("nothing is known that decodes it")
         stream.thread_type = "NONE"  # errors are logged in the thread that decodes
         stream.codec_context.options = STRICT
         for packet in container.demux(stream):
@@ -99,28 +100,18 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
                         raise _Unfit(f"the frames of {path} are too small for a height of {height}: {grey.shape}")
                     frames.append(shrink(grey, height or len(grey)))
                 shown += 1
-        codec, declared = stream.codec_context.name, stream.frames
-        if container.format.name == "gif":
-            declared = 0  # they were counted, for a GIF does not say
-        seconds, declared_seconds = float(end * stream.time_base), _declared_seconds(stream)
-        step = 1 / float(stream.average_rate or 25)
+        codec, seconds = stream.codec_context.name, float(end * stream.time_base + 1.5 / (stream.average_rate or 25))
+        declared = 0 if container.format.name == "gif" else stream.frames  # of a GIF they were counted
+        tag = stream.metadata.get("DURATION", "0")  # of Matroska: hours, minutes, seconds
+    until = sum(60**k * float(part) for k, part in enumerate(reversed(tag.split(":"))))
     if declared and declared != shown + skipped:
         raise ValueError(f"{declared} frames are declared, {shown} can be decoded")
-    if not declared and seconds < declared_seconds - 1.5 * step:
-        raise ValueError(f"{declared_seconds:.2f} s are declared, {seconds:.2f} s can be decoded")
-    known = "as many as declared" if declared or declared_seconds else "nothing declares how many there should be"
-    if packets != shown + skipped and codec not in HIDING:
-        known += f", {packets} packets were found"
+    if seconds < until:
+        raise ValueError(f"frames until {until:.2f} s are declared, and decoded until {seconds:.2f} s")
+    known = "as many as declared" if declared or until else "nothing declares how many there should be"
+    if packets != shown + skipped:
+        known += f", from {packets} packets"
     return frames, f"{shown} frames of {codec} were read, {known}; {NO_CHECKSUMS}"
-
-
-def _declared_seconds(stream) -> float:
-    """Until when the stream lasts by what its container says, 0 where that is guessed from the packets or unknown."""
-    tag = stream.metadata.get("DURATION", "0")  # of Matroska, hours:minutes:seconds
-    try:
-        return sum(60**k * float(part) for k, part in enumerate(reversed(tag.split(":"))))
-    except ValueError:
-        return 0.0
 
 
 def _container_is_whole(path: Path) -> bool:
