@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from scorevid import checks
 from scorevid.denoisers.conditioned import Preconditioned, Regression, build_network
-from scorevid.denoisers.normalisation import Scaling, estimate_statistics
+from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.denoisers.unet import UNet
 from scorevid.interrupts import stop_signals
 from scorevid.machine import computes_in_bf16, machine
@@ -86,7 +86,7 @@ class Trainer:
         self.processes = self.loss.processes = processes
         if processes.size > 1:
             for module in self._normalisations():
-                module.average = all_reduce_mean
+                module.reduce_mean = all_reduce_mean
         self._joint_loss = processes.wrap_ddp(self.loss, self.network)
 
     def run(
@@ -173,7 +173,7 @@ class Trainer:
         self.state.frozen = frozen
         self.loss.unchecked = True
         for module in self._normalisations():
-            module.settled = frozen
+            module.frozen = frozen
 
     def denoiser(self) -> Trainable:
         """The averaged network in evaluation mode.
@@ -229,8 +229,8 @@ class Trainer:
             self.state.changes.append({"until_step": self.state.step} | changed)
         self.freeze(self.state.frozen)
 
-    def _normalisations(self) -> list[Scaling]:
-        return [module for module in self.network.modules() if isinstance(module, Scaling)]
+    def _normalisations(self) -> list[ScaleNorm]:
+        return [module for module in self.network.modules() if isinstance(module, ScaleNorm)]
 
     def _fresh_batches(self, batches: int = 40) -> Iterator[Batch]:
         streams = (generator_for(2**31 + self.state.step, k, self.device) for k in range(batches))
