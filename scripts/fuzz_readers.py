@@ -2,7 +2,7 @@
 
 python scripts/fuzz_readers.py --minutes 10
 
-Bytes are flipped, cut off, exchanged, blanked, or put in. Each file is read in a process of its own. The result has to be right,
+Bytes are flipped, cut off, exchanged, blanked, or put in. Each file is read in a process of its own. The result must be right,
 or refused by a ValueError, or come with a warning that nothing vouches for the frames. Wrong frames without one, another
 exception, a death by a signal, and no end within the time limit are faults, and the script then ends with 1.
 """

@@ -49,25 +49,17 @@ def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
             frames, contents = _decoded(av, path, height, stride)
         if errors:
             raise ValueError("an error was reported")
-    except _Unfit:
-        raise
     except (av.error.FFmpegError, ValueError, IndexError) as problem:
         reported = [errors[-1][2].strip()] if errors else []
         reason = ": ".join([getattr(problem, "strerror", None) or str(problem), *reported])
-        raise ValueError(f"{path} is damaged, or no video file: {reason}") from problem
+        raise ValueError(f"{path} cannot be read as a whole video: {reason}") from problem
     finally:
         av.logging.set_level(level)
-    if len(frames) < FEWEST:
-        raise ValueError(f"{path} has too few frames: {len(frames)} at stride {stride}, at least {FEWEST} are needed")
-    if len({frame.shape for frame in frames}) > 1:
-        raise ValueError(f"the frames of {path} change their size")
+    if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
+        raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
     if not checked:
         warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
     return Clip(path.name, np.stack(frames))
-
-
-class _Unfit(ValueError):
-    """The file can be read, and is of no use."""
 
 
 def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.ndarray], str]:
@@ -77,11 +69,9 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
     """
     frames, shown, packets, skipped, end = [], 0, 0, 0, 0
     with av.open(f"file:{path}", options=STRICT) as container:  # without "file:" a colon would name a protocol
-        if not container.streams.video:
-            raise _Unfit(f"{path} has no video stream")
+        if not container.streams.video or container.streams.video[0].codec_context is None:
+            raise ValueError("it has no video stream, or one of an unknown kind")
         stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise ValueError("nothing is known that decodes it")
         stream.thread_type = "NONE"  # errors are logged in the thread that decodes
         stream.codec_context.options = STRICT
         for packet in container.demux(stream):
@@ -96,8 +86,6 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
                     raise ValueError(f"the frame at {frame.time} s cannot be decoded")
                 if shown % stride == 0:
                     grey = frame.to_ndarray(format="gray")
-                    if height is not None and height > len(grey):
-                        raise _Unfit(f"the frames of {path} are too small for a height of {height}: {grey.shape}")
                     frames.append(shrink(grey, height or len(grey)))
                 shown += 1
         codec, seconds = stream.codec_context.name, float(end * stream.time_base + 1.5 / (stream.average_rate or 25))
