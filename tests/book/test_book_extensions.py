@@ -274,7 +274,8 @@ def package(tmp_path, monkeypatch):
         "__init__.py": '"""The face."""\n\nnames = {\n    "high": [\n        "high",  # the highest\n    ],\n}\n',
         "ground.py": '"""Ground: what all stand on."""\n',
         "low/__init__.py": '"""The low room. It is low."""\n',
-        "low/one.py": '"""One thing, see :func:`x <a.b.x>`.\n\nMore."""\nfrom scorevid import ground\n',
+        "low/one.py": '"""One thing, see :func:`x <a.b.x>`.\n\nMore."""\nfrom scorevid import ground\n'
+        "if TYPE_CHECKING:\n    from scorevid.high.two import f\n",
         "high/__init__.py": '"""The high room: it is high."""\n"high.lazy"\n',
         "high/two.py": '"""Two."""\nimport numpy\n\n\ndef f():\n    from scorevid.low.one import x\n',
         "high/_private.py": '"""Hidden."""\n',
@@ -291,7 +292,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_rooms_stand_above_what_they_import(package):
-    """An import within a function counts as well, and one of another package does not."""
+    """An import within a function counts as well; one of another package, or for types alone, does not."""
     assert list(rooms.sources()) == ["ground", "high", "high.two", "low", "low.one"]
     assert rooms.below() == {"ground": [], "high": ["low"], "low": ["ground"]}
     assert {name: rooms.level(name) for name in rooms.below()} == {"ground": 0, "low": 1, "high": 2}

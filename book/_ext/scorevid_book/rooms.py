@@ -42,9 +42,11 @@ def room(module: str) -> str:
 
 
 def imports(module: str) -> set[str]:
-    """The modules of the package that a module imports when it runs, lazy maps apart."""
-    found = set()
-    for node in ast.walk(ast.parse(sources()[module].read_text(encoding="utf-8"))):
+    """The modules of the package that a module imports when it runs: not for its types alone, and lazy maps apart."""
+    found, tree = set(), ast.parse(sources()[module].read_text(encoding="utf-8"))
+    checks = (node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    for_types = {node for check in checks for node in ast.walk(check)}
+    for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == scorevid.__name__:
             found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
         elif isinstance(node, ast.Import):
