@@ -25,9 +25,9 @@ import torch
 from scorevid.estimates import Estimate, format_interval
 
 FOLDER_VARIABLE = "SCOREVID_CLAIMS"  #: where records go, one JSON file a claim; nowhere if it is not set
-COLLECT_VARIABLE = (
-    "SCOREVID_CLAIMS_COLLECT"  #: "1": what comes out otherwise than stated is recorded and does not raise
-)
+#: "1": what comes out otherwise than stated is recorded and does not raise
+COLLECT_VARIABLE = "SCOREVID_CLAIMS_COLLECT"
+Measured = Estimate | Sequence[float]  # an estimate, or (value, low, high)
 Verdict = Literal["holds", "fails", "undecided"]
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # it names the record's file
@@ -69,10 +69,10 @@ class Bound:
         return self.low <= value <= self.high
 
 
-def decide(estimate: Estimate | Sequence[float], bound: Bound | str) -> Verdict:
+def decide(estimate: Measured, bound: Bound | str) -> Verdict:
     """holds: the value meets the bound; fails: the whole interval is outside; undecided: only the value is.
 
-    estimate: an estimate, or (value, low, high). Raises ValueError for a malformed bound.
+    Raises ValueError for a malformed bound.
     """
     limits = bound if isinstance(bound, Bound) else Bound.parse(bound)
     value, low, high = estimate
@@ -80,6 +80,13 @@ def decide(estimate: Estimate | Sequence[float], bound: Bound | str) -> Verdict:
         return "holds"
     reaches = low in limits or high in limits or (low < limits.low and high > limits.high)
     return "undecided" if reaches else "fails"
+
+
+def _versions() -> dict[str, str]:
+    import scorevid
+
+    packages = {"scorevid": scorevid, "torch": torch, "numpy": np}
+    return {name: package.__version__ for name, package in packages.items()} | {"python": platform.python_version()}
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Record:
     why: str | None = None
     error: str | None = None  # how the claim came out otherwise than stated
     context: dict = field(default_factory=dict)
-    versions: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=_versions)
 
     def __repr__(self) -> str:
         return f"{self.verdict}: {self.id} {self.bound} (measured {self.text})"
@@ -107,24 +114,46 @@ class Record:
         return f"{format_interval(self.value, self.low, self.high)}, n = {self.n:,}"
 
 
-def record(
+def check(
     claim: str,
-    estimate: Estimate | Sequence[float],
+    estimate: Measured,
     *,
     n: int | None = None,
     bound: str,
     known_failure: str | None = None,
     context: dict | None = None,
 ) -> Record:
-    """Decide a claim and write its record; arguments and errors as :func:`check`, but for a claim's failure."""
+    """Decide a claim, record it, and raise where it does not come out as stated.
+
+    claim: its id in ``book/claims.yml``. estimate: the measured figure with its 95 % interval. n: how many independent
+    cases it rests on; the estimate's own n unless given. bound: as in the claim, see :class:`Bound`. known_failure: why the
+    claim is known to fail; it then does so without raising, and raises once the whole interval meets the bound. context:
+    what else to record (seed, weights and their sha256).
+
+    Raises :class:`ClaimError` for a claim that fails unexpectedly, or holds unexpectedly, after recording it. (In a sweep,
+    which sets SCOREVID_CLAIMS_COLLECT, the record tells it and the notebook goes on to its other claims.) ValueError
+    for NaN, an interval that is reversed or without the value, n that is no positive integer, a malformed id or bound,
+    a failure without reason, or a context that JSON cannot hold.
+    """
+    made = record(claim, estimate, bound, n, known_failure, context)
+    _write(made)
+    if made.error and os.environ.get(COLLECT_VARIABLE) != "1":
+        raise ClaimError(made.error)
+    return made
+
+
+def record(
+    claim: str, estimate: Measured, bound: str, n: int | None = None, known_failure=None, context=None
+) -> Record:
+    """What :func:`check` records, with the error that it raises; nothing is written."""
     if not (isinstance(claim, str) and _ID.fullmatch(claim)):
         raise ValueError(f"an id is lower-case letters, digits, dots and hyphens, got {claim!r}")
     limits = Bound.parse(bound)
     if np.shape(estimate) != (3,):
         raise ValueError(f"{claim}: the estimate must be an Estimate or (value, low, high), got {estimate!r}")
     value, low, high = map(float, estimate)
-    if not all(map(math.isfinite, (value, low, high))) or not low <= value <= high:
-        raise ValueError(f"{claim}: the estimate must be finite, its value in its interval, got {value} [{low}, {high}]")
+    if not -math.inf < low <= value <= high < math.inf:
+        raise ValueError(f"{claim}: the estimate must be finite and within its interval, got {value} [{low}, {high}]")
     n = getattr(estimate, "n", None) if n is None else n
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"{claim}: n must be an integer of at least 1, got {n!r}")
@@ -134,54 +163,14 @@ def record(
         context = json.loads(json.dumps(context or {}, default=_plain))
     except TypeError as problem:
         raise ValueError(f"{claim}: the context must be plain data: {problem}") from None
-    verdict, measured = decide((value, low, high), limits), f"measured {value!r} [{low:.3g}, {high:.3g}], n = {n:,}"
-    error = None
+    verdict, error = decide((value, low, high), limits), None
+    found = f"measured {format_interval(value, low, high)}, n = {n:,} ({value!r}), the bound is {limits.text}"
     if verdict == "fails" and known_failure is None:
-        error = f"the claim {claim} fails: {measured}, the bound is {limits.text}"
+        error = f"the claim {claim} fails: {found}"
     elif known_failure is not None and low in limits and high in limits:
-        error = f"the claim {claim} is said to fail ({known_failure}), but holds: {measured}, the bound is {limits.text}"
-    made = Record(
-        id=claim,
-        value=value,
-        low=low,
-        high=high,
-        n=int(n),
-        bound=limits.text,
-        verdict=verdict,
-        why=known_failure,
-        error=error,
-        context=context,
-        versions=_versions(),
-    )
-    _write(made)
-    return made
-
-
-def check(
-    claim: str,
-    estimate: Estimate | Sequence[float],
-    *,
-    n: int | None = None,
-    bound: str,
-    known_failure: str | None = None,
-    context: dict | None = None,
-) -> Record:
-    """Decide a claim, record it, and raise where it does not come out as stated.
-
-    claim: its id in ``book/claims.yml``. estimate: the measured figure with its 95 % interval, as an estimate or (value,
-    low, high). n: how many independent cases it rests on; the estimate's own n unless given. bound: as in the claim, see
-    :class:`Bound`. known_failure: why the claim is known to fail; it then does so without raising, and raises once the
-    whole interval meets the bound. context: what else to record (seed, weights and their sha256).
-
-    Raises :class:`ClaimError` for a claim that fails unexpectedly, or holds unexpectedly, after recording it. (In a sweep,
-    which sets SCOREVID_CLAIMS_COLLECT, the record tells it and the notebook goes on to its other claims.) ValueError
-    for NaN, an interval that is reversed or without the value, n that is no positive integer, a malformed id or bound,
-    a failure without reason, or a context that JSON cannot hold.
-    """
-    made = record(claim, estimate, n=n, bound=bound, known_failure=known_failure, context=context)
-    if made.error and os.environ.get(COLLECT_VARIABLE) != "1":
-        raise ClaimError(made.error)
-    return made
+        error = f"the claim {claim} is said to fail ({known_failure}), but holds: {found}"
+    measured = {"value": value, "low": low, "high": high, "n": int(n), "bound": limits.text}
+    return Record(claim, **measured, verdict=verdict, why=known_failure, error=error, context=context)
 
 
 def read_records(folder: Path | str) -> list[dict]:
@@ -194,17 +183,6 @@ def _plain(value):
     if isinstance(value, np.generic | np.ndarray | torch.Tensor):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r}")
-
-
-def _versions() -> dict[str, str]:
-    import scorevid
-
-    return {
-        "scorevid": scorevid.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _write(record: Record) -> None:
