@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.machine import computes_in_bf16
 from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
@@ -189,7 +189,7 @@ def judge(x: torch.Tensor, ahead) -> list:
     return [slope, list(choices.blend_share(u)), choices.rendering_error(x, ahead).mean().sqrt().item()]
 
 
-def ours(f: Denoiser, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
+def ours(f: UNet, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
     """A sample of the next frame of each scene (B, 1, H, W), by the recommended solver, as many steps as recommended."""
     return solve(f, c, steps=steps, generator=torch.Generator().manual_seed(7)).x
 
@@ -243,7 +243,7 @@ def main() -> None:
     result, world = Result("peers", given, packages=("diffusers",)), Leaves()
     bf16 = computes_in_bf16(torch.device("cpu"))
     torch.manual_seed(0)
-    network = Denoiser(world.memory, given.widths)
+    network = UNet(world.memory, given.widths)
     parameters = sum(p.numel() for p in network.parameters())
     unet = peer_network(world.memory, parameters, world.size)
     peer = Peer(unet, world, given, bf16)

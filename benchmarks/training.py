@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior
 from scorevid.training.batches import generator_for, noisy_batch
 from scorevid.training.logs import read_log
@@ -32,7 +32,7 @@ PLAIN, OURS, SETTLED = "plain loop", "trainer, before normalisation settles", "t
 
 def plain_loop(world, widths, batch: int, channels_last: bool = False, bf16: bool = False):
     """The step of a loop as one writes it first, a function without arguments."""
-    network, noise, step = Denoiser(world.memory, widths), NoisePrior(), iter(range(10**9))
+    network, noise, step = UNet(world.memory, widths), NoisePrior(), iter(range(10**9))
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
@@ -52,7 +52,7 @@ def make_trainer(world, given, folder: Path, settled: bool) -> Trainer:
     """A trainer that runs on and on, before or after its normalisation settles."""
     torch.manual_seed(0)
     settings = Settings(steps=10**9, batch=given.batch, settle=1 if settled else None, compile=given.compile)
-    trainer = Trainer(Denoiser(world.memory, given.widths), world, settings, folder / str(settled))
+    trainer = Trainer(UNet(world.memory, given.widths), world, settings, folder / str(settled))
     for _ in range(3):  # compiles
         trainer._update()
     return trainer
@@ -63,14 +63,14 @@ def losses(world, given, folder: Path, precision: str, compiled: bool) -> list[f
     torch.manual_seed(0)
     how = {"settle": None, "compile": compiled, "precision": precision, "optimiser": "adam", "lr": 2e-4}
     settings = Settings(steps=given.updates, batch=given.batch, warmup=given.updates // 4, **how)
-    trainer = Trainer(Denoiser(world.memory, given.widths), world, settings, folder / f"{precision} {compiled}")
+    trainer = Trainer(UNet(world.memory, given.widths), world, settings, folder / f"{precision} {compiled}")
     trainer.run(log_every=1, progress=False)
     return [line["loss"] for line in read_log(trainer.log)]
 
 
 def multiply_adds(world, widths, batch: int) -> tuple[float, float]:
     """Of a step's convolutions, forward and back, and of Muon's products of matrices."""
-    network = Denoiser(world.memory, widths)
+    network = UNet(world.memory, widths)
     y, c, x, sigma = noisy_batch(world, NoisePrior(), batch, generator_for(0, 0))
     with FlopCounterMode(display=False) as convolutions:
         network.squared_error(y, c, x, sigma).backward()

@@ -12,7 +12,7 @@ import torch
 import tyro
 
 from scorevid.denoisers.conditioned import Regression
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
 from scorevid.measures.cards import score_card
 from scorevid.sweep.command import Sweep
@@ -35,12 +35,12 @@ class Network:
     normalise: bool = True  # scale before each ReLU
     regression: bool = False  # predict from the past alone, for comparison; of the rest the widths alone count
 
-    def build(self, memory: int) -> Denoiser | Regression:
+    def build(self, memory: int) -> UNet | Regression:
         """The network, with its initial weights from torch's global generator."""
         own = asdict(self)
         if own.pop("regression"):
             return Regression(memory, self.widths)
-        return Denoiser(memory, **own)
+        return UNet(memory, **own)
 
     @classmethod
     def of(cls, config: dict) -> Network:

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scorevid import checks
 from scorevid.denoisers.normalisation import Scaling
 
 
@@ -77,15 +78,18 @@ def double(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-class Denoiser(nn.Module):
+class UNet(nn.Module):
     """f(y, c): the estimate of the clean next frame x from its noisy observation y and the past c. Blind to σ.
 
     memory: number M of past frames. widths: channels at each scale, finest first. lateral: whether the encoder's
     features are handed to the decoder at each scale. bias, normalise: for ablations; with a bias in the 3 × 3
     convolutions the network is no longer homogeneous, and its local weights no longer account for the output.
 
-    Frames may be of any height and width divisible by ``2 ** (len(widths) - 1)``.
+    Frames may be of any height and width divisible by ``2 ** (len(widths) - 1)``, and of any floating-point type: the
+    network computes in that of its own weights and answers in that of y.
     """
+
+    needs_sigma = False
 
     def __init__(
         self,
@@ -96,8 +100,9 @@ class Denoiser(nn.Module):
         normalise: bool = True,
     ):
         super().__init__()
-        if memory < 0 or not widths or min(widths) < 1:
-            raise ValueError(f"memory must be >= 0 and widths positive, got memory={memory}, widths={tuple(widths)}")
+        checks.integer("memory", memory, 0)
+        if not widths or min(widths) < 1:
+            raise ValueError(f"widths must be positive integers, one for each scale, got {tuple(widths)}")
         self.memory, self.widths, self.lateral = memory, tuple(widths), lateral
         self.bias, self.normalise = bias, normalise
         finer, coarser = self.widths[:-1], self.widths[1:]
@@ -113,10 +118,13 @@ class Denoiser(nn.Module):
         names = ("memory", "lateral", "bias", "normalise")
         return {k: getattr(self, k) for k in names} | {"widths": list(self.widths)}
 
-    def forward(self, y: Tensor, c: Tensor) -> Tensor:
-        """y (B, 1, H, W) and c (B, M, H, W) in grey levels; returns (B, 1, H, W)."""
-        self._check(y, c)
-        x = torch.cat([c, y], 1)
+    def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """y (B, 1, H, W) and c (B, M, H, W) in grey levels; returns (B, 1, H, W). sigma is ignored."""
+        checks.noisy_and_past(y, c, self.memory)
+        step = 2 ** (len(self.widths) - 1)
+        if y.shape[2] % step or y.shape[3] % step:
+            raise ValueError(f"height and width must be multiples of {step}, got {tuple(y.shape[2:])}")
+        x = torch.cat([c, y], 1).to(self.out.weight.dtype)
         kept = []
         for level, block in enumerate(self.encoder):
             if level:
@@ -126,20 +134,8 @@ class Denoiser(nn.Module):
         for level in reversed(range(len(self.decoder))):
             x = double(self.up[level](x))
             x = self.decoder[level](torch.cat([kept[level], x], 1) if self.lateral else x)
-        return self.out(x)
+        return self.out(x).to(y.dtype)
 
     def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """What training makes small: mean square of f(y, c) − x over frames and pixels. Blind: sigma is not looked at."""
-        return (self(y, c).to(x.dtype) - x).square().mean()
-
-    def _check(self, y: Tensor, c: Tensor) -> None:
-        step = 2 ** (len(self.widths) - 1)
-        if y.ndim != 4 or y.shape[1] != 1:
-            raise ValueError(f"y must be (B, 1, H, W), got {tuple(y.shape)}")
-        if c.shape != (y.shape[0], self.memory, *y.shape[2:]):
-            due = (y.shape[0], self.memory, *y.shape[2:])
-            raise ValueError(f"this network has a memory of {self.memory}: c must be {due}, got {tuple(c.shape)}")
-        if y.shape[2] % step or y.shape[3] % step:
-            raise ValueError(f"height and width must be multiples of {step}, got {tuple(y.shape[2:])}")
-        if not (y.is_floating_point() and c.is_floating_point()):
-            raise ValueError(f"grey levels in [0, 1] are due, got {y.dtype} and {c.dtype}")
+        """The training loss: mean square of f(y, c) − x over frames and pixels."""
+        return (self(y, c) - x).square().mean()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.exact import responsibilities
+from scorevid.denoisers.exact import Oracle
 from scorevid.measures import choices
 from scorevid.sampling.ascent import schedule
 from scorevid.sampling.solvers import ladder
@@ -85,7 +85,7 @@ def follow(
     for k, ((y, active), s) in enumerate(zip(noisy, _levels(settings), strict=False)):  # a schedule has no end
         still = chose[active]
         own = active[still]
-        ways[k, own] = responsibilities(y[still], ahead[own], s).gather(1, end[own, None])[:, 0].to(ways)
+        ways[k, own] = Oracle(ahead[own]).responsibilities(y[still], c[own], s).gather(1, end[own, None])[:, 0].to(ways)
         level[k, own] = s / distance[own]
     return Ways(ways[:, chose], level[:, chose], int((~chose).sum()))
 

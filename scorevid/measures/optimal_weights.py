@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from scorevid.denoisers.protocol import AnyDenoiser
-from scorevid.denoisers.wiener import weights, wiener
+from scorevid.denoisers.wiener import Wiener
 from scorevid.estimates import Estimate, mean_interval, ratio_interval
 from scorevid.measures.errors import apply_batched
 from scorevid.measures.linear_weights import rows
@@ -47,8 +47,8 @@ class Agreement:
     """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey².
 
     learned: (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2). optimal: (M + 1, H, W), as
-    :func:`scorevid.denoisers.wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of the
-    optimum.
+    :meth:`scorevid.denoisers.wiener.Wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of
+    the optimum.
     """
 
     learned: Tensor
@@ -135,12 +135,13 @@ def agreement(
         world = replace(world, past_noise=tuple(noise))
     y = corrupt(x, sigma, "gaussian", generator)
     inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
-    errors = [(apply_batched(g, y, c, sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, wiener(world, sigma))]
+    optimum = Wiener(world)
+    errors = [(apply_batched(g, y, c, sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, optimum)]
     middle, room = world.size // 2, world.size - 2 * INSIDE
     probe_pixels = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)
     learned = rows(f, y, c, probe_pixels, sigma)
     learned = torch.cat([learned.on_c, learned.on_y[:, :, None]], 2)
     moved = [learned[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(probe_pixels)]
     return Agreement(
-        learned=torch.stack(moved, 1), optimal=weights(world, sigma).to(y), error=errors[0], least=errors[1]
+        learned=torch.stack(moved, 1), optimal=optimum.weights(sigma).to(y), error=errors[0], least=errors[1]
     )

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from scorevid.denoisers.protocol import needs_sigma
 from scorevid.sampling.starts import (
     Callback,
     Centre,
@@ -55,7 +56,6 @@ def ascend(
     beta: float = 0.01,
     max_steps: int = 2000,
     sigma: Literal["residual", "schedule"] = "residual",
-    told: bool = False,
     centre: Centre = None,
     generator: torch.Generator,
     batch_limit: int | None = None,
@@ -71,8 +71,7 @@ def ascend(
     the distance between the futures, and within what f was trained on. h_0: first step size; h grows towards
     ``h_max`` (1 in the published algorithm). beta: in (0, 1], 1 adds no noise. max_steps: bound on the updates.
     sigma: the noise level of each update, read from the "residual" as published, or the one that the "schedule"
-    σ_{t+1} = (1 − β h_t) σ_t from σ_0 foresees. told: f is a denoiser f(y, c, σ) told its level, (n,), which the
-    schedule gives.
+    σ_{t+1} = (1 − β h_t) σ_t from σ_0 foresees. A denoiser that needs its level, (n,), gets the schedule's.
     centre: mean of the start: None for mid-grey ½, another grey level, frames (B, 1, H, W), or "prediction" for the
     denoiser's own estimate f(½ + σ_0 z, c), which costs one more evaluation.
     generator: of all randomness, on c's device. Noise is drawn for all B·S samples at every step, so a sample does not
@@ -88,6 +87,7 @@ def ascend(
     Raises ValueError for bad input before any work.
     """
     _check_constants(sigma_0, sigma_L, h_0, h_max, beta)
+    told = needs_sigma(f)
     check_source(sigma, told)
     check_count("max_steps", max_steps)
     start = Start(f, c, n_samples, sigma_0, centre, generator, batch_limit, told)

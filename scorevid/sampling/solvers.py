@@ -49,6 +49,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from scorevid.denoisers.protocol import needs_sigma
 from scorevid.sampling.starts import (
     Callback,
     Centre,
@@ -94,7 +95,6 @@ def solve(
     beta: float = 1.0,
     churn: float = 0.4,
     sigma: Literal["residual", "schedule"] = "residual",
-    told: bool = False,
     centre: Centre = "prediction",
     generator: torch.Generator,
     batch_limit: int | None = None,
@@ -115,6 +115,7 @@ def solve(
     """
     if method not in _STEPS:
         raise ValueError(f"method must be one of {', '.join(_STEPS)}, got {method!r}")
+    told = needs_sigma(f)
     check_source(sigma, told)
     if not 0 < beta <= 1:
         raise ValueError(f"beta must lie in (0, 1], got {beta}")

@@ -58,8 +58,8 @@ SEEDS = {f"seed-{k}": Variant(f"base, seed {k}", settings={"seed": k}) for k in 
 _PEAKED = {"law": "peaked"}
 PEERS = {
     "blind": Variant("blind, as the paper", noise=_PEAKED),
-    "edm": Variant("told σ, preconditioned", {"type": "Told", "kind": "edm"}, _PEAKED),
-    "flow": Variant("told σ, flow matching", {"type": "Told", "kind": "flow"}, _PEAKED),
+    "edm": Variant("told σ, preconditioned", {"type": "Preconditioned", "kind": "EDM"}, _PEAKED),
+    "flow": Variant("told σ, flow matching", {"type": "Preconditioned", "kind": "Flow"}, _PEAKED),
     "regression": Variant("regression on the past", {"type": "Regression"}, _PEAKED),
 }
 VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING

@@ -90,8 +90,10 @@ def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[s
 
     The world's memory is to be at least 2 and that of the regression network.
     """
-    predictors = (*COMMITTED.values(), lambda c: denoise(regression, torch.zeros_like(c[:, :1]), c))
-    made = cut_from_whole_frames(world, patches, lambda c, x: torch.cat([p(c) for p in predictors], 1))
+    predictors = (*COMMITTED.values(), partial(denoise, regression))
+    made = cut_from_whole_frames(
+        world, patches, lambda c, x: torch.cat([p(torch.zeros_like(x), c) for p in predictors], 1)
+    )
     return dict(zip(BASELINES, made.split(1, 1), strict=True))
 
 

@@ -8,7 +8,7 @@ network as its training went on, each on the same scenes, and store what they fo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.conditioned import Told
-from scorevid.denoisers.exact import blind_posterior_mean
+from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.protocol import AnyDenoiser, needs_sigma
 from scorevid.estimates import wilson
 from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
@@ -67,7 +67,7 @@ CONSTANTS: dict[str, list[float]] = {
 
 def meetings(
     world: Leaves, n: int, generator: torch.Generator, odds: Sequence[float] | Tensor | None = None
-) -> tuple[Tensor, Futures, Callable[[Tensor, Tensor], Tensor]]:
+) -> tuple[Tensor, Futures, Oracle]:
     """Undecided meetings: past frames (n, M, H, W), futures, exact blind denoiser. Odds evenly over [0.05, 0.95], or given.
 
     Raises ValueError where such scenes are too rare in the world.
@@ -75,16 +75,16 @@ def meetings(
     odds = torch.linspace(0.05, 0.95, n) if odds is None else odds
     scenes, ahead = undecided_meetings(world, n, generator, probability=odds)
     c = scenes.past()
-    return c, ahead, blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
+    return c, ahead, Oracle(ahead, past=c, prior=NoisePrior(0.005, 100.0))
 
 
-def sample(f: Callable[..., Tensor], c: Tensor, settings: dict, generator: torch.Generator, **common) -> Samples:
+def sample(f: AnyDenoiser, c: Tensor, settings: dict, generator: torch.Generator, **common) -> Samples:
     """Samples by :func:`~scorevid.sampling.ascent.ascend`, or, where the settings name a method, by ``solve``.
 
-    A network that is told σ takes it from the schedule. common: ``n_samples``, ``batch_limit``.
+    A denoiser that needs σ takes it from the schedule. common: ``n_samples``, ``batch_limit``.
     """
-    if isinstance(f, Told):
-        settings = settings | {"told": True, "sigma": "schedule"}
+    if needs_sigma(f):
+        settings = settings | {"sigma": "schedule"}
     draw = solve if "method" in settings else ascend
     return draw(f, c, generator=generator, **settings, **common)
 

@@ -32,9 +32,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from scorevid.denoisers.conditioned import Regression, Told, build_network
+from scorevid.denoisers.conditioned import Preconditioned, Regression, build_network
 from scorevid.denoisers.normalisation import Scaling, estimate_statistics
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.interrupts import stop_signals
 from scorevid.machine import computes_in_bf16, machine
 from scorevid.noise.prior import NoisePrior, PastNoise
@@ -75,7 +75,7 @@ class Settings:
             raise ValueError("learning rates must be positive and averaging in [0, 1)")
 
 
-Trainable = Denoiser | Told | Regression  # has memory, config and squared_error(y, c, x, sigma)
+Trainable = UNet | Preconditioned | Regression  # has memory, config and squared_error(y, c, x, sigma)
 
 
 class Trainer:

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorevid.denoisers.normalisation import Scaling
-from scorevid.denoisers.unet import Block, Denoiser, double
+from scorevid.denoisers.unet import Block, UNet, double
 
 
 def network(memory=2, widths=(4, 8, 8), lateral=True, seed=0):
     """A network in double precision whose running variances are not the initial ones."""
     torch.manual_seed(seed)
-    net = Denoiser(memory, widths, lateral).double()
+    net = UNet(memory, widths, lateral).double()
     for _ in range(5):
         net(torch.rand(4, 1, 16, 16).double(), torch.rand(4, memory, 16, 16).double())
     return net.eval()
@@ -93,7 +93,7 @@ def test_lateral_connections_are_an_option():
     batch=st.integers(1, 3),
 )
 def test_frames_of_any_divisible_size(memory, scales, height, width, batch):
-    f = Denoiser(memory, (4,) * scales).eval()
+    f = UNet(memory, (4,) * scales).eval()
     step = 2 ** (scales - 1)
     y, c = torch.rand(batch, 1, height * step, width * step), torch.rand(batch, memory, height * step, width * step)
     assert f(y, c).shape == y.shape
@@ -103,7 +103,7 @@ def test_frames_of_any_divisible_size(memory, scales, height, width, batch):
     ("y", "c", "message"),
     [
         (torch.rand(2, 16, 16), torch.rand(2, 2, 16, 16), "y must be"),
-        (torch.rand(2, 1, 16, 16), torch.rand(2, 3, 16, 16), "memory of 2"),
+        (torch.rand(2, 1, 16, 16), torch.rand(2, 3, 16, 16), r"c must be \(2, 2, 16, 16\)"),
         (torch.rand(2, 1, 16, 16), torch.rand(1, 2, 16, 16), "c must be"),
         (torch.rand(2, 1, 18, 16), torch.rand(2, 2, 18, 16), "multiples of 4"),
         (torch.ones(2, 1, 16, 16).int(), torch.ones(2, 2, 16, 16).int(), "grey levels"),
@@ -111,7 +111,7 @@ def test_frames_of_any_divisible_size(memory, scales, height, width, batch):
 )
 def test_input_that_does_not_fit_is_refused(y, c, message):
     with pytest.raises(ValueError, match=message):
-        Denoiser(2, (4, 4, 4))(y, c)
+        UNet(2, (4, 4, 4))(y, c)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorevid.denoisers.exact import blind_posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.measures import level_of_choice as choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.studies import sampling as sweeps
@@ -42,7 +42,7 @@ def test_with_the_exact_denoiser_the_choice_is_made_around_half_the_distance(set
     generator = torch.Generator().manual_seed(0)
     scenes, ahead = undecided_meetings(Leaves(), 100, generator, probability=[0.5] * 100)
     c = scenes.past()
-    oracle = blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
+    oracle = Oracle(ahead, prior=NoisePrior(0.005, 100.0), past=c)
     found = choices.follow(oracle, c, ahead, settings, generator)
     assert found.blends == 0 and found.probability.shape[1] == 100
     assert settings != SETTINGS or len(found.probability) == 31

@@ -9,7 +9,7 @@ import yaml
 
 from scorevid import load_denoiser
 from scorevid.companion import claims
-from scorevid.denoisers.exact import blind_posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.studies import sampling as sweeps
@@ -46,7 +46,7 @@ def verdicts(f, problem, n_samples=1):
 
 
 def exact(ahead, past):
-    return blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=past)
+    return Oracle(ahead, prior=NoisePrior(0.005, 100.0), past=past)
 
 
 def test_nothing_breaks_with_the_exact_denoiser(problem):

@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling.ascent import ascend, partial_step, schedule_length, step_size
 from scorevid.worlds.futures import Futures
@@ -43,7 +44,7 @@ def test_length_of_the_schedule(beta, steps):
     assert schedule_length(beta=beta) == steps
     # and the ascent takes that many, within the scatter of the norm of noise, when only one future is possible
     ahead = Futures(torch.full((1, 1, 64, 64), 0.5), torch.ones(1, 1))
-    drawn = ascend(posterior_mean(ahead, 1.0), torch.zeros(3, 1, 64, 64), beta=beta, generator=generator())
+    drawn = ascend(partial(Oracle(ahead), sigma=1.0), torch.zeros(3, 1, 64, 64), beta=beta, generator=generator())
     assert drawn.converged.all()
     assert (drawn.steps - steps).abs().max() <= 2 + (0.1 if beta == 0.01 else 0.01) * steps
     torch.testing.assert_close(drawn.x, torch.full_like(drawn.x, 0.5))
@@ -109,7 +110,7 @@ ODDS = [0.05, 0.1, 0.2, 0.35]
 def test_frequencies_at_half_churn():
     """Known, by simulation with known σ, to come out as .043 .090 .191 .344: a little too sure (h is not small)."""
     c, ahead = two_futures(ODDS)
-    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0), past=c)
+    f = Oracle(ahead, prior=NoisePrior(0.005, 20.0), past=c)
     drawn = ascend(f, c, n_samples=1000, sigma_0=8.0, beta=0.5, generator=generator())
     first, second = ahead.frames[:, :1], ahead.frames[:, 1:]
     u = ((drawn.x - second) * (first - second)).sum((2, 3)) / 4
@@ -123,7 +124,7 @@ def test_frequencies_at_half_churn():
 def test_frequencies_at_the_published_constants_are_too_sure():
     """β = .01: true odds of .2 come out as .137 in the limit of many pixels, .153 in 64; in any case below .2."""
     c, ahead = two_futures([0.2])
-    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0))
+    f = Oracle(ahead, prior=NoisePrior(0.005, 20.0))
     drawn = ascend(f, c, n_samples=600, sigma_0=8.0, beta=0.01, generator=generator())
     share = (drawn.x[0].mean((1, 2)) > 0.5).float().mean().item()
     assert 0.10 < share < 0.18
@@ -137,7 +138,7 @@ def test_a_sample_depends_on_nothing_but_its_scene_and_its_noise():
 
     def f(y, c):
         calls.append(len(y))
-        exact = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0), past=whole)
+        exact = Oracle(ahead, prior=NoisePrior(0.005, 20.0), past=whole)
         return exact(y, c) + (0.02 * (y - 0.5) if (c == 0).all() else 0)
 
     whole = c
@@ -157,7 +158,7 @@ def test_a_sample_depends_on_nothing_but_its_scene_and_its_noise():
 def test_samples_are_laid_out_by_scene():
     ahead = Futures(torch.linspace(0, 1, 3)[:, None, None, None].expand(3, 1, 4, 5), torch.ones(3, 1))
     c = torch.rand(3, 2, 4, 5, generator=generator())
-    drawn = ascend(posterior_mean(ahead, 1.0, past=c), c, n_samples=2, beta=0.5, generator=generator())
+    drawn = ascend(partial(Oracle(ahead, past=c), sigma=1.0), c, n_samples=2, beta=0.5, generator=generator())
     torch.testing.assert_close(drawn.x, ahead.frames.expand(3, 2, 4, 5))
     assert drawn.steps.shape == drawn.sigma.shape == drawn.converged.shape == (3, 2)
     assert (drawn.sigma <= 0.01).all() and drawn.converged.all()
@@ -166,7 +167,7 @@ def test_samples_are_laid_out_by_scene():
 @pytest.mark.parametrize("centre", [None, 0.2, torch.tensor(0.2), "frames", "prediction"])
 def test_centre_of_the_start(centre):
     c, ahead = two_futures([0.3, 0.6])
-    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0), past=c)
+    f = Oracle(ahead, prior=NoisePrior(0.005, 20.0), past=c)
     starts = []
     frames = torch.rand(2, 1, 8, 8, generator=generator(5))
     ascend(
@@ -193,7 +194,7 @@ def test_a_centred_start_cures_the_pull_of_mid_grey():
     """One future is mid-grey itself and unlikely; the start on mid-grey favours it, the one on the prediction less."""
     c, ahead = two_futures([0.2])
     ahead = Futures(ahead.frames - ahead.frames[:, :1] + 0.5, ahead.probabilities)  # future 0 is mid-grey
-    f = blind_posterior_mean(ahead, NoisePrior(0.005, 20.0))
+    f = Oracle(ahead, prior=NoisePrior(0.005, 20.0))
     share = {}
     for centre in (None, "prediction"):
         drawn = ascend(f, c, n_samples=800, sigma_0=2.0, beta=0.5, centre=centre, generator=generator())
@@ -328,8 +329,8 @@ def test_bad_input_is_refused_before_any_work(wrong):
 
 def test_a_network_in_training_mode_is_refused():
     with pytest.raises(ValueError, match="eval"):
-        ascend(Denoiser(1, (4, 4)), torch.zeros(1, 1, 4, 4), generator=generator())
-    network = Denoiser(1, (4, 4)).eval()
+        ascend(UNet(1, (4, 4)), torch.zeros(1, 1, 4, 4), generator=generator())
+    network = UNet(1, (4, 4)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # untrained, it may not settle
         assert ascend(network, torch.zeros(1, 1, 4, 4), generator=generator(), max_steps=3).x.shape == (1, 1, 4, 4)
@@ -408,23 +409,25 @@ def test_the_schedules_level_is_that_of_the_residual_for_an_exact_residual():
     assert (found[0].evaluations == steps + 1).all()
 
 
-def test_a_denoiser_that_is_told_gets_the_schedules_level():
-    told = []
+def test_a_denoiser_that_needs_sigma_gets_the_schedules_level():
+    given = []
 
     def f(y, c, sigma):
-        told.append(sigma.unique().item())
+        given.append(sigma.unique().item())
         return torch.full_like(y, 0.5)
 
+    f.needs_sigma = True
     c = torch.zeros(2, 1, 4, 4)
     samples = ascend(
-        f, c, sigma_0=1.0, sigma_L=0.4, h_0=0.5, beta=0.5, sigma="schedule", told=True, centre="prediction",
+        f, c, sigma_0=1.0, sigma_L=0.4, h_0=0.5, beta=0.5, sigma="schedule", centre="prediction",
         generator=generator(),
     )  # fmt: skip
-    assert told == pytest.approx([1, 1, 0.75, 0.5, 0.3125])
+    assert given == pytest.approx([1, 1, 0.75, 0.5, 0.3125])
     assert (samples.evaluations == 5).all() and (samples.steps == 3).all()
 
 
-@pytest.mark.parametrize("wrong", [{"sigma": "known"}, {"told": True}])
-def test_the_source_of_sigma_is_checked(wrong):
-    with pytest.raises(ValueError, match="sigma"):
-        ascend(lambda y, c: y, torch.zeros(1, 1, 4, 4), generator=generator(), **wrong)
+def test_the_source_of_sigma_is_checked():
+    needs_it = Oracle(Futures(torch.zeros(1, 1, 4, 4), torch.ones(1, 1)))
+    for f, sigma in ((lambda y, c: y, "known"), (needs_it, "residual")):
+        with pytest.raises(ValueError, match="sigma"):
+            ascend(f, torch.zeros(1, 1, 4, 4), sigma=sigma, generator=generator())

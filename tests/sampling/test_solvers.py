@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling import solvers
@@ -41,6 +41,9 @@ def two_points(weight: float, distance: float = 1.0, size: int = 8) -> Futures:
 def gaussian(y, c, sigma):
     """E[x | y] of unit Gaussian pixels about ½."""
     return 0.5 + (y - 0.5) / (1 + torch.as_tensor(sigma).reshape(-1, 1, 1, 1) ** 2)
+
+
+gaussian.needs_sigma = True
 
 
 def test_ladders():
@@ -101,7 +104,6 @@ def test_the_variance_of_gaussian_frames(method):
         steps=steps,
         sigma_0=high,
         sigma_L=low,
-        told=True,
         centre=None,
         generator=generator(),
     )
@@ -121,7 +123,7 @@ def test_the_variance_of_gaussian_frames(method):
 def test_second_order_is_more_accurate_than_euler_at_equal_cost(method):
     """Deterministic solvers from the same start; the exact flow of unit Gaussian pixels is √(1 + σ²) / √(1 + σ_0²)."""
     c = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
-    common = {"sigma_0": 8.0, "sigma_L": 0.01, "told": True, "centre": None, "generator": None}
+    common = {"sigma_0": 8.0, "sigma_L": 0.01, "centre": None, "generator": None}
 
     def error(method, steps):
         path = []
@@ -164,9 +166,10 @@ def test_multistep_is_exact_for_estimates_linear_in_log_sigma(beta):
     """D = a + b ln σ, two steps: the mean of y' against the integral of its linear equation by quadrature."""
     a, b, levels = 0.2, 0.3, [2.0, 1.0, 0.4]
     f = lambda y, c, sigma: (a + b * sigma.log())[:, None, None, None].expand_as(y)  # noqa: E731
+    f.needs_sigma = True
     seen = []
     solve(
-        f, torch.zeros(1, 1, 64, 64), method="multistep", steps=2, sigma_0=levels[0], sigma_L=0.4, beta=beta, told=True,
+        f, torch.zeros(1, 1, 64, 64), method="multistep", steps=2, sigma_0=levels[0], sigma_L=0.4, beta=beta,
         centre=None, n_samples=200, generator=generator(2), rho=None, callback=lambda t, y, d, s, _: seen.append((y, s)),
     )  # fmt: skip
     (y, start), (after, end) = seen[1:3]
@@ -199,7 +202,7 @@ def test_frequencies_are_right_with_the_exact_denoiser(method, sigma):
     """Two futures of odds 1 : 4 at a distance of 1: a binomial test of the samples' choices."""
     ahead, n = two_points(0.2), 2000
     c = torch.zeros(1, 1, 8, 8)
-    f = blind_posterior_mean(ahead, BLIND)
+    f = Oracle(ahead, prior=BLIND)
     steps = 30 if method in ("heun", "churn") else 60
     samples = solve(f, c, method=method, steps=steps, n_samples=n, sigma_0=8.0, sigma=sigma, generator=generator(5))
     choice = choices.classify(choices.projection(samples.x, ahead))
@@ -213,7 +216,7 @@ def test_frequencies_are_right_with_the_exact_denoiser(method, sigma):
 def test_multistep_gets_the_odds_right_with_few_evaluations():
     """22 evaluations against 57 of the ascent; both are first tested to be of those numbers."""
     ahead, n = two_points(0.2), 3000
-    c, f = torch.zeros(1, 1, 8, 8), blind_posterior_mean(ahead, BLIND)
+    c, f = torch.zeros(1, 1, 8, 8), Oracle(ahead, prior=BLIND)
     few = solve(f, c, steps=20, n_samples=n, sigma_0=4.0, generator=generator(5))
     many = ascend(f, c, n_samples=n, sigma_0=4.0, beta=0.5, centre="prediction", generator=generator(5))
     assert (few.evaluations == 22).all() and many.evaluations.float().mean() > 50
@@ -239,7 +242,7 @@ def test_a_wrong_level_is_corrected_by_the_residual():
 @pytest.mark.parametrize("method", METHODS)
 def test_samples_do_not_depend_on_the_batch_limit(method):
     ahead = two_points(0.5)
-    c, f = torch.zeros(1, 1, 8, 8), blind_posterior_mean(ahead, BLIND)
+    c, f = torch.zeros(1, 1, 8, 8), Oracle(ahead, prior=BLIND)
     a, b = (
         solve(f, c, method=method, steps=4, n_samples=5, generator=generator(2), batch_limit=limit).x
         for limit in (None, 2)
@@ -247,16 +250,15 @@ def test_samples_do_not_depend_on_the_batch_limit(method):
     torch.testing.assert_close(a, b)
 
 
-def test_told_denoisers_are_told_the_level():
+def test_denoisers_that_need_sigma_are_given_the_level():
     ahead, told = two_points(0.5), []
 
     def f(y, c, sigma):
         told.append(sigma.unique().tolist())
-        return posterior_mean(ahead, float(sigma[0]))(y, c)
+        return Oracle(ahead)(y, c, sigma)
 
-    solve(
-        f, torch.zeros(1, 1, 8, 8), method="euler", steps=2, sigma_0=4.0, sigma_L=1.0, told=True, generator=generator()
-    )
+    f.needs_sigma = True
+    solve(f, torch.zeros(1, 1, 8, 8), method="euler", steps=2, sigma_0=4.0, sigma_L=1.0, generator=generator())
     assert [round(v[0], 5) for v in told] == [4, 4, 2, 1]  # the first for the centre
 
 
@@ -272,14 +274,14 @@ def test_against_azula(method):
         schedule = noise.VESchedule(low, high)
 
         def forward(self, x, t, **_):
-            mean = posterior_mean(ahead, float(self.schedule(t)[1]))(x, x)
+            mean = Oracle(ahead)(x, x, float(self.schedule(t)[1]))
             return denoise.DiracPosterior(mean=mean)
 
     path = []
     solve(
-        lambda y, c, sigma: posterior_mean(ahead, float(sigma[0]))(y, c),
+        Oracle(ahead),
         torch.zeros(4, 1, 8, 8),
-        method=method, steps=steps, sigma_0=high, sigma_L=low, told=True, centre=None, generator=generator(seed),
+        method=method, steps=steps, sigma_0=high, sigma_L=low, centre=None, generator=generator(seed),
         callback=lambda t, y, *_: path.append(y),
     )  # fmt: skip
     sampler = {"euler": sample.DDIMSampler, "ancestral": sample.DDPMSampler}[method](Exact(), steps=steps, silent=True)
@@ -304,7 +306,6 @@ def test_against_azula(method):
         {"churn": -0.1},
         {"churn": math.nan},
         {"sigma": "guess"},
-        {"told": True, "sigma": "residual"},
         {"n_samples": 0},
         {"centre": "mean"},
         {"generator": None},

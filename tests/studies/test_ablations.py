@@ -9,7 +9,7 @@ import yaml
 
 from scorevid import load_denoiser
 from scorevid.companion.claims import Bound
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.measures.errors import identity_distances
 from scorevid.studies import ablations
 from scorevid.training.trainer import Trainer
@@ -23,7 +23,7 @@ def test_every_variant_differs_from_the_base_in_one_thing():
     for name, variant in ablations.VARIANTS.items():
         changed = [*variant.network, *variant.noise, *variant.settings]
         assert len(changed) == {"base": 0, "adam": 2}.get(name, 1)  # Adam's rate had to fall as well
-        network = Denoiser(**{**ablations.BASE, **variant.network}).eval()
+        network = UNet(**{**ablations.BASE, **variant.network}).eval()
         assert network(torch.rand(1, 1, 16, 16), torch.rand(1, 2, 16, 16)).shape == (1, 1, 16, 16)
 
 

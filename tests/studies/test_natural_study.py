@@ -11,7 +11,7 @@ import torch
 from made_davis import write_davis
 
 from scorevid.denoisers.conditioned import Regression
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.studies import natural
 from scorevid.worlds.clips.patches import cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.world import Clips
@@ -29,7 +29,7 @@ def patches():
 class Nothing(Regression):
     """A regression that answers mid-grey."""
 
-    def forward(self, y, c):
+    def forward(self, y, c, sigma=None):
         return torch.full_like(c[:, :1], 0.5)
 
 
@@ -73,7 +73,7 @@ def test_frames_of_any_size_are_mirrored_at_their_border():
     part = torch.rand(2, 2, 21, 22, generator=torch.Generator().manual_seed(0))
     whole = torch.cat([part, part[..., 17:20, :].flip(-2)], -2)
     whole = torch.cat([whole, whole[..., 19:21].flip(-1)], -1)
-    f = Denoiser(1, (2, 3, 4)).eval()
+    f = UNet(1, (2, 3, 4)).eval()
     found = natural.denoise(f, part[:, :1], part[:, 1:])
     assert found.shape == (2, 1, 21, 22)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_frames_of_any_size_are_mirrored_at_their_border():
 
 def test_frames_that_are_too_small_to_be_mirrored_are_refused():
     with pytest.raises(ValueError, match="at least 4 × 4 pixels are due, got 2 × 8"):
-        natural.denoise(Denoiser(1, (2, 3, 4)), torch.zeros(1, 1, 2, 8), torch.zeros(1, 1, 2, 8))
+        natural.denoise(UNet(1, (2, 3, 4)), torch.zeros(1, 1, 2, 8), torch.zeros(1, 1, 2, 8))
 
 
 def test_all_are_shown_whole_frames():

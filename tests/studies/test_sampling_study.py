@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scorevid import estimates
-from scorevid.denoisers.conditioned import Told
+from scorevid.denoisers.conditioned import Preconditioned
 from scorevid.denoisers.weights import FOLDER, load_card
 from scorevid.measures import choices
 from scorevid.sampling.starts import Samples
@@ -97,8 +97,8 @@ def test_sampling_takes_the_sampler_that_the_settings_name():
         torch.testing.assert_close(samples.x, x.expand_as(samples.x))
 
 
-def test_a_network_that_is_told_takes_its_level_from_the_schedule():
-    network = Told(2, (4, 8)).eval()
+def test_a_network_that_needs_sigma_takes_its_level_from_the_schedule():
+    network = Preconditioned(2, (4, 8)).eval()
     c = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
     samples = sweeps.sample(network, c, sweeps.RECOMMENDED, torch.Generator().manual_seed(0))
     assert samples.x.shape == (1, 1, 8, 8) and samples.x.isfinite().all()

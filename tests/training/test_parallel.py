@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from scorevid.cli import main
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior
 from scorevid.training.batches import generator_for, noisy_batch
 from scorevid.training.logs import read_log
@@ -54,7 +54,7 @@ def go_on(trainer, steps):
 def alone(tmp_path):
     """The folder of a run of fifty updates by one process."""
     torch.manual_seed(0)
-    Trainer(Denoiser(1, (4, 8)), SMALL, SETTINGS, tmp_path / "alone").run(log_every=1, progress=False)
+    Trainer(UNet(1, (4, 8)), SMALL, SETTINGS, tmp_path / "alone").run(log_every=1, progress=False)
     return tmp_path / "alone"
 
 
@@ -119,7 +119,7 @@ def test_two_processes_go_on_from_one_and_end_together_when_asked_to(tmp_path):
     """They take over before the normalisation settles; the signal reaches the first of them alone."""
     torch.manual_seed(0)
     one, two = tmp_path / "one", tmp_path / "two"
-    trainer = Trainer(Denoiser(1, (4, 8)), SMALL, SETTINGS, one)
+    trainer = Trainer(UNet(1, (4, 8)), SMALL, SETTINGS, one)
     go_on(trainer, 10)
     shutil.copytree(one, two)
     command = [
@@ -162,7 +162,7 @@ def test_slices_make_up_the_batch():
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_a_process_starts(tmp_path):
-    trainer = Trainer(Denoiser(1, (4,)), SMALL, SETTINGS, tmp_path)
+    trainer = Trainer(UNet(1, (4,)), SMALL, SETTINGS, tmp_path)
     processes, device = make_processes("cpu", 3)
     assert device == torch.device("cpu")
     with pytest.raises(ValueError, match="must divide by the 3 processes, got 8"):

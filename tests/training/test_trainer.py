@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scorevid.denoisers.normalisation import Scaling, estimate_statistics
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.training.batches import generator_for, noisy_batch
 from scorevid.training.logs import read_log
@@ -30,7 +30,7 @@ SMALL = Leaves(size=16, n_disks=2, memory=1, radius=(2.0, 3.0))
 def trainer(folder, steps=40, network=None, **settings):
     torch.manual_seed(0)
     settings = {"batch": 8, "warmup": 5, "compile": False, "optimiser": "muon", **settings}
-    return Trainer(Denoiser(1, (4, 8), **(network or {})), SMALL, Settings(steps=steps, **settings), folder)
+    return Trainer(UNet(1, (4, 8), **(network or {})), SMALL, Settings(steps=steps, **settings), folder)
 
 
 def losses(folder):
@@ -210,7 +210,7 @@ def test_no_time_is_no_run(tmp_path, minutes):
 
 def test_statistics_of_the_averaged_network_are_those_of_the_data():
     torch.manual_seed(0)
-    network = Denoiser(1, (4, 8))
+    network = UNet(1, (4, 8))
     data = [noisy_batch(SMALL, NoisePrior(), 64, generator_for(0, k)) for k in range(30)]
     estimate_statistics(network, iter(data))
     assert not network.training
@@ -345,4 +345,4 @@ def test_rates_are_lower_once_the_normalisation_is_settled(tmp_path):
 
 def test_a_world_of_another_memory_is_refused(tmp_path):
     with pytest.raises(ValueError, match="memory"):
-        Trainer(Denoiser(2, (4, 8)), SMALL, Settings(steps=1), tmp_path)
+        Trainer(UNet(2, (4, 8)), SMALL, Settings(steps=1), tmp_path)
