@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterable
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -121,3 +123,12 @@ def evaluation_mode(f: object) -> None:
     """A network must be in evaluation mode: in training mode its output depends on the rest of the batch."""
     if getattr(f, "training", False):
         raise ValueError("the denoiser is in training mode, where it depends on the batch: call its eval() first")
+
+
+def installed(module: str, extra: str) -> ModuleType:
+    """A module that comes with an extra of this package. Raises ModuleNotFoundError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as problem:
+        message = f"{module} is needed here ({problem}): pip install 'scorevid[{extra}]'"
+        raise ModuleNotFoundError(message, name=module) from problem

@@ -7,9 +7,9 @@ from scorevid.denoisers.conditioned import EDM, Flow, Preconditioned, Regression
 from scorevid.denoisers.weights import load_denoiser, save_denoiser
 from scorevid.noise.prior import NoisePrior
 from scorevid.studies.ablations import PEERS
-from scorevid.training.batches import noisy_batch
 from scorevid.training.runs import open_run
-from scorevid.training.trainer import Settings, Trainer
+from scorevid.training.steps import Settings, noisy_batch
+from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
 
 WORLD = Leaves(size=8, n_disks=1, memory=2, radius=(1.5, 2.5))

@@ -44,13 +44,13 @@ def test_a_variant_is_trained_and_published(tmp_path, name, monkeypatch):
 def test_an_interrupted_variant_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr(ablations, "BASE", {"memory": 2, "widths": (4,)})
     monkeypatch.setattr(torch, "compile", lambda function: function)
-    update = Trainer._update
+    update = Trainer.update
 
     def interrupt(self):
         update(self)
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Trainer, "_update", interrupt)
+    monkeypatch.setattr(Trainer, "update", interrupt)
     with pytest.raises(SystemExit, match="goes on"):
         ablations.Ablate(minutes=1, out=tmp_path / "runs", folder=tmp_path / "weights", only=("base",), scenes=20)()
     assert (tmp_path / "runs" / "base" / "checkpoint.pt").is_file()

@@ -226,6 +226,7 @@ def run_sweep(folder, davis):
         exec(cell, scope)
 
 
+@pytest.mark.filterwarnings("ignore::scorevid.worlds.clips.readers.UncheckedFootage")
 def test_the_sweep_measures_the_sequences_that_were_held_out_and_no_others(tmp_path):
     """Of a folder of DAVIS, whose "val" has sequences that the published networks were trained on."""
     davis = write_davis(tmp_path / "DAVIS", {"bear": 5}, dict.fromkeys(["blackswan", *HELD_OUT], 5), (96, 112))
@@ -235,6 +236,7 @@ def test_the_sweep_measures_the_sequences_that_were_held_out_and_no_others(tmp_p
     assert all(record["frames"] == 1 and record["sharpness"]["shot"] == record["shot"] for record in results)
 
 
+@pytest.mark.filterwarnings("ignore::scorevid.worlds.clips.readers.UncheckedFootage")
 def test_the_sweep_ends_where_a_held_out_sequence_is_missing(tmp_path):
     davis = write_davis(tmp_path / "DAVIS", {"bear": 5}, dict.fromkeys(["blackswan", *HELD_OUT[1:]], 5), (96, 112))
     with pytest.raises(ValueError, match="no shot is named breakdance"):

@@ -74,7 +74,7 @@ def estimate_occlusions(last: Tensor, following: Tensor, flow: Flow = "dis") -> 
     """Optical flow and occlusions from the last frames to the next ones.
 
     last, following: (B, 1, H, W), greys in [0, 1], 16 pixels and more each way. flow: as in
-    :func:`scorevid.worlds.clips.flow.optical_flow`. Raises ValueError for other frames, ImportError without the packages of the
+    :func:`scorevid.worlds.clips.flow.optical_flow`. Raises ValueError for other frames, ModuleNotFoundError without the packages of the
     extra ``baselines``.
     """
     back, ahead = _median(optical_flow(following, last, flow)), _median(optical_flow(last, following, flow))
