@@ -27,7 +27,7 @@ from scorevid.denoisers.unet import UNet
 from scorevid.machine import computes_in_bf16
 from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
-from scorevid.sampling.solvers import solve
+from scorevid.sampling import solve
 from scorevid.training.compiling import lost_gradients
 from scorevid.training.steps import Settings, generator_for, learning_rate
 from scorevid.training.trainer import Trainer
