@@ -273,10 +273,12 @@ def test_lengths_on_the_theory_page():
 
 def test_frequencies_on_the_theory_page():
     """The same ascent in the one coordinate that matters, with σ known; 20,000 samples for each entry."""
-    expected = np.array(table(".05"))
+    expected = np.array(table("0.05"))
     odds, random = expected[:, 0], np.random.default_rng(0)
-    for column, beta in enumerate((1.0, 0.5, 0.01), 1):
+    for column, (beta, exact_start) in enumerate(((1.0, False), (0.5, False), (0.01, False), (1.0, True)), 1):
         y, sigma = 8 * random.standard_normal((4, 20_000)), 8.0
+        if exact_start:  # a draw from the density at σ₀: a future, ±1, under noise
+            y += np.where(random.random(y.shape) < odds[:, None], 1, -1)
         for t in range(1, Ascent(8.0, beta=beta).expected_steps + 1):
             h = step_size(t)
             mean = np.tanh((special.logit(odds)[:, None] + 2 * y / sigma**2) / 2)  # futures at ±1
