@@ -161,8 +161,15 @@ def check(
 
 
 def read_records(folder: Path | str) -> list[dict]:
-    """All records in a folder, by id."""
-    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+    """All records in a folder, by id. Raises ValueError for a file that holds none, such as half of one."""
+    records = []
+    for path in sorted(Path(folder).glob("*.json")):
+        try:
+            records.append(json.loads(path.read_text(encoding="utf-8")))
+            records[-1]["id"], records[-1]["verdict"]
+        except (KeyError, TypeError, ValueError) as problem:
+            raise ValueError(f"{path} holds no record of a claim ({problem}): run its notebook again") from None
+    return records
 
 
 def _plain(value):
@@ -190,5 +197,5 @@ def _write(record: Record) -> None:
     path = Path(folder) / f"{record.id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(asdict(record), indent=2) + "\n")
+    partial.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)
