@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.scenes import Scene
-from scorevid.worlds.leaves.world import Leaves, futures
+from scorevid.worlds.leaves.world import Leaves
 from side_by_side import Result, options, rates, ratio, take_turns
 
 TOLERANCE = 1e-4  # grey levels under which frames count as equal, as in futures

@@ -17,8 +17,7 @@ from scorevid import load_denoiser
 from scorevid.companion import figures
 from scorevid.measures import calibration
 from scorevid.sampling.solvers import solve
-from scorevid.worlds.leaves.meetings import undecided_meetings
-from scorevid.worlds.leaves.world import Leaves
+from scorevid.worlds.leaves import Leaves, undecided_meetings
 
 FOLDER = Path(__file__).parent / "_static"
 N_SAMPLES, SIGMA_0 = 4, 5.0
@@ -28,7 +27,7 @@ figures.use_style()
 f = load_denoiser("leaves-32")
 about = f"leaves-32, sha256 {f.card['sha256']}"  # a test holds it against the weights
 generator = torch.Generator().manual_seed(3)
-scenes, ahead = undecided_meetings(Leaves(), 32, generator, odds=[0.5] * 32)
+scenes, ahead = undecided_meetings(Leaves(), 32, generator, probability=[0.5] * 32)
 clearest = int(ahead.ambiguity().argmax())
 past = scenes[clearest].past()  # (1, 2, H, W)
 noisy = ahead[clearest].draw(generator) + SIGMA_0 * torch.randn(1, 1, *past.shape[2:], generator=generator)

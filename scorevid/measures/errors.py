@@ -26,7 +26,8 @@ from scorevid.estimates import ratio_interval
 from scorevid.measures.score_from_residual import AnyDenoiser, relative_error
 from scorevid.noise.corruptions import Corruption, corrupt, optimum_and_score
 from scorevid.noise.prior import NoisePrior
-from scorevid.worlds.clips.world import Clips, held_out
+from scorevid.worlds.clips.patches import held_out
+from scorevid.worlds.clips.world import Clips
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves.meetings import undecided_meetings

@@ -50,7 +50,7 @@ def fate(x_hat: Tensor, scene: Scene, times: Tensor, tolerance: float = TOLERANC
     if none := int((~where.flatten(1).any(1)).sum()):
         raise ValueError(f"disk 1 must have pixels of its own, in {none} of {len(scene)} scenes there are none")
     present = at_times(scene, times)
-    x, without = present.next()[:, 0], without_disk_1(present).next()[:, 0]
+    x, without = present.next_frame()[:, 0], without_disk_1(present).next_frame()[:, 0]
     difference = _mean_difference(x, without, where)
     if (difference == 0).any():
         raise ValueError("disk 1 must differ from the ground's grey, got the same")

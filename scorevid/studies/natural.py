@@ -45,9 +45,9 @@ from scorevid.measures.errors import apply
 from scorevid.measures.gradient_energy import gradient_energy
 from scorevid.measures.score_from_residual import AnyDenoiser
 from scorevid.studies import sampling as sweeps
-from scorevid.worlds.clips.occlusions import occlusions
-from scorevid.worlds.clips.whole_frames import cut_from_whole_frames, few_frames, select
-from scorevid.worlds.clips.world import Clips, Patches, held_out
+from scorevid.worlds.clips.occlusions import estimate_occlusions
+from scorevid.worlds.clips.patches import Patches, cut_from_whole_frames, few_frames, held_out
+from scorevid.worlds.clips.world import Clips
 
 MEMORIES = (0, 1, 2, 3)
 REGRESSION = "regression"
@@ -135,7 +135,7 @@ def measure(
     if frames is not None:
         patches = few_frames(patches, frames, seed)
     predictions = committed(world, patches, networks[REGRESSION])
-    near = cut_from_whole_frames(world, patches, lambda c, x: occlusions(c[:, -1:], x).near(NEAR)[:, None])
+    near = cut_from_whole_frames(world, patches, lambda c, x: estimate_occlusions(c[:, -1:], x).near(NEAR)[:, None])
     shots = {shot: torch.tensor([clip == shot for clip in patches.clip]) for shot in dict.fromkeys(patches.clip)}
     regions = {shot: masks(patches.motion[own], near[own]) for shot, own in shots.items()}
     tables: dict[str, dict[tuple, list[float]]] = {shot: {} for shot in shots}
@@ -200,8 +200,8 @@ def sharpness(f: AnyDenoiser, patches: Patches, seed: int = 0) -> list[dict]:
     """
     found = []
     for shot in dict.fromkeys(patches.clip):
-        own = select(patches, torch.tensor([clip == shot for clip in patches.clip]))
-        own = select(own, own.motion.argsort(descending=True)[: -(-len(own.x) // 3)])
+        own = patches.select(torch.tensor([clip == shot for clip in patches.clip]))
+        own = own.select(own.motion.argsort(descending=True)[: -(-len(own.x) // 3)])
         mean, samples = predict(f, own.c, 1, torch.Generator().manual_seed(seed))
         energies = [
             gradient_energy(v, torch.ones_like(own.x[:, 0], dtype=torch.bool)).sum() for v in (samples, mean, own.x)

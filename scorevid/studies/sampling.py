@@ -72,7 +72,7 @@ def meetings(
     Raises ValueError where such scenes are too rare in the world.
     """
     odds = torch.linspace(0.05, 0.95, n) if odds is None else odds
-    scenes, ahead = undecided_meetings(world, n, generator, odds=odds)
+    scenes, ahead = undecided_meetings(world, n, generator, probability=odds)
     c = scenes.past()
     return c, ahead, blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
 

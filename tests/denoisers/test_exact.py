@@ -19,8 +19,8 @@ from scorevid.denoisers.exact import (
 )
 from scorevid.noise.prior import LAWS, NoisePrior
 from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves.next_frames import futures as leaves_futures
 from scorevid.worlds.leaves.world import Leaves
-from scorevid.worlds.leaves.world import futures as leaves_futures
 
 SIGMAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 
@@ -120,7 +120,7 @@ def test_blindness_costs_nearly_nothing(sigma):
     generator = torch.Generator().manual_seed(0)
     scene = Leaves(n_disks=2).meetings(100, generator)
     ahead = leaves_futures(scene)
-    y = scene.next() + sigma * torch.randn(scene.next().shape, generator=generator)
+    y = scene.next_frame() + sigma * torch.randn(scene.next_frame().shape, generator=generator)
     told = posterior_mean(ahead, sigma)(y, scene.past())
     for law in LAWS:
         blind = blind_posterior_mean(ahead, NoisePrior(0.02, 10.0, law))(y, scene.past())
@@ -133,7 +133,7 @@ def test_single_precision_serves(sigma, blind):
     scene = Leaves(n_disks=3).meetings(20, torch.Generator().manual_seed(1))
     ahead, c = leaves_futures(scene), scene.past()
     z = torch.randn(20, 1, 32, 32, generator=torch.Generator().manual_seed(2))
-    for y in (scene.next() + sigma * z, scene.next() + 3 * z):  # the noise it is told of, and some other
+    for y in (scene.next_frame() + sigma * z, scene.next_frame() + 3 * z):  # the noise it is told of, and some other
         single = blind_posterior_mean(ahead, NoisePrior(0.01, 100.0)) if blind else posterior_mean(ahead, sigma)
         exact = ahead.to(torch.float64)
         double = blind_posterior_mean(exact, NoisePrior(0.01, 100.0)) if blind else posterior_mean(exact, sigma)

@@ -17,7 +17,7 @@ N, S = 24, 200
 
 @pytest.fixture(scope="module")
 def ahead():
-    return undecided_meetings(Leaves(), N, torch.Generator().manual_seed(0), odds=torch.linspace(0.2, 0.8, N))[1]
+    return undecided_meetings(Leaves(), N, torch.Generator().manual_seed(0), probability=torch.linspace(0.2, 0.8, N))[1]
 
 
 @pytest.fixture(scope="module")

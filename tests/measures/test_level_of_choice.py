@@ -40,7 +40,7 @@ def test_quartiles_are_taken_between_levels():
 @pytest.mark.parametrize("settings", [SETTINGS, sweeps.ASCENT], ids=["multistep", "ascent"])
 def test_with_the_exact_denoiser_the_choice_is_made_around_half_the_distance(settings):
     generator = torch.Generator().manual_seed(0)
-    scenes, ahead = undecided_meetings(Leaves(), 100, generator, odds=[0.5] * 100)
+    scenes, ahead = undecided_meetings(Leaves(), 100, generator, probability=[0.5] * 100)
     c = scenes.past()
     oracle = blind_posterior_mean(ahead, NoisePrior(0.005, 100.0), past=c)
     found = choices.follow(oracle, c, ahead, settings, generator)
@@ -56,7 +56,7 @@ def test_with_the_exact_denoiser_the_choice_is_made_around_half_the_distance(set
 
 def test_blends_make_no_choice():
     generator = torch.Generator().manual_seed(0)
-    scenes, ahead = undecided_meetings(Leaves(), 10, generator, odds=[0.5] * 10)
+    scenes, ahead = undecided_meetings(Leaves(), 10, generator, probability=[0.5] * 10)
     mean = ahead.mean()
     found = choices.follow(lambda y, c: mean.to(y), scenes.past(), ahead, SETTINGS, generator)
     assert found.blends == 10 and found.probability.shape == (31, 0) and not len(found.levels_of_choice())

@@ -17,13 +17,14 @@ from scorevid.measures.score_from_residual import (
     score_to_residual,
     vjp,
 )
-from scorevid.worlds.leaves.world import Leaves, futures
+from scorevid.worlds.leaves.next_frames import futures
+from scorevid.worlds.leaves.world import Leaves
 
 
 def problem(sigma, batch=5):
     generator = torch.Generator().manual_seed(0)
     scene = Leaves(size=16, n_disks=2, radius=(2.0, 4.0)).meetings(batch, generator)
-    y = scene.next() + sigma * torch.randn(scene.next().shape, generator=generator)
+    y = scene.next_frame() + sigma * torch.randn(scene.next_frame().shape, generator=generator)
     return y.double(), scene.past().double(), futures(scene).to(torch.float64)
 
 

@@ -23,7 +23,7 @@ BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
 @pytest.fixture(scope="module")
 def problem():
     odds = torch.linspace(0.05, 0.95, 120)
-    scenes, ahead = undecided_meetings(Leaves(), 120, torch.Generator().manual_seed(21), odds=odds)
+    scenes, ahead = undecided_meetings(Leaves(), 120, torch.Generator().manual_seed(21), probability=odds)
     return scenes.past(), ahead
 
 

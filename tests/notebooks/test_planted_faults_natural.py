@@ -9,7 +9,8 @@ import yaml
 from scorevid import estimates
 from scorevid.companion import claims
 from scorevid.studies import natural
-from scorevid.worlds.clips.world import Clips, held_out
+from scorevid.worlds.clips.patches import held_out
+from scorevid.worlds.clips.world import Clips
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
 BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}

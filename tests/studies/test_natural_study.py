@@ -13,8 +13,8 @@ from made_davis import write_davis
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.unet import Denoiser
 from scorevid.studies import natural
-from scorevid.worlds.clips.whole_frames import cut_from_whole_frames, few_frames, select
-from scorevid.worlds.clips.world import Clips, held_out
+from scorevid.worlds.clips.patches import cut_from_whole_frames, few_frames, held_out
+from scorevid.worlds.clips.world import Clips
 
 SIGMAS = (0.05, 0.5)
 HELD_OUT = ("breakdance", "car-roundabout", "goat", "motocross-jump")
@@ -183,7 +183,7 @@ def test_the_least_margin_is_that_of_the_strongest_baseline_at_the_worst_level(r
 def test_what_is_made_of_whole_frames_is_cut_where_the_patches_are(patches):
     found = cut_from_whole_frames(WORLD, patches, lambda c, x: torch.cat([c[:, -1:], x], 1))
     torch.testing.assert_close(found, torch.cat([patches.c[:, -1:], patches.x], 1))
-    other = select(patches, torch.arange(2))
+    other = patches.select(torch.arange(2))
     other.clip[0] = "nowhere"
     with pytest.raises(ValueError, match="no shots nowhere"):
         cut_from_whole_frames(WORLD, other, lambda c, x: x)

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from made_davis import write_davis
 from PIL import Image
 
-from scorevid.worlds.clips.bank import FOLDER, DamagedBank, index, pack, unpack
-from scorevid.worlds.clips.readers import SEEN, davis_lists, shrink
-from scorevid.worlds.clips.world import Clip, Clips, bank, davis, footage, held_out, npz, only_held_out, video
+from scorevid.worlds.clips.bank import FOLDER, DamagedBank, bank, index, pack, unpack
+from scorevid.worlds.clips.patches import held_out, only_held_out
+from scorevid.worlds.clips.readers import SEEN, Clip, davis, davis_lists, npz, shrink, video
+from scorevid.worlds.clips.world import Clips, footage
 
 
 def generator(seed=0):

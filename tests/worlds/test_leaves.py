@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, power_divergence
 
-from scorevid.worlds.leaves.scenes import Scene, render
-from scorevid.worlds.leaves.world import CLOSE, Leaves, futures, overlap_distance
+from scorevid.worlds.leaves.next_frames import draw_depth, futures
+from scorevid.worlds.leaves.scenes import Scene, overlap_distance, render
+from scorevid.worlds.leaves.world import CLOSE, Leaves
 
 
 def generator(seed=0):
@@ -28,19 +29,19 @@ def scene(position, radius, grey, depth, velocity=None, **more):
 def test_a_disk_covers_its_area(radius):
     """The anti-aliased edge keeps the area closely, wherever the centre falls, and closer the larger the disk."""
     for at in ([15.0, 15.0], [15.3, 14.8], [15.5, 15.5]):
-        frame = scene([at], [radius], [1.0], [0], ground=0.0).next()
+        frame = scene([at], [radius], [1.0], [0], ground=0.0).next_frame()
         assert frame.sum().item() == pytest.approx(math.pi * radius**2, rel=0.08 / radius)
 
 
 def test_the_nearest_disk_is_seen():
     overlapping = {"position": [[14.0, 16.0], [18.0, 16.0]], "radius": [4.0, 4.0], "grey": [0.1, 0.9]}
-    assert scene(**overlapping, depth=[0, 1]).next()[0, 0, 16, 16].item() == pytest.approx(0.1)
-    assert scene(**overlapping, depth=[1, 0]).next()[0, 0, 16, 16].item() == pytest.approx(0.9)
+    assert scene(**overlapping, depth=[0, 1]).next_frame()[0, 0, 16, 16].item() == pytest.approx(0.1)
+    assert scene(**overlapping, depth=[1, 0]).next_frame()[0, 0, 16, 16].item() == pytest.approx(0.9)
 
 
 def test_disks_move_with_their_velocity():
     moving = scene([[16.0, 10.0]], [3.0], [1.0], [0], velocity=[[2.0, -1.0]])
-    past, ahead = moving.past(), moving.next()
+    past, ahead = moving.past(), moving.next_frame()
     assert past.shape == (1, 2, 32, 32)
     torch.testing.assert_close(past[:, 1, 1:, :-2], ahead[:, 0, :-1, 2:])
 
@@ -61,7 +62,7 @@ def test_the_same_seed_draws_the_same_scenes_and_no_global_state_is_touched():
 
 def test_larger_disks_are_nearer_as_often_as_they_should_be():
     world = Leaves(n_disks=2)
-    drawn = world.meetings(20_000, generator(), odds=torch.full((20_000,), 0.8))
+    drawn = world.meetings(20_000, generator(), probability=torch.full((20_000,), 0.8))
     nearer = (drawn.depth[:, 0] == 0).float().mean().item()
     assert nearer == pytest.approx(0.8, abs=0.012)
     ratio = drawn.radius[:, 0] / drawn.radius[:, 1]
@@ -115,13 +116,13 @@ def test_a_meeting_has_two_futures_with_the_odds_asked_for():
 
 
 def _with_front(meeting, k):
-    return meeting.replace(depth=torch.tensor([k, 1 - k]).expand_as(meeting.depth)).next()[:, 0]
+    return meeting.replace(depth=torch.tensor([k, 1 - k]).expand_as(meeting.depth)).next_frame()[:, 0]
 
 
 def test_the_true_future_is_among_the_futures():
     scenes = Leaves(n_disks=4).scenes(100, generator(1))
     ahead = futures(scenes)
-    distance = (ahead.frames - scenes.next()).abs().amax((2, 3))
+    distance = (ahead.frames - scenes.next_frame()).abs().amax((2, 3))
     distance[ahead.probabilities == 0] = 1
     assert distance.amin(1).max() < 1e-4
     torch.testing.assert_close(ahead.probabilities.sum(1), torch.ones(100))
@@ -151,10 +152,10 @@ def test_probabilities_agree_with_drawing_orders_and_keeping_the_consistent_ones
 def _drawn_and_expected(one, ahead, draws, stream):
     """How often each future of one scene comes up among the redrawn orders that give its past, and should."""
     many = one.replace(**{k: getattr(one, k).repeat_interleave(draws, 0) for k in _FIELDS})
-    many = Leaves()._nearer(many, stream)
+    many = many.replace(depth=draw_depth(many.radius, many.kappa, stream))
     kept = (many.past() - one.past()).abs().amax((1, 2, 3)) <= 1e-4
     possible = ahead.probabilities[0] > 0
-    away = (many.next()[kept] - ahead.frames[:, possible]).abs().amax((2, 3))
+    away = (many.next_frame()[kept] - ahead.frames[:, possible]).abs().amax((2, 3))
     assert away.amin(1).max() < 1e-4  # no future is missing
     counts = torch.bincount(away.argmin(1), minlength=int(possible.sum())).double()
     p = ahead.probabilities[0, possible].double()
@@ -168,14 +169,14 @@ def test_an_overlap_seen_in_the_past_settles_the_order():
     settled = scene([[14.0, 16.0], [18.0, 16.0]], [4.0, 4.0], [0.1, 0.9], [1, 0], velocity=[[1.0, 0.0], [0.0, 0.0]])
     ahead = futures(settled)
     assert ahead.count().item() == 1
-    torch.testing.assert_close(ahead.frames, settled.next())
+    torch.testing.assert_close(ahead.frames, settled.next_frame())
 
 
 def test_six_disks_are_listed():
     scenes = Leaves(n_disks=6, size=24, radius=(3.0, 5.0), meeting=1.0).scenes(3, generator(6))
     ahead = futures(scenes)
     torch.testing.assert_close(ahead.probabilities.sum(1), torch.ones(3))
-    nearest = (scenes.next() - ahead.frames).abs().amax((2, 3)) + 10.0 * (ahead.probabilities == 0)
+    nearest = (scenes.next_frame() - ahead.frames).abs().amax((2, 3)) + 10.0 * (ahead.probabilities == 0)
     assert nearest.amin(1).max() < 1e-4
 
 
@@ -187,7 +188,7 @@ def test_listing_futures_is_limited_to_six_disks():
 def test_odds_out_of_reach_are_refused():
     with pytest.raises(ValueError, match="at most"):
         Leaves(n_disks=2).meetings(1, generator(), torch.tensor([0.999]))
-    with pytest.raises(ValueError, match="odds"):
+    with pytest.raises(ValueError, match="probability"):
         Leaves(n_disks=2).meetings(1, generator(), torch.tensor([1.0]))
     with pytest.raises(ValueError, match="two disks"):
         Leaves(n_disks=1).meetings(1, generator())

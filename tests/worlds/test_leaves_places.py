@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.places import PLACES, places
-from scorevid.worlds.leaves.world import Leaves, futures
+from scorevid.worlds.leaves.world import Leaves
 
 
 def value(frames, at):
@@ -33,7 +34,7 @@ def test_ground_is_ground_in_every_frame(meeting):
 
 def test_the_inside_of_a_disk_is_the_disk(meeting):
     front = meeting[meeting.depth[:, 0] == 0]
-    torch.testing.assert_close(value(front.next(), places(front)["inside"])[:, 0], front.grey[:, 0])
+    torch.testing.assert_close(value(front.next_frame(), places(front)["inside"])[:, 0], front.grey[:, 0])
 
 
 def test_the_back_edge_was_covered_before(meeting):

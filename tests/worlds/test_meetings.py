@@ -48,7 +48,7 @@ def test_meetings_have_two_futures_at_the_odds_asked_for():
     torch.testing.assert_close(ahead.probabilities[:, 0], odds, atol=1e-4, rtol=0)
     apart = (ahead.frames[:, 0] - ahead.frames[:, 1]).flatten(1).norm(dim=1)
     assert (apart >= LEAST_DISTANCE).all()
-    in_front = scenes.replace(depth=torch.tensor([0, 1]).expand(40, 2)).next()
+    in_front = scenes.replace(depth=torch.tensor([0, 1]).expand(40, 2)).next_frame()
     torch.testing.assert_close(ahead.frames[:, :1], in_front)
 
 
@@ -60,5 +60,5 @@ def test_the_same_seed_gives_the_same_meetings():
 def test_what_cannot_be_found_is_said():
     with pytest.raises(ValueError, match="too rare"):
         undecided_meetings(Leaves(), 3, generator(), least_distance=50.0)
-    with pytest.raises(ValueError, match="odds must be"):
+    with pytest.raises(ValueError, match="probability must be"):
         undecided_meetings(Leaves(), 3, generator(), [0.5])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scorevid.worlds.clips.occlusions import coverage, occlusions
+from scorevid.worlds.clips.occlusions import coverage, estimate_occlusions
 
 SIZE, RADIUS = 96, 16
 
@@ -53,7 +53,7 @@ def agreement(found, true):
 )
 def test_what_a_moving_disk_covers_and_uncovers_is_found(ground_moves, disk_moves):
     last, next, occluding, disoccluded = moving_disk(ground_moves, disk_moves)
-    found = occlusions(last, next)
+    found = estimate_occlusions(last, next)
     assert min(agreement(found.disoccluded, disoccluded)) > 0.9
     assert min(agreement(found.occluding, occluding)) > 0.8
     # a pixel of the next frame was where its motion came from
@@ -61,17 +61,17 @@ def test_what_a_moving_disk_covers_and_uncovers_is_found(ground_moves, disk_move
         here = found.flow[:, :, at[1], at[2]]
         torch.testing.assert_close(here, -torch.tensor(moves).expand(4, 2).float(), atol=0.5, rtol=0)
     # the two are told apart: swapping the frames swaps them
-    turned = occlusions(next, last)
+    turned = estimate_occlusions(next, last)
     assert min(agreement(turned.occluded, disoccluded)) > 0.9
 
 
 def test_nothing_is_occluded_where_all_moves_together_and_what_comes_in_is_told_apart():
     last, next, *_ = moving_disk((4, 0), (4, 0))
-    found = occlusions(last, next)
+    found = estimate_occlusions(last, next)
     inner = (..., slice(8, -8), slice(8, -8))
     assert not (found.disoccluded | found.occluding | found.occluded | found.entered)[inner].any()
     assert found.entered[:, 8:-8, :3].float().mean() > 0.9  # moving right, so it comes in at the left
-    still = occlusions(last, last)
+    still = estimate_occlusions(last, last)
     assert not (still.disoccluded | still.occluding | still.entered | still.occluded).any()
     assert still.flow.abs().max() < 0.1
 
@@ -79,7 +79,7 @@ def test_nothing_is_occluded_where_all_moves_together_and_what_comes_in_is_told_
 def test_in_flat_regions_nothing_is_found():
     generator = torch.Generator().manual_seed(0)
     last, next = (0.5 + 0.01 * torch.randn(2, 1, 64, 64, generator=generator) for _ in range(2))  # unlike frames
-    found = occlusions(last, next)
+    found = estimate_occlusions(last, next)
     assert not (found.disoccluded | found.occluding | found.entered | found.occluded).any()
 
 
@@ -97,7 +97,7 @@ def test_coverage_shares_pixels_out_and_loses_none_inside():
 
 def test_what_is_near_grows_and_keeps_off_the_border():
     last, next, occluding, disoccluded = moving_disk((0, 0), (4, 0), n=1)
-    found = occlusions(last, next)
+    found = estimate_occlusions(last, next)
     assert torch.equal(found.near(0), found.occluding | found.disoccluded)
     assert found.near(2)[0][grown((occluding | disoccluded)[None], 1)[0]].float().mean() > 0.9
     assert not found.near(3)[:, :3].any() and not found.near(3)[..., -3:].any()
@@ -109,8 +109,8 @@ def test_bad_frames_are_refused():
     x = torch.rand(2, 1, 32, 32)
     for a, b in ((x, x[:1]), (x[:, :, :8, :8], x[:, :, :8, :8]), (x.expand(-1, 2, -1, -1), x.expand(-1, 2, -1, -1))):
         with pytest.raises(ValueError, match=r"are due|16 pixels"):
-            occlusions(a, b)
+            estimate_occlusions(a, b)
     with pytest.raises(ValueError, match="flow must be"):
-        occlusions(x, x, "raft")
+        estimate_occlusions(x, x, "raft")
     with pytest.raises(ValueError, match="finite"):
-        occlusions(x, x * torch.nan)
+        estimate_occlusions(x, x * torch.nan)

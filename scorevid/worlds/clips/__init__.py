@@ -1,1 +1,37 @@
-"""Room."""
+"""Natural video: the embedded bank, DAVIS, arrays and video files, and the patches that are drawn from them.
+
+``readers`` and ``bank`` give footage, ``shots`` cuts it, ``world`` draws from it. ``patches`` are held out, ``occlusions``
+estimates where something comes to cover something else.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "occlusions": [
+            "Occlusions",  # what became visible and what was covered between two frames
+            "estimate_occlusions",  # these from optical flow
+        ],
+        "patches": [
+            "Patches",  # held-out patches, and where each is from
+            "cut_from_whole_frames",  # what a function makes of whole frames, cut at the places of patches
+            "few_frames",  # patches of a few frames of each shot
+            "held_out",  # patches of a world that share no pixel
+            "only_held_out",  # the world of those shots that another world holds out
+        ],
+        "readers": [
+            "SEEN",  # the split of test shots whose background was seen in training
+            "Clip",  # one shot
+            "davis",  # sequences of DAVIS
+            "davis_lists",  # their names, without their frames
+            "npz",  # a file of arrays
+            "shrink",  # a frame made smaller by averaging areas
+            "video",  # a video file
+        ],
+        "world": [
+            "Clips",  # the world
+            "footage",  # shots of one or several sources, by name
+        ],
+    },
+)

@@ -70,15 +70,15 @@ class Occlusions:
         return grown & inside
 
 
-def occlusions(last: Tensor, next: Tensor, flow: Flow = "dis") -> Occlusions:
+def estimate_occlusions(last: Tensor, following: Tensor, flow: Flow = "dis") -> Occlusions:
     """Optical flow and occlusions from the last frames to the next ones.
 
-    last, next: (B, 1, H, W), greys in [0, 1], 16 pixels and more each way. flow: as in
+    last, following: (B, 1, H, W), greys in [0, 1], 16 pixels and more each way. flow: as in
     :func:`scorevid.denoisers.baselines.motion`. Raises ValueError for other frames, ImportError without the packages of the extra
     ``baselines``.
     """
-    back, ahead = _median(optical_flow(next, last, flow)), _median(optical_flow(last, next, flow))
-    structured = (torch.maximum(_contrast(next), _contrast(last)) >= CONTRAST)[:, 0]
+    back, ahead = _median(optical_flow(following, last, flow)), _median(optical_flow(last, following, flow))
+    structured = (torch.maximum(_contrast(following), _contrast(last)) >= CONTRAST)[:, 0]
     uncovered, outside = (coverage(ahead) < 0.5) & structured, _outside(back)
     occluded = (coverage(back) < 0.5) & ~_outside(ahead)
     carried = coverage(ahead, occluded.to(ahead)) > LEAST

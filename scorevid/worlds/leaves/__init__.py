@@ -1,1 +1,37 @@
-"""Room."""
+"""Moving leaves: disks that move and occlude one another, of which all possible next frames can be listed.
+
+``world`` draws scenes, ``scenes`` renders them, ``next_frames`` lists the futures of a scene, ``meetings`` draws test
+scenes with two futures, ``hidden`` those with a disk that the past hides, ``places`` names pixels of a meeting.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "hidden": [
+            "emergence",  # when a hidden disk comes out
+            "hidden_scenes",  # test scenes of a disk that is hidden in the whole past, and their controls
+            "own_pixels",  # pixels that are the hidden disk's alone
+        ],
+        "meetings": [
+            "determined",  # whether the past determines all but the depth order
+            "undecided_meetings",  # test scenes of two disks with exactly two futures
+        ],
+        "next_frames": [
+            "draw_depth",  # depth orders: the larger disk is more often in front
+            "futures",  # all next frames that the past allows, with their probabilities
+        ],
+        "scenes": [
+            "Scene",  # a batch of scenes: positions, velocities, radii, greys, depth order
+            "covers",  # how much of each pixel each disk covers
+            "overlap_distance",  # distance of the two futures of a meeting
+            "rejection_sample",  # scenes drawn until they are accepted
+            "render",  # frames of scenes
+            "visible",  # share of each disk that is seen
+        ],
+        "world": [
+            "Leaves",  # the world
+        ],
+    },
+)

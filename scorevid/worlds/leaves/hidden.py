@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from scorevid import checks
-from scorevid.worlds.leaves.rejection import rejection_sample
-from scorevid.worlds.leaves.scenes import Scene, covers, visible
+from scorevid.worlds.leaves.scenes import Scene, covers, rejection_sample, visible
 from scorevid.worlds.leaves.world import Leaves
 
 OUT = 0.5  #: share of a disk's area in view from which on it counts as out

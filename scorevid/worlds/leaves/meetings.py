@@ -1,6 +1,6 @@
-r"""Test scenes for exact comparisons: two disks, a past that tells everything but who will be in front.
+r"""Test scenes for exact comparisons: two disks, and a past that determines all but who will be in front.
 
-The futures of a scene have their listed probabilities only if radii, greys, places and velocities can be read off the
+The futures of a scene have their listed probabilities only if radii, greys, positions and velocities can be read off the
 past; and a choice can only be judged if the two futures are some distance :math:`D = \|x_A - x_B\|` apart.
 """
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from scorevid.worlds.futures import Futures
-from scorevid.worlds.leaves.rejection import rejection_sample
-from scorevid.worlds.leaves.scenes import Scene, visible
-from scorevid.worlds.leaves.world import Leaves, futures
+from scorevid.worlds.leaves.next_frames import futures
+from scorevid.worlds.leaves.scenes import Scene, rejection_sample, visible
+from scorevid.worlds.leaves.world import Leaves
 
 LEAST_VISIBLE = 0.5  #: share of a disk's area: with half of its outline in view, its circle is known
 LEAST_DISTANCE = 0.7  #: grey units: D of two futures, 8 pixels at a contrast of a quarter
@@ -39,29 +39,29 @@ def undecided_meetings(
     world: Leaves,
     n: int,
     generator: torch.Generator,
-    odds: Sequence[float] | Tensor | None = None,
+    probability: Sequence[float] | Tensor | None = None,
     least_distance: float = LEAST_DISTANCE,
 ) -> tuple[Scene, Futures]:
     """n scenes of two disks that meet in the next frame, with exactly two futures, for exact comparisons.
 
-    odds: (n,) probability of the first future, in which disk 0 is in front; drawn as in the world if not given.
+    probability: (n,) of the first future, in which disk 0 is in front; drawn as in the world if not given.
     least_distance: least ‖x_A − x_B‖, in grey units. The world's other parameters are kept, but for two disks.
 
-    Draws and rejects until all are found. Raises ValueError where too few draws give such a scene.
+    Raises ValueError where too few draws give such a scene.
     """
     world = replace(world, n_disks=2, fewest=None)
-    if odds is not None:
-        odds = torch.as_tensor(odds, dtype=torch.float32, device=generator.device)
-        if odds.shape != (n,):
-            raise ValueError(f"odds must be ({n},), got {tuple(odds.shape)}")
+    if probability is not None:
+        probability = torch.as_tensor(probability, dtype=torch.float32, device=generator.device)
+        if probability.shape != (n,):
+            raise ValueError(f"probability must be ({n},), got {tuple(probability.shape)}")
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
         tried = missing.repeat(4)
-        scene = world.meetings(len(tried), generator, None if odds is None else odds[tried])
-        ahead = futures(scene)
-        good = determined(scene) & (ahead.count() == 2)
-        if ahead.frames.shape[1] == 2:
-            good &= (ahead.frames[:, 0] - ahead.frames[:, 1]).flatten(1).norm(dim=1) >= least_distance
+        scene = world.meetings(len(tried), generator, None if probability is None else probability[tried])
+        possible = futures(scene)
+        good = determined(scene) & (possible.count() == 2)
+        if possible.frames.shape[1] == 2:
+            good &= (possible.frames[:, 0] - possible.frames[:, 1]).flatten(1).norm(dim=1) >= least_distance
         return scene[good], tried[good]
 
     wanted = f"futures {least_distance} apart are too rare in {world}"

@@ -1,20 +1,23 @@
-"""Scenes of moving disks: what they are, and how they are drawn.
+r"""Scenes of moving disks: what they are, and how they are rendered.
 
-A disk of radius r covers the fraction :math:`\\mathrm{clip}\\big((r^2 - \\rho^2) / 2r + \\tfrac12, 0, 1\\big)` of a pixel at
+A disk of radius r covers the fraction :math:`\mathrm{clip}\big((r^2 - \rho^2) / 2r + \tfrac12, 0, 1\big)` of a pixel at
 distance ρ from its centre: r − ρ to first order, so an edge is one pixel wide.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
 
+ROUNDS = 200  # of drawing scenes, after which those that are wanted count as too rare
 
-@dataclass
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A batch of scenes of moving disks.
 
@@ -44,7 +47,12 @@ class Scene:
 
     def replace(self, **changes) -> Scene:
         """The same scenes but for what is named."""
-        return Scene(**{**self.__dict__, **changes})
+        return replace(self, **changes)
+
+    @staticmethod
+    def cat(scenes: Sequence[Scene]) -> Scene:
+        """Scenes of several batches in a row; ground, size, memory and kappa are those of the first."""
+        return scenes[0].replace(**{k: torch.cat([getattr(s, k) for s in scenes]) for k in _TENSORS})
 
     def to(self, *args, **kwargs) -> Scene:
         """Move or cast; the integer depth ranks move but are not cast to a floating dtype."""
@@ -59,8 +67,8 @@ class Scene:
         """c: the M frames before the next one, oldest first, (B, M, H, W)."""
         return render(self, torch.arange(-self.memory, 0))
 
-    def next(self) -> Tensor:
-        """x: the next frame, (B, 1, H, W)."""
+    def next_frame(self) -> Tensor:
+        """x: the frame to be predicted, (B, 1, H, W)."""
         return render(self, torch.zeros(1))
 
 
@@ -107,3 +115,33 @@ def visible(scene: Scene, times: Tensor) -> Tensor:
         free = free * (1 - cover)
     areas = math.pi * scene.radius.square()
     return torch.stack(seen, 2).gather(2, scene.depth[:, None].expand(-1, len(times), -1)) / areas[:, None]
+
+
+def overlap_distance(scene: Scene) -> Tensor:
+    r"""D = ‖x_A − x_B‖ of the next frames with disk 0 and with disk 1 in front, were there no other disks: (B,).
+
+    The two frames differ where both disks are, by the product of their coverages and the difference of their greys.
+    """
+    order = torch.arange(scene.radius.shape[1], device=scene.radius.device).expand_as(scene.radius)
+    first, second = islice(covers(scene, torch.zeros(1), order), 2)
+    return (first * second).flatten(1).norm(dim=1) * (scene.grey[:, 0] - scene.grey[:, 1]).abs()
+
+
+def rejection_sample(
+    n: int, draw: Callable[[Tensor], tuple[Scene, Tensor]], device: torch.device, wanted: str
+) -> Scene:
+    """n scenes of a kind that is rare in a world, in their order.
+
+    draw: takes the numbers of the scenes that are still missing, (m,) long in 0 ... n − 1, on the device. It returns the
+    scenes accepted of one round, and the number of each, (k,). Of several with one number the first is taken.
+    wanted: what the scenes are, for the ValueError that is raised where :data:`ROUNDS` rounds do not find them all.
+    """
+    found: dict[int, Scene] = {}
+    missing = list(range(n))
+    for _ in range(ROUNDS):
+        accepted, numbers = draw(torch.tensor(missing, device=device))
+        for row, number in enumerate(numbers.tolist()):
+            found.setdefault(number, accepted[row])
+        if not (missing := [k for k in range(n) if k not in found]):
+            return Scene.cat([found[k] for k in range(n)])
+    raise ValueError(f"{len(missing)} of {n} scenes were not found: {wanted}")

@@ -1,0 +1,127 @@
+r"""All shots of a world of natural video in one table, from which patches are drawn and cut.
+
+The motion energy of a patch is the squared error of copying the last frame,
+
+.. math:: E(t, i, j) = \frac{1}{\text{size}^2} \sum_{p \,\in\, \text{patch}} \big( v_t(p) - v_{t - \text{stride}}(p) \big)^2 .
+
+It is kept for every fourth pixel each way, so a patch that is drawn by energy lies up to 3 pixels from where its energy was
+taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from scorevid.worlds.clips.world import Clips
+
+GRID = 4  # pixels between places of known motion energy
+
+
+@dataclass(frozen=True, eq=False)
+class Shots:
+    """All shots of a world in a row, and where they can be cut. K shots, P places on the grids of all."""
+
+    video: Tensor  # all pixels, uint8
+    start: Tensor  # (K,) where the shot begins in them
+    shape: Tensor  # (K, 2) height and width
+    room: Tensor  # (K, 3) how many places a patch can take: frames from the first that can be next, rows, columns
+    chance: Tensor  # (K,) probabilities of the shots, summed up
+    grid: Tensor  # (K, 3) how many of these places have a known energy
+    begin: Tensor  # (K,) where those of the shot begin
+    energy: Tensor  # (P,) motion energies, summed up, in all 1 for each shot
+
+    def choose(self, u: Tensor) -> Tensor:
+        """Shots in proportion to the root of their length. u: (B,) uniform in [0, 1). Returns (B,) long."""
+        return torch.searchsorted(self.chance, u, right=True).clamp_max(len(self.chance) - 1)
+
+    def moving(self, shot: Tensor, u: Tensor, u_row: Tensor, u_column: Tensor) -> Tensor:
+        """Places in shots in proportion to motion energy, (B, 3) frame, row, column. shot: (B,). The u: (B,) uniform."""
+        # the energies of shot k are summed up from k to k + 1
+        place = torch.searchsorted(self.energy, shot + u, right=True)
+        place = (place - self.begin[shot]).clamp_min(0).minimum(self.grid[shot].prod(1) - 1)
+        _, rows, columns = self.grid[shot].unbind(1)
+        coarse = torch.stack([place // (rows * columns), place // columns % rows, place % columns], 1)
+        corner = coarse * torch.tensor([1, GRID, GRID], device=place.device)
+        nearby = (self.room[shot] - corner)[:, 1:].clamp_max(GRID)
+        return corner + torch.cat(
+            [torch.zeros_like(corner[:, :1]), (torch.stack([u_row, u_column], 1) * nearby).long()], 1
+        )
+
+    def cut(
+        self,
+        world: Clips,
+        shot: Tensor,
+        place: Tensor,
+        memory: int,
+        mirrored: Tensor | None = None,
+        speed: Tensor | None = None,
+    ) -> Tensor:
+        """Patches at places (B, 3) of shots (B,), with so many frames before: (B, memory + 1, H, W) greys in [0, 1].
+
+        place: (frame, row, column) as ``room`` counts them. mirrored: (B,) bool, which to mirror left to right. speed:
+        (B, 2) rows and columns by which the place of a patch moves on from frame to frame; it stays unless given.
+        """
+        tall, wide = self.shape[shot].T
+        line = torch.arange(world.size, device=place.device)
+        age = torch.arange(-memory, 1, device=place.device)
+        times = world.stride * age + first_frame(world) + place[:, :1]
+        corners = place[:, None, 1:] + (0 if speed is None else age[:, None] * speed[:, None])  # (B, T or 1, 2)
+        rows = corners[..., :1] + line
+        across = line if mirrored is None else torch.where(mirrored[:, None], line.flip(0), line)[:, None]
+        columns = corners[..., 1:] + across
+        # (B, T, 1, 1) + (B, T or 1, H, 1) + (B, T or 1, 1, W)
+        frame = (self.start[shot][:, None] + times * (tall * wide)[:, None])[:, :, None, None]
+        within = (rows * wide[:, None, None])[..., None] + columns[:, :, None]
+        return self.video[frame + within].float().div_(255)
+
+
+def first_frame(world: Clips) -> int:
+    """The first frame of a shot that can be the next frame: it has its past, and a frame before it."""
+    return max(world.memory, 1) * world.stride
+
+
+@lru_cache(maxsize=4)
+def shot_table(world: Clips, device: str) -> Shots:
+    """The shots of a world in one table; worlds that draw from the same shots in other ways should share one."""
+    size, first = world.size, first_frame(world)
+    video = [clip.frames for clip in world.clips().values()]
+    shapes = torch.tensor([v.shape for v in video])
+    room = shapes - torch.tensor([first, size - 1, size - 1])
+    step = torch.tensor([1, GRID, GRID])
+    energies = [motion_energies(v, first, world.stride, size) for v in video]
+    summed = [k + e.ravel().cumsum() / e.sum() for k, e in enumerate(energies)]
+    counts = torch.tensor([e.size for e in energies])
+    chance = shapes[:, 0].double().sqrt().cumsum(0)
+    table = Shots(
+        video=torch.from_numpy(np.concatenate([v.ravel() for v in video])),
+        start=shapes.prod(1).cumsum(0) - shapes.prod(1),
+        shape=shapes[:, 1:],
+        room=room,
+        chance=chance / chance[-1],
+        grid=(room + step - 1) // step,
+        begin=counts.cumsum(0) - counts,
+        energy=torch.from_numpy(np.concatenate(summed)),
+    )
+    return Shots(**{k: v.to(device) for k, v in vars(table).items()})
+
+
+def motion_energies(frames: np.ndarray, first: int, stride: int, size: int) -> np.ndarray:
+    """Motion energy of patches on a grid, times the number of places that each stands for, (T - first, rows, columns)."""
+    tall, wide = frames.shape[1:]
+    rows, columns = np.arange(0, tall - size + 1, GRID), np.arange(0, wide - size + 1, GRID)
+    places = np.minimum(GRID, tall - size + 1 - rows)[:, None] * np.minimum(GRID, wide - size + 1 - columns)
+    found = np.empty((len(frames) - first, len(rows), len(columns)))
+    summed = np.zeros((tall + 1, wide + 1), dtype=np.int64)
+    for k, t in enumerate(range(first, len(frames))):
+        change = frames[t].astype(np.int64) - frames[t - stride]
+        summed[1:, 1:] = np.square(change).cumsum(0).cumsum(1)
+        strips = summed[rows + size] - summed[rows]
+        found[k] = strips[:, columns + size] - strips[:, columns]
+    return (found + 1) * places  # where nothing ever moves, all places are alike
