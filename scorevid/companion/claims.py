@@ -14,20 +14,15 @@ import os
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
-from scorevid.estimates import Estimate, format_interval
+from scorevid.companion.records import COLLECT_VARIABLE, Record, write_record
+from scorevid.estimates import Estimate
 
-FOLDER_VARIABLE = "SCOREVID_CLAIMS"  #: where records go, one JSON file a claim; nowhere if it is not set
-COLLECT_VARIABLE = (
-    "SCOREVID_CLAIMS_COLLECT"  #: "1": what comes out otherwise than stated is recorded and does not raise
-)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # it names the record's file
 _BOUND = re.compile(rf"\s*(?:(<=|>=|<|>)\s*({_NUMBER})|in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\])\s*")
@@ -74,31 +69,6 @@ class Bound:
         low, high = interval
         reaches = low in self or high in self or (low < self.low and high > self.high)
         return "undecided" if reaches else "fails"
-
-
-@dataclass(frozen=True)
-class Record:
-    """What was measured for a claim, and what follows."""
-
-    id: str
-    value: float
-    low: float
-    high: float
-    n: int
-    bound: str
-    verdict: Literal["holds", "fails", "undecided"]
-    why: str | None = None
-    error: str | None = None  # how the claim came out otherwise than stated
-    context: dict = field(default_factory=dict)
-    versions: dict = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"{self.verdict}: {self.id} {self.bound} (measured {self.text})"
-
-    @property
-    def text(self) -> str:
-        """Value and interval, rounded, for prose."""
-        return f"{format_interval(self.value, self.low, self.high)}, n = {self.n:,}"
 
 
 def check(
@@ -154,32 +124,22 @@ def check(
     elif fails is not None and low in limits and high in limits:
         error = f"the claim {id} is said to fail ({fails}), but holds: measured {record.text}, {limits.text}"
     record = replace(record, error=error)
-    _write(record)
+    write_record(record)
     if error and os.environ.get(COLLECT_VARIABLE) != "1":
         raise ClaimError(error)
     return record
 
 
-def read_records(folder: Path | str) -> list[dict]:
-    """All records in a folder, by id. Raises ValueError for a file that holds none, such as half of one."""
-    records = []
-    for path in sorted(Path(folder).glob("*.json")):
-        try:
-            records.append(json.loads(path.read_text(encoding="utf-8")))
-            records[-1]["id"], records[-1]["verdict"]
-        except (KeyError, TypeError, ValueError) as problem:
-            raise ValueError(f"{path} holds no record of a claim ({problem}): run its notebook again") from None
-    return records
-
-
 def _plain(value):
     """NumPy scalars, arrays and tensors as numbers and lists; anything else is not for a record."""
-    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+    if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r}")
 
 
 def _versions() -> dict[str, str]:
+    import torch
+
     import scorevid
 
     return {
@@ -188,14 +148,3 @@ def _versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _write(record: Record) -> None:
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if not folder:
-        return
-    path = Path(folder) / f"{record.id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)

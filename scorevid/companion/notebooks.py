@@ -1,7 +1,8 @@
 """Notebooks run from top to bottom, each in a fresh kernel of this environment, whatever the user has set up.
 
-``scripts/run_chapters.py`` and ``scorevid sweep`` run notebooks by :func:`run_notebook`, and ``notebooks/conftest.py`` gives the
-kernels of nbval the same :func:`environment`. A kernel ends by itself soon after the process that started it was killed.
+Chapters (``scripts/run_chapters.py``) and sweeps (``scorevid sweep``) are run by :func:`run_notebook`, and nbval's kernels
+get the same :func:`environment` (``notebooks/conftest.py``). A kernel ends by itself soon after the process that started it
+was killed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-
-from scorevid.machine import processors
 
 # what changes how a notebook comes out: another backend or style, code that is run before it, other kernels and warnings
 _UNSET = (
@@ -140,6 +139,8 @@ def missing_figures(notebook) -> list[str]:
 
 def how_it_ran(seconds: float, at_once: int) -> dict:
     """What an executed copy that is written now tells of its run."""
+    from scorevid.machine import processors
+
     return {
         "seconds": round(seconds, 2),
         "ended": datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scorevid import __version__
-from scorevid.companion.claims import read_records
+from scorevid.companion.records import read_records
 from scorevid.sweep.grid import combinations, same_grid
 
 MANIFEST, RECORD, TASK, NOTEBOOK = "sweep.json", "record.json", "task.json", "notebook.ipynb"

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from scorevid import __version__
-from scorevid.companion.claims import COLLECT_VARIABLE, FOLDER_VARIABLE, read_records
 from scorevid.companion.notebooks import NotWantedError, environment, run_notebook, with_parameters
+from scorevid.companion.records import COLLECT_VARIABLE, FOLDER_VARIABLE, read_records
 from scorevid.sweep.folder import MANIFEST, NOTEBOOK, Run, begin, discard, publish, record_of
 
 _THREADS = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")) + ("VECLIB_MAXIMUM_THREADS",)

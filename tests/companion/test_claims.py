@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorevid.companion.claims import Bound, ClaimError, check, read_records
+from scorevid.companion.claims import Bound, ClaimError, check
+from scorevid.companion.records import read_records
 from scorevid.estimates import (
     correlation_interval,
     mean_interval,
