@@ -25,7 +25,7 @@ from torch import nn
 
 from scorevid.denoisers.unet import Denoiser
 from scorevid.machine import computes_in_bf16
-from scorevid.measures import calibration, logit
+from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling.solvers import solve
 from scorevid.training.batches import generator_for
@@ -179,14 +179,14 @@ class Race:
 
 def judge(x: torch.Tensor, ahead) -> list:
     """Slope of the log odds of choices with its interval where a line can be fitted, share of blends, error of rendering."""
-    u = calibration.place(x, ahead)
-    counts = calibration.count(u)
+    u = choices.projection(x, ahead)
+    counts = choices.count_choices(u)
     try:
-        fit = logit.fit_logit(calibration.odds(ahead).numpy(), counts.first, counts.second)
-        slope = [fit.slope, *fit.slope_interval]
+        fit = calibration.fit_logit(choices.first_probability(ahead).numpy(), counts.first, counts.second)
+        slope = list(fit.slope)
     except ValueError:
         slope = None  # too few samples that chose
-    return [slope, list(calibration.blend_share(u)), calibration.rendering_error(x, ahead).mean().sqrt().item()]
+    return [slope, list(choices.blend_share(u)), choices.rendering_error(x, ahead).mean().sqrt().item()]
 
 
 def ours(f: Denoiser, c: torch.Tensor, steps: int = 12) -> torch.Tensor:

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from scorevid import load_denoiser
 from scorevid.denoisers.weights import load_card
 from scorevid.estimates import Estimate, mean_interval
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.sampling.ascent import ascend
 from scorevid.sampling.solvers import solve
 from scorevid.studies import sampling as sweeps
@@ -201,11 +201,11 @@ def main() -> None:
         ],
     )
     many, futures = scenes(given.weights, given.scenes)
-    choices = {}
+    chosen = {}
     for name, denoiser in variants.items():
         x = torch.cat([recommended(denoiser, some).x for some in many.split(given.batch)])
-        choices[name] = calibration.classify(calibration.place(x, futures))[:, 0]
-    apart = {name: ((k == 0).float() - (choices["eager"] == 0).float()) for name, k in choices.items()}
+        chosen[name] = choices.classify(choices.projection(x, futures))[:, 0]
+    apart = {name: ((k == 0).float() - (chosen["eager"] == 0).float()) for name, k in chosen.items()}
     apart = {name: list(mean_interval(gap)) for name, gap in apart.items()}
     result.table(
         f"Sampling: choices of {len(many):,} samples, one a scene, from the same noise",
@@ -213,11 +213,11 @@ def main() -> None:
         [
             [
                 name,
-                *(int((k == v).sum()) for v in (0, 1, calibration.BLEND)),
-                int((k != choices["eager"]).sum()),
+                *(int((k == v).sum()) for v in (0, 1, choices.BLEND)),
+                int((k != chosen["eager"]).sum()),
                 apart[name],
             ]
-            for name, k in choices.items()
+            for name, k in chosen.items()
         ],
     )
     result.table(

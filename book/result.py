@@ -15,7 +15,7 @@ from PIL import Image
 
 from scorevid import load_denoiser
 from scorevid.companion import figures
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.sampling.solvers import solve
 from scorevid.worlds.leaves import Leaves, undecided_meetings
 
@@ -43,9 +43,9 @@ samples = solve(
     callback=lambda k, y, *_: path.append(y.flatten(0, -3)),
 ).x[0]
 darker = int(scenes[clearest].grey[0, 1] < scenes[clearest].grey[0, 0])  # of disks 0 and 1
-words = {darker: "darker in front", 1 - darker: "lighter in front", calibration.BLEND: "a blend"}
-at = calibration.place(torch.cat([one_step[None], samples])[None], ahead[clearest])
-blend, *ends = [words[int(k)] for k in calibration.classify(at)[0]]
+words = {darker: "darker in front", 1 - darker: "lighter in front", choices.BLEND: "a blend"}
+at = choices.projection(torch.cat([one_step[None], samples])[None], ahead[clearest])
+blend, *ends = [words[int(k)] for k in choices.classify(at)[0]]
 waiting = torch.ones_like(past[0, 0])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +30,14 @@ def number(
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
 
 
+def counts(name: str, values) -> np.ndarray:
+    """Whole numbers of 0 or more, returned as an array of integers."""
+    values = np.asarray(values)
+    if not ((values >= 0) & (values == np.floor(values))).all():
+        raise ValueError(f"{name} must be non-negative integers, got {values}")
+    return values.astype(int)
+
+
 def one_of(name: str, value: object, known: Iterable[str]) -> None:
     """One of these words."""
     if value not in (known := list(known)):
@@ -36,11 +45,11 @@ def one_of(name: str, value: object, known: Iterable[str]) -> None:
 
 
 def frames(
-    name: str, x: object, channels: int | None = None, *, batch: int | None = None, size=None, finite=False
+    name: str, x: object, channels: int | None = None, *, batch: int | None = None, size=None, finite=False, axes="BCHW"
 ) -> None:
     """Floating-point frames (B, C, H, W), none of them empty; of so many channels, examples, and of size (H, W), if given."""
     asked = (batch, channels, *(size or (None, None)))
-    expected = f"({', '.join(letter if n is None else str(n) for letter, n in zip('BCHW', asked, strict=True))})"
+    expected = f"({', '.join(letter if n is None else str(n) for letter, n in zip(axes, asked, strict=True))})"
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} must be a tensor {expected}, got {type(x).__name__}")
     if x.ndim != 4 or any(n is not None and m != n for m, n in zip(x.shape, asked, strict=True)):
@@ -82,7 +91,7 @@ def ladder_ends(sigma_0: float, sigma_L: float) -> None:
 
 def samples(x_hat: Tensor, futures, least: int = 1, *, finite: bool = False) -> None:
     """x_hat (B, S, H, W), floating-point, S >= least, for the B scenes of futures with frames (B, K, H, W)."""
-    frames("x_hat", x_hat, batch=len(futures), size=tuple(futures.frames.shape[2:]))
+    frames("x_hat", x_hat, batch=len(futures), size=tuple(futures.frames.shape[2:]), axes="BSHW")
     if x_hat.shape[1] < least:
         raise ValueError(f"x_hat must hold {least} samples a scene or more, got {x_hat.shape[1]}")
     if finite and (lost := int((~x_hat.isfinite()).flatten(2).any(2).sum())):

@@ -14,7 +14,7 @@ import tyro
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.unet import Denoiser
 from scorevid.denoisers.weights import FOLDER, load_denoiser
-from scorevid.measures.errors import report
+from scorevid.measures.cards import score_card
 from scorevid.sweep.command import Sweep
 from scorevid.training.parallel import is_first, make_processes
 from scorevid.training.publishing import publish
@@ -124,14 +124,14 @@ class Evaluate:
     def __call__(self) -> None:
         if (Path(self.name) / "checkpoint.pt").is_file():
             trainer = open_run(self.name, compile=False)
-            scores = report(trainer.denoiser(), trainer.world, self.scenes, self.seed)
+            scores = score_card(trainer.denoiser(), trainer.world, self.scenes, self.seed)
             if self.append:
                 scores = {"images": trainer.images} | scores
                 with (Path(self.name) / "evaluations.jsonl").open("a") as file:
                     file.write(json.dumps(scores) + "\n")
         else:
             network = load_denoiser(self.name)
-            scores = report(network, make_world(network.card["world"]), self.scenes, self.seed)
+            scores = score_card(network, make_world(network.card["world"]), self.scenes, self.seed)
         print(json.dumps(scores, indent=2))
 
 

@@ -100,7 +100,12 @@ def pooled(measures: Sequence[Sequence[float]]) -> Estimate:
 
 
 def percentile_interval(value: float, replicates, n: int | None = None, confidence: float = 0.95) -> Estimate:
-    """An estimate from bootstrap replicates of it, (R,), by their percentiles, widened where need be to hold the value."""
+    """An estimate from bootstrap replicates of it, (R,), by their percentiles, widened where need be to hold the value.
+
+    The interval is NaN where there are no replicates.
+    """
+    if not len(replicates):
+        return Estimate(float(value), math.nan, math.nan, n, "bootstrap")
     tail = 50 * (1 - confidence)
     low, high = np.percentile(replicates, [tail, 100 - tail])
     return Estimate(float(value), float(min(low, value)), float(max(high, value)), n, "bootstrap")
@@ -167,6 +172,34 @@ def correlation_interval(a, b, confidence: float = 0.95, replicates: int = 2000,
         return np.corrcoef(*pair)[0, 1] if min(map(np.ptp, pair)) > 0 else np.nan  # one row again and again has none
 
     return bootstrap(correlation, len(a), confidence, replicates, seed)
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
+    """A proportion with Wilson's interval; 0 in [0, 1] without trials. Raises ValueError for counts that are none."""
+    _check_confidence(confidence)
+    if not (0 <= successes <= trials and successes == int(successes) and trials == int(trials)):
+        raise ValueError(
+            f"successes and trials must be counts, no more successes than trials, got {successes}, {trials}"
+        )
+    if not trials:
+        return Estimate(0.0, 0.0, 1.0, 0, "wilson")
+    test = stats.binomtest(int(successes), int(trials))
+    low, high = test.proportion_ci(confidence, method="wilson")
+    return Estimate(float(successes / trials), float(low), float(high), int(trials), "wilson")
+
+
+def share_gap(one: Estimate, other: Estimate) -> Estimate:
+    """By how much one share is larger than another, with its interval, also where both are zero.
+
+    one, other: shares with Wilson's intervals, as estimates or (value, low, high). The interval is Newcombe's (1998, his
+    method 10), for independent samples: wider than need be for shares of the same scenes. Raises ValueError for values
+    out of order.
+    """
+    (p, p_low, p_high), (q, q_low, q_high) = one, other
+    if not (0 <= p_low <= p <= p_high <= 1 and 0 <= q_low <= q <= q_high <= 1):
+        raise ValueError(f"shares must be (value, low, high) in [0, 1], got {tuple(one)} and {tuple(other)}")
+    below, above = math.hypot(p - p_low, q_high - q), math.hypot(p_high - p, q - q_low)
+    return Estimate(p - q, p - q - below, p - q + above, None, "newcombe")
 
 
 def _finite(values) -> np.ndarray:

@@ -71,6 +71,12 @@ class Bound:
         return "undecided" if reaches else "fails"
 
 
+def decide(estimate: Sequence[float], bound: str) -> Literal["holds", "fails", "undecided"]:
+    """The verdict on an estimate, or on (value, low, high). Raises ValueError for a malformed bound."""
+    value, *interval = estimate
+    return Bound.parse(bound).verdict(value, interval)
+
+
 def check(
     id: str,
     value: float | Sequence[float],

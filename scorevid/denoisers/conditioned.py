@@ -42,6 +42,8 @@ class Told(nn.Module):
     data, in grey units. Raises ValueError for an unknown kind or a spread that is not positive.
     """
 
+    needs_sigma = True
+
     def __init__(
         self, memory: int = 2, widths: Sequence[int] = (32, 64, 128), kind: Kind = "edm", spread: float = 0.14
     ):

@@ -1,153 +1,95 @@
-r"""Which future did a sample choose, how often, and is that as often as it should?
+r"""Are futures chosen as often as they should be?
 
-For a scene with two futures :math:`x_A, x_B` (the first and second of its
-:class:`~scorevid.worlds.futures.Futures`) a distance :math:`D = \|x_A - x_B\|` apart, a sample lies between them at
+Over scenes in which A is due with probability :math:`w_A`, a line is fitted to the log odds of the choices,
 
-.. math:: u = \langle \hat x - x_B,\, x_A - x_B \rangle / D^2 ,
+.. math:: \mathrm{logit}\, P(\text{A chosen}) = a + b\, \mathrm{logit}\, w_A ,
 
-1 for A, 0 for B; u > ¾ counts as A, u < ¼ as B, between is a blend. What is left orthogonal to :math:`x_A - x_B` is
-the error of rendering, and reported apart: measured by its distance to the futures, a small blur of every edge would
-drown the choice. With more futures, the one is chosen that counts as chosen against each of the others (:func:`choose`).
-Over scenes of various odds, :mod:`scorevid.measures.logit` fits a line to the log odds of the choices; the expected calibration
-error (:func:`calibration_error`) assumes no such line.
+by maximum likelihood from the samples that chose; ideal are a = 0 and b = 1. b > 1: too sure, b < 1: not sure enough,
+a ≠ 0: a bias towards A. Intervals draw scenes anew: a network errs scene by scene, and samples of one scene are no
+independent witnesses of it. The expected calibration error (:func:`calibration_error`) assumes no such line.
+
 Whether the samples could have come from the true law at all is a question for :mod:`scorevid.measures.proper_scores`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from scipy import stats
-from torch import Tensor
+from scipy import special
 
-from scorevid.worlds.futures import Futures
-
-BLEND = -1  #: in place of the number of a future: none was chosen
-
-
-def place(x_hat: Tensor, futures: Futures) -> Tensor:
-    """u: where each sample lies between the two futures of its scene, (B, S): 1 at the first, 0 at the second.
-
-    x_hat: (B, S, H, W) samples, or any other frames to be judged, such as denoised ones. Raises ValueError for scenes
-    that have not exactly two futures, or shapes that do not fit.
-    """
-    second, difference = _pair(x_hat, futures)
-    return ((x_hat - second) * difference).sum((2, 3)) / difference.square().sum((2, 3))
-
-
-def rendering_error(x_hat: Tensor, futures: Futures) -> Tensor:
-    """Mean square, in grey² a pixel, of what x_hat − x_B has orthogonal to x_A − x_B, (B, S). As :func:`place`."""
-    second, difference = _pair(x_hat, futures)
-    along = place(x_hat, futures)[:, :, None, None] * difference
-    return (x_hat - second - along).square().mean((2, 3))
-
-
-def odds(futures: Futures) -> Tensor:
-    """w_A of each scene, (B,): the probability of the future that :func:`place` puts at u = 1."""
-    return futures.probabilities[torch.arange(len(futures)), _possible(futures)[:, 0]]
-
-
-def classify(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Tensor:
-    """The future chosen: 0 for A (u > upper), 1 for B (u < lower), −1 (``BLEND``) between. Same shape as u."""
-    if not lower < upper:
-        raise ValueError(f"lower < upper is due, got {lower}, {upper}")
-    choice = torch.full(u.shape, BLEND, dtype=torch.long, device=u.device)
-    return choice.masked_fill(u > upper, 0).masked_fill(u < lower, 1)
-
-
-def choose(x_hat: Tensor, futures: Futures, upper: float = 0.75) -> Tensor:
-    r"""The future that each sample chose, (B, S): its index among the K of its scene, or −1 (``BLEND``).
-
-    x_hat: (B, S, H, W). Future k is chosen if, for every other possible future j, the sample lies beyond ``upper`` on
-    the way from :math:`x_j` to :math:`x_k`. No two can be chosen at once, errors of rendering orthogonal to all
-    differences play no part, and of two futures the choice is that of :func:`classify`. A sample undecided in any one
-    respect is a blend. Where only one future is possible, all samples choose it.
-
-    Raises ValueError for shapes that do not fit, upper outside [½, 1), and equal futures in one scene.
-    """
-    _check_frames(x_hat, futures)
-    if not 0.5 <= upper < 1:
-        raise ValueError(f"upper must lie in [0.5, 1), got {upper}")
-    possible = futures.probabilities > 0
-    others = possible[:, None] & ~torch.eye(possible.shape[1], dtype=torch.bool, device=possible.device)  # (B, k, j)
-    frames = futures.frames.flatten(2).double()
-    frames, samples = (v - frames.mean(1, keepdim=True) for v in (frames, x_hat.flatten(2).double()))
-    square = frames.square().sum(2)
-    distance = square[:, :, None] + square[:, None] - 2 * frames @ frames.mT  # (B, K, K) squared
-    if (others & possible[:, :, None] & (distance <= 1e-12)).any():
-        raise ValueError("two possible futures of a scene are equal: merge them")
-    along = samples @ frames.mT  # (B, S, K)
-    advance = 2 * (along[..., None] - along[:, :, None]) - (square[:, :, None] - square[:, None])[:, None]
-    beyond = advance > (2 * upper - 1) * distance[:, None]  # ‖x̂ − x_j‖² − ‖x̂ − x_k‖² = (2u − 1) ‖x_k − x_j‖²
-    chosen = (beyond | ~others[:, None]).all(3) & possible[:, None]
-    return torch.where(chosen.any(2), chosen.int().argmax(2), BLEND)
-
-
-def tally(choice: Tensor, n_futures: int) -> np.ndarray:
-    """How often each of the K futures was chosen, (B, K), from choices (B, S) of :func:`choose`; blends are left out."""
-    if choice.ndim != 2 or choice.is_floating_point() or not ((choice >= BLEND) & (choice < n_futures)).all():
-        raise ValueError(f"choices (B, S) from -1 to {n_futures - 1} are due, got {choice.dtype} {tuple(choice.shape)}")
-    return np.stack([(choice == k).sum(1).cpu().numpy() for k in range(n_futures)], 1)
+from scorevid import checks
+from scorevid.estimates import Estimate, percentile_interval
+from scorevid.measures.choices import Counts
 
 
 @dataclass
-class Counts:
-    """How often each future was chosen; each (B,), integers: ``first``, ``second``, ``blends`` add up to S."""
+class LogitFit:
+    """logit(frequency) = intercept + slope · logit(probability), each with its bootstrap interval over scenes.
 
-    first: np.ndarray
-    second: np.ndarray
-    blends: np.ndarray
-
-    def frequency(self) -> np.ndarray:
-        """Share of A among the samples that chose, (B,); NaN where none did."""
-        with np.errstate(invalid="ignore"):
-            return self.first / (self.first + self.second)
-
-    def blend_rate(self) -> float:
-        """Share of blends among all samples of all scenes."""
-        return float(self.blends.sum() / (self.first + self.second + self.blends).sum())
-
-
-def blend_share(u: Tensor) -> tuple[float, float, float]:
-    """Share of blends among all samples, from u (B, S), with Wilson's interval for these scenes: (share, low, high)."""
-    blends = classify(u) == BLEND
-    low, high = wilson(int(blends.sum()), blends.numel())
-    return blends.double().mean().item(), float(low), float(high)
-
-
-def count(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Counts:
-    """Choices of each scene from u (B, S)."""
-    choice = classify(u, upper, lower).cpu().numpy()
-    return Counts(*((choice == k).sum(1) for k in (0, 1, BLEND)))
-
-
-def wilson(successes, trials, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval for a proportion: lower and upper end, of the broadcast shape of the arguments.
-
-    Without trials it is [0, 1]. Raises ValueError for counts that are none.
+    failed: share of bootstrap replicates without a fit (all choices separated by the odds), left out of the intervals;
+    the intervals mean little if it is not small, and are NaN if it is 1.
     """
-    successes, trials = np.broadcast_arrays(successes, trials)
-    interval = np.vectorize(
-        lambda k, n: tuple(stats.binomtest(k, n).proportion_ci(confidence, method="wilson")) if n else (0.0, 1.0),
-        otypes=[float, float],
+
+    intercept: Estimate
+    slope: Estimate
+    failed: float
+
+
+def fit_logit(
+    probability, first, second, *, replicates: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> LogitFit:
+    """Binomial logistic regression of choices on the logit of the true probability, blends left out.
+
+    probability: w_A of each scene, (B,), in (0, 1). first, second: how often A and B were chosen, (B,). Newton's method;
+    percentile intervals from ``replicates`` bootstrap samples of whole scenes, so that samples of one scene may be
+    as alike as they like.
+
+    Raises ValueError for input out of range, and where no finite fit exists: all scenes of equal odds, or choices
+    that the odds separate completely.
+    """
+    p, a, b = _check_counts(probability, first, second)
+    x, weight = _logit(p), _bootstrap(len(p), replicates, seed)
+    fit, *again = _newton(x, weight * a, weight * b)
+    if np.isnan(fit).any():
+        raise ValueError(NO_FIT)
+    again = np.array(again)
+    good = ~np.isnan(again).any(1)
+    intercept, slope = (
+        percentile_interval(value, some[good], len(p), confidence) for value, some in zip(fit, again.T, strict=True)
     )
-    return interval(_integers(successes), _integers(trials))
+    return LogitFit(intercept=intercept, slope=slope, failed=float(1 - good.mean()))
 
 
-def share_gap(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
-    """By how much one share is larger than another, with its interval: (gap, low, high), also where both are zero.
+def slope_gap(
+    probability, ours: Counts, others: Counts, *, replicates: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """By how much our logit slope is farther from 1 than another's on the same scenes.
 
-    one, other: shares with Wilson's intervals, (value, low, high) each. The interval is Newcombe's (1998, his method 10),
-    for independent samples: wider than need be for shares of the same scenes. Raises ValueError for values out of order.
+    probability: (B,). ours, others: counts of the same B scenes, blends left out. The gap is :math:`|b - 1|` of ours less
+    that of the others; its percentile interval draws scenes anew for both together. Raises ValueError as
+    :func:`fit_logit` does.
     """
-    (p, p_low, p_high), (q, q_low, q_high) = one, other
-    if not (0 <= p_low <= p <= p_high <= 1 and 0 <= q_low <= q <= q_high <= 1):
-        raise ValueError(f"shares (value, low, high) in [0, 1] are due, got {tuple(one)} and {tuple(other)}")
-    gap = p - q
-    return gap, gap - float(np.hypot(p - p_low, q_high - q)), gap + float(np.hypot(p_high - p, q - q_low))
+    weight, off = _bootstrap(len(ours.first), replicates, seed), []
+    for counts in (ours, others):
+        p, a, b = _check_counts(probability, counts.first, counts.second)
+        off.append(np.abs(_newton(_logit(p), weight * a, weight * b)[:, 1] - 1))
+    gap, again = (off[0] - off[1])[0], (off[0] - off[1])[1:]
+    if np.isnan(gap):
+        raise ValueError(NO_FIT)
+    return percentile_interval(gap, again[np.isfinite(again)], len(p), confidence)
+
+
+def slope_by_chance(probability, samples: int = 1) -> float:
+    r"""How far from 1 the fitted slope of a perfect sampler is on average, :math:`E|b - 1|`, for so many samples a scene.
+
+    From the information of the fit, :math:`\sum_i S\, w_i (1 - w_i) (1, \ell_i)(1, \ell_i)^\top` at logits ℓ of the
+    probabilities w (B,): what no measure of :math:`|b - 1|` on these scenes can fall below.
+    """
+    p, _, _ = _check_counts(probability, np.zeros(len(probability)), np.zeros(len(probability)))
+    design = np.stack([np.ones_like(p), _logit(p)], 1)
+    information = (samples * p * (1 - p) * design.T) @ design
+    return float(np.sqrt(2 / np.pi * np.linalg.inv(information)[1, 1]))
 
 
 @dataclass
@@ -155,14 +97,13 @@ class CalibrationError:
     """Mean distance of frequencies from probabilities, in bins of scenes of like probability.
 
     value: the expected calibration error as it is usually given. chance: its mean for choices that follow the true
-    probabilities, with the same scenes and counts. corrected: the error less what chance adds to it, with ``interval``
-    (low, high). For drawing: probability and frequency, the means of each bin, (bins,).
+    probabilities, with the same scenes and counts. corrected: the error less what chance adds to it. For drawing:
+    probability and frequency, the means of each bin, (bins,).
     """
 
     value: float
     chance: float
-    corrected: float
-    interval: tuple[float, float]
+    corrected: Estimate
     probability: np.ndarray
     frequency: np.ndarray
 
@@ -180,15 +121,15 @@ def calibration_error(
     is no error, and next to nothing where it is large. The interval is the bootstrap's (scenes drawn within bins, the
     spread put around the value) with chance taken out of its ends: it reaches zero where chance explains the value.
 
-    probability in [0, 1], first, second: as in :func:`~scorevid.measures.logit.fit_logit`; scenes without a choice are left out. Raises
-    ValueError for input out of range and fewer than two scenes a bin.
+    probability in [0, 1], first, second: as in :func:`fit_logit`; scenes without a choice are left out. Raises ValueError
+    for input out of range and fewer than two scenes a bin.
     """
-    p, a, b = check_counts(probability, first, second)
+    p, a, b = _check_counts(probability, first, second)
     order = p.argsort(kind="stable")
     order = order[(a + b)[order] > 0]
     p, a, n = p[order], a[order], (a + b)[order]
     if bins < 1 or len(p) < 2 * bins:
-        raise ValueError(f"at least one bin and two scenes a bin are due, got {len(p)} with choices for {bins} bins")
+        raise ValueError(f"bins must be one or more, of two scenes a bin, got {bins} for {len(p)} scenes with choices")
     random = np.random.default_rng(seed)
     blocks = np.array_split(np.arange(len(p)), bins)
     exact = random.binomial(n.astype(int), p, size=(replicates, len(p))) / n - p
@@ -206,48 +147,56 @@ def calibration_error(
     return CalibrationError(
         value=float(value),
         chance=float(chance),
-        corrected=float(corrected),
-        interval=(float(low), float(high)),
+        corrected=Estimate(float(corrected), float(low), float(high), len(p), "bootstrap"),
         probability=np.array([p[block].mean() for block in blocks]),
         frequency=np.array([(a / n)[block].mean() for block in blocks]),
     )
 
 
-def _pair(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
-    """x_B and x_A − x_B, (B, 1, H, W), of the two possible futures."""
-    _check_frames(x_hat, futures)
-    possible = _possible(futures)
-    rows = torch.arange(len(futures), device=possible.device)[:, None]
-    pair = futures.frames[rows, possible].to(x_hat)
-    return pair[:, 1:], pair[:, :1] - pair[:, 1:]
+NO_FIT = "no finite fit: the odds of all scenes are equal, or separate the choices completely"
 
 
-def _check_frames(x_hat: Tensor, futures: Futures) -> None:
-    if x_hat.ndim != 4 or len(x_hat) != len(futures) or x_hat.shape[2:] != futures.frames.shape[2:]:
-        due = (len(futures), "S", *futures.frames.shape[2:])
-        raise ValueError(f"x_hat must be ({', '.join(map(str, due))}), got {tuple(x_hat.shape)}")
+def _logit(p: np.ndarray) -> np.ndarray:
+    if not ((p > 0) & (p < 1)).all():
+        raise ValueError("probabilities must lie in (0, 1)")
+    return special.logit(p)
 
 
-def _possible(futures: Futures) -> Tensor:
-    """Places of the two futures of positive probability, (B, 2)."""
-    wrong = int((futures.count() != 2).sum())
-    if wrong:
-        raise ValueError(f"scenes with exactly two futures are due, {wrong} of {len(futures)} have another number")
-    return (futures.probabilities > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :2]
-
-
-def check_counts(probability, first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _check_counts(probability, first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three as floats, (B,) each. Raises ValueError for shapes, probabilities or counts that are none."""
     p, a, b = (np.asarray(v, dtype=float) for v in (probability, first, second))
     if not (p.ndim == 1 and p.shape == a.shape == b.shape and len(p) > 1):
         raise ValueError(f"probability, first and second must be (B,) with B > 1, got {p.shape}, {a.shape}, {b.shape}")
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError("probabilities must lie in [0, 1]")
-    return p, _integers(a).astype(float), _integers(b).astype(float)
+    return p, checks.counts("first", a).astype(float), checks.counts("second", b).astype(float)
 
 
-def _integers(counts: np.ndarray) -> np.ndarray:
-    counts = np.asarray(counts)
-    if (counts < 0).any() or (counts != np.floor(counts)).any():
-        raise ValueError("counts must be non-negative integers")
-    return counts.astype(int)
+def _bootstrap(n: int, replicates: int, seed: int) -> np.ndarray:
+    """How often each of n scenes counts, (1 + replicates, n): once each, then drawn with replacement."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
+    return np.concatenate([np.ones((1, n)), drawn])
+
+
+def _newton(x: np.ndarray, a: np.ndarray, b: np.ndarray, steps: int = 50) -> np.ndarray:
+    """Maximum-likelihood (intercept, slope) for R sets of counts a, b (R, B) at logits x (B,); NaN without a maximum."""
+    design = np.stack([np.ones_like(x), x], 1)
+    theta, last = np.zeros((len(a), 2)), np.full((len(a), 2), np.inf)
+    theta[:, 1] = 1.0
+    going = np.arange(len(a))  # sets that are neither at their maximum yet nor without one
+    for _ in range(steps):
+        q, chose = special.expit(theta[going] @ design.T), a[going] + b[going]
+        gradient = (a[going] - chose * q) @ design
+        hessian = np.einsum("rb,bi,bj->rij", chose * q * (1 - q), design, design)
+        determinant = hessian[:, 0, 0] * hessian[:, 1, 1] - hessian[:, 0, 1] ** 2
+        lost = ~(determinant > 1e-10 * (hessian[:, 0, 0] + hessian[:, 1, 1]) ** 2)
+        hessian[lost] = np.eye(2)
+        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        step[lost] = np.nan
+        theta[going] += np.clip(step, -2, 2)  # a full step may overshoot far from the maximum
+        last[going] = step
+        going = going[(np.abs(step) > 1e-10).any(1)]
+        if not len(going):
+            break
+    theta[~(np.abs(last) <= 1e-6).all(1)] = np.nan
+    return theta

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scorevid.denoisers.exact import responsibilities
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.sampling.ascent import schedule
 from scorevid.sampling.solvers import ladder
 from scorevid.studies import sampling as sweeps
@@ -67,7 +67,7 @@ def follow(
 
     f, c, settings, generator: as in :func:`scorevid.studies.sampling.sample`, of a method with steps or of the ascent. The levels are
     those of the ladder or of the ascent's schedule, since residuals underestimate σ. Raises ValueError as the sampler and
-    ``calibration.place`` do.
+    ``choices.projection`` do.
     """
     noisy: list[tuple[Tensor, Tensor]] = []
     samples = sweeps.sample(
@@ -78,8 +78,8 @@ def follow(
         batch_limit=batch_limit,
         callback=lambda t, y, d, s, active: noisy.append((y, active)),
     )
-    end = calibration.classify(calibration.place(samples.x, ahead))[:, 0]
-    chose = end != calibration.BLEND
+    end = choices.classify(choices.projection(samples.x, ahead))[:, 0]
+    chose = end != choices.BLEND
     distance = (ahead.frames[:, 0] - ahead.frames[:, 1]).flatten(1).norm(dim=1)
     ways, level = torch.full((2, len(noisy), len(end)), torch.nan).to(c)
     for k, ((y, active), s) in enumerate(zip(noisy, _levels(settings), strict=False)):  # a schedule has no end

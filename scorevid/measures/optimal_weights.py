@@ -22,7 +22,7 @@ from torch import Tensor
 
 from scorevid.denoisers.wiener import weights, wiener
 from scorevid.estimates import mean_interval, ratio_interval
-from scorevid.measures.errors import apply
+from scorevid.measures.errors import apply_batched
 from scorevid.measures.linear_weights import rows
 from scorevid.measures.score_from_residual import AnyDenoiser
 from scorevid.noise.spoiling import spoil
@@ -104,7 +104,7 @@ def agreement(
         world = replace(world, past_noise=tuple(noise))
     y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
     inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
-    errors = [(apply(g, y, c) - x)[inside].square().mean((1, 2, 3)) for g in (f, wiener(world, sigma))]
+    errors = [(apply_batched(g, y, c) - x)[inside].square().mean((1, 2, 3)) for g in (f, wiener(world, sigma))]
     middle = world.size // 2
     room = world.size - 2 * INSIDE
     places = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)

@@ -27,7 +27,8 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from scorevid.measures.calibration import odds, place
+from scorevid import checks
+from scorevid.measures.choices import first_probability, projection
 from scorevid.worlds.futures import Futures
 
 
@@ -52,7 +53,7 @@ def energy_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator
     draws from the true law.
     Raises ValueError for shapes that do not fit, samples that are not finite, and scenes without a choice.
     """
-    _check_samples(x_hat, futures)
+    checks.samples(x_hat, futures, 2, finite=True)
     x_hat, draws, futures = x_hat.cpu(), _draws(futures, x_hat.shape[1], generator), futures.to("cpu")
     where = futures.where()[:, 0]
     decided = int((~where.any((1, 2))).sum())
@@ -69,15 +70,15 @@ def energy_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator
 
 
 def crps_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) -> Scores:
-    """CRPS of the place u between the two futures of each scene (:func:`~scorevid.measures.calibration.place`).
+    """CRPS of where samples lie between the two futures of a scene (:func:`~scorevid.measures.choices.projection`).
 
     The outcome is u = 1 with probability w_A and else 0, and the floor w_A (1 − w_A). Blind to errors of rendering
     orthogonal to x_A − x_B; no unit. x_hat, generator and what it raises: as :func:`energy_scores`, and ValueError for
     scenes that have not exactly two futures.
     """
-    _check_samples(x_hat, futures)
-    u = place(x_hat, futures).double()
-    w = odds(futures).double()
+    checks.samples(x_hat, futures, 2, finite=True)
+    u = projection(x_hat, futures).double()
+    w = first_probability(futures).double()
     draws = torch.bernoulli(w[:, None].expand_as(u), generator=generator).cpu().numpy()
     u, w = u.cpu().numpy(), w.cpu().numpy()
 
@@ -106,7 +107,7 @@ def brier_excess(counts, probabilities) -> np.ndarray:
         return np.where(n[:, 0] > 1, ((f - w) ** 2 - f * (1 - f) / (n - 1)).sum(1), np.nan)
 
 
-def exact_tests(
+def multinomial_pvalues(
     counts, probabilities, *, replicates: int = 10_000, seed: int = 0, enumerate_up_to: int = 20_000
 ) -> np.ndarray:
     """P-values of the exact multinomial test of each scene, (B,): of counts no likelier than those seen.
@@ -115,7 +116,7 @@ def exact_tests(
     possible counts are gone through where they are at most ``enumerate_up_to``, which for K = 2 is the two-sided
     binomial test; otherwise ``replicates`` are drawn and the observed one is counted with them, which keeps the test
     exact (Davison and Hinkley 1997, chapter 4). P-values of counts are discrete: small ones are rarer than uniform ones,
-    and Fisher's way of combining them would lose power. For all scenes at once see :func:`exact_test`.
+    and Fisher's way of combining them would lose power. For all scenes at once see :func:`pooled_calibration_test`.
     """
     counts, w = _check_law(counts, probabilities)
     random, result = np.random.default_rng(seed), []
@@ -135,7 +136,7 @@ def exact_tests(
 
 
 @dataclass
-class ExactTest:
+class PooledTest:
     """All scenes at once against the true law: two statistics with their Monte-Carlo p-values.
 
     divergence: mean of Σ_k (q_k − w_k)² / w_k, the χ² divergence of the law of the choices, without bias, so that it is 0
@@ -150,7 +151,7 @@ class ExactTest:
     p_sharpness: float
 
 
-def exact_test(counts, probabilities, *, replicates: int = 2000, seed: int = 0) -> ExactTest:
+def pooled_calibration_test(counts, probabilities, *, replicates: int = 2000, seed: int = 0) -> PooledTest:
     r"""Could all these choices have been drawn from the true law? Exact for discrete counts, however few.
 
     counts, probabilities: (B, K) as :func:`brier_excess`. Both statistics are compared with ``replicates`` sets of
@@ -178,7 +179,7 @@ def exact_test(counts, probabilities, *, replicates: int = 2000, seed: int = 0) 
     seen = (np.inf, -np.inf) if counts[impossible].any() else statistics(counts)
     slack = 1e-9 * (1 + np.abs(drawn))  # equal but for rounding is equal
     above, below = (drawn >= seen - slack).sum(0), (drawn <= seen + slack).sum(0)
-    return ExactTest(
+    return PooledTest(
         divergence=float(seen[0] / pairs.sum()) if pairs.any() else float("nan"),
         p_divergence=float((1 + above[0]) / (1 + replicates)),
         sharpness=float(seen[1]),
@@ -211,15 +212,6 @@ def _expected(samples: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) ->
 def _draws(futures: Futures, n: int, generator: torch.Generator) -> np.ndarray:
     """Places of n futures of each scene, drawn with their probabilities, (B, n)."""
     return torch.multinomial(futures.probabilities, n, replacement=True, generator=generator).cpu().numpy()
-
-
-def _check_samples(x_hat: Tensor, futures: Futures) -> None:
-    due = (len(futures), "S", *futures.frames.shape[2:])
-    if x_hat.ndim != 4 or x_hat.shape[1] < 2 or (len(x_hat), *x_hat.shape[2:]) != (due[0], *due[2:]):
-        raise ValueError(f"x_hat must be ({', '.join(map(str, due))}) with S > 1, got {tuple(x_hat.shape)}")
-    lost = int((~x_hat.isfinite()).any(3).any(2).sum())
-    if lost:
-        raise ValueError(f"finite samples are due, {lost} of {x_hat.shape[0] * x_hat.shape[1]} are not")
 
 
 def _check_law(counts, probabilities) -> tuple[np.ndarray, np.ndarray]:

@@ -41,8 +41,8 @@ from torch import Tensor
 from scorevid.denoisers import baselines
 from scorevid.denoisers.weights import FOLDER, load_denoiser
 from scorevid.estimates import mean_interval
-from scorevid.measures.errors import apply
-from scorevid.measures.gradient_energy import gradient_energy
+from scorevid.measures.errors import apply_batched
+from scorevid.measures.sample_quality import gradient_energy
 from scorevid.measures.score_from_residual import AnyDenoiser
 from scorevid.studies import sampling as sweeps
 from scorevid.worlds.clips.occlusions import estimate_occlusions
@@ -110,7 +110,7 @@ def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
         raise ValueError(f"frames of at least {step} × {step} pixels are due, got {height} × {width}")
     frames = torch.cat([c[:, c.shape[1] - memory :], y], 1)
     frames = F.pad(frames, (0, -width % step, 0, -height % step), mode="reflect")
-    return apply(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
+    return apply_batched(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
 
 
 def measure(

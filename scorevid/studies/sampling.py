@@ -18,7 +18,8 @@ from torch import Tensor
 
 from scorevid.denoisers.conditioned import Told
 from scorevid.denoisers.exact import blind_posterior_mean
-from scorevid.measures import calibration, logit
+from scorevid.estimates import wilson
+from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling.ascent import ascend
 from scorevid.sampling.solvers import solve
@@ -100,16 +101,16 @@ def measure(samples: Samples, ahead: Futures, seed: int = 0, replicates: int = 2
     Intervals are of 95 %. Those of slopes, intercepts and the calibration error draw scenes anew; those of shares and
     frequencies are Wilson's, for the scenes as they are, whose samples are independent.
     """
-    odds = calibration.odds(ahead).numpy()
-    u = calibration.place(samples.x, ahead)
-    counts = calibration.count(u)
+    odds = choices.first_probability(ahead).numpy()
+    u = choices.projection(samples.x, ahead)
+    counts = choices.count_choices(u)
     result = {
         "slope": None,
         "intercept": None,
         "towards_grey": None,
         "calibration_error": None,
-        "blends": list(calibration.blend_share(u)),
-        "rendering_error": calibration.rendering_error(samples.x, ahead).mean().item(),
+        "blends": list(choices.blend_share(u)),
+        "rendering_error": choices.rendering_error(samples.x, ahead).mean().item(),
         "evaluations": samples.evaluations.float().mean().item(),
         "converged": samples.converged.float().mean().item(),
         "scenes": len(odds),
@@ -117,29 +118,30 @@ def measure(samples: Samples, ahead: Futures, seed: int = 0, replicates: int = 2
     }
     with suppress(ValueError):  # too few scenes that chose
         error = calibration.calibration_error(odds, counts.first, counts.second, seed=seed)
-        result["calibration_error"] = [error.corrected, *error.interval]
+        result["calibration_error"] = list(error.corrected)
     grey_first = nearer_to_grey(ahead).numpy()
     towards = [np.where(grey_first, *pair) for pair in _both_ways(odds, counts)]
     with suppress(ValueError):  # nothing was chosen, or nothing but one side
-        fit = logit.fit_logit(odds, counts.first, counts.second, seed=seed, replicates=replicates)
-        result |= {"slope": [fit.slope, *fit.slope_interval], "intercept": [fit.intercept, *fit.intercept_interval]}
-        grey = logit.fit_logit(*towards, seed=seed, replicates=replicates)
-        result["towards_grey"] = [grey.intercept, *grey.intercept_interval]
+        fit = calibration.fit_logit(odds, counts.first, counts.second, seed=seed, replicates=replicates)
+        result |= {"slope": list(fit.slope), "intercept": list(fit.intercept)}
+        grey = calibration.fit_logit(*towards, seed=seed, replicates=replicates)
+        result["towards_grey"] = list(grey.intercept)
     return result
 
 
-def bins(odds: np.ndarray, counts: calibration.Counts, n: int = 10) -> dict[str, list[float]]:
+def bins(odds: np.ndarray, counts: choices.Counts, n: int = 10) -> dict[str, list[float]]:
     """Scenes in n groups by probability: lists of "probability", "frequency", "low" and "high" (Wilson, 95 %).
 
     odds: (B,) probability of the first future. Samples that chose neither are left out.
     """
     groups = np.array_split(np.argsort(odds, kind="stable"), n)
-    first, second = (np.array([k[g].sum() for g in groups]) for k in (counts.first, counts.second))
-    low, high = calibration.wilson(first, first + second)
-    frequency = first / np.maximum(first + second, 1)
-    means = np.array([odds[g].mean() for g in groups])
-    columns = {"probability": means, "frequency": frequency, "low": low, "high": high}
-    return {name: [float(v) for v in column] for name, column in columns.items()}
+    shares = [wilson(counts.first[g].sum(), (counts.first + counts.second)[g].sum()) for g in groups]
+    return {
+        "probability": [float(odds[g].mean()) for g in groups],
+        "frequency": [share.value for share in shares],
+        "low": [share.low for share in shares],
+        "high": [share.high for share in shares],
+    }
 
 
 def nearer_to_grey(ahead: Futures) -> Tensor:
@@ -168,7 +170,7 @@ def distance_from_one(slope: list[float] | None) -> list[float] | None:
     return [value, 0.0 if slope[1] <= 1 <= slope[2] else min(ends), max(ends)]
 
 
-def _both_ways(odds: np.ndarray, counts: calibration.Counts) -> list[tuple[np.ndarray, np.ndarray]]:
+def _both_ways(odds: np.ndarray, counts: choices.Counts) -> list[tuple[np.ndarray, np.ndarray]]:
     """Probability, choices of A, choices of B: each as they are, and with A and B exchanged."""
     return [(odds, 1 - odds), (counts.first, counts.second), (counts.second, counts.first)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import scorevid
 from scorevid.denoisers.weights import save_denoiser
-from scorevid.measures.errors import report
+from scorevid.measures.cards import score_card
 from scorevid.training.logs import read_log
 from scorevid.training.runs import open_run
 from scorevid.training.trainer import Trainer
@@ -22,7 +22,7 @@ def publish(
     """
     trainer = open_run(run, compile=False)
     network = trainer.denoiser()
-    card = describe(trainer) | {"licence": licence, "evaluation": report(network, trainer.world, scenes, seed)}
+    card = describe(trainer) | {"licence": licence, "evaluation": score_card(network, trainer.world, scenes, seed)}
     evaluations = Path(run) / "evaluations.jsonl"
     if evaluations.exists():
         by_images = {scores["images"]: scores for scores in read_log(evaluations)}

@@ -14,13 +14,6 @@ from hypothesis import strategies as st
 
 from scorevid.companion.claims import Bound, ClaimError, check
 from scorevid.companion.records import read_records
-from scorevid.estimates import (
-    correlation_interval,
-    mean_interval,
-    pooled,
-    ratio_interval,
-    worst_ratio_interval,
-)
 
 ROOT = Path(__file__).parents[2]
 finite = st.floats(-1e6, 1e6)
@@ -76,16 +69,6 @@ def test_a_measure_may_come_in_one_with_its_interval():
     for wrong in (0.3, [0.3, 0.2], [[0.3, 0.2, 0.5]], "abc"):
         with pytest.raises(ValueError):
             check("a", wrong, n=9, bound="<= 1")
-
-
-def test_independent_measures_are_pooled_by_their_precision():
-    assert tuple(pooled([[1.0, 0.5, 1.7]])) == (1.0, 0.5, 1.7)
-    mean, low, high = pooled([[1.0, 0.8, 1.2], [1.0, 0.8, 1.2], [1.0, 0.8, 1.2], [1.0, 0.8, 1.2]])
-    assert (mean, low, high) == pytest.approx((1.0, 0.9, 1.1))
-    assert pooled([[0.0, -1, 1], [3.0, 2.5, 3.5]])[0] == pytest.approx(3 * 4 / 5)
-    for wrong in ([], [[1.0, 1.0, 1.0]], [[1.0, 2.0]]):
-        with pytest.raises(ValueError):
-            pooled(wrong)
 
 
 def test_a_claim_that_fails_raises_and_is_recorded(tmp_path, monkeypatch):
@@ -161,37 +144,6 @@ def test_a_narrow_miss_is_told_with_all_its_digits():
         check("some.claim", 0.10004, interval=(0.10003, 0.10005), n=1, bound="<= 0.1")
 
 
-def test_confidence_is_no_percentage_and_no_denominator_negative():
-    with pytest.raises(ValueError, match="confidence"):
-        mean_interval([1.0, 2.0], 95)
-    with pytest.raises(ValueError, match="confidence"):
-        ratio_interval([1.0, 2.0], [1.0, 1.0], 95)
-    with pytest.raises(ValueError, match="denominators of at least 0"):
-        ratio_interval([1.0, 1.0], [-0.5, 1.0])
-    with pytest.raises(ValueError, match="too few"):  # some replicates would divide by zero
-        ratio_interval([1.0, 1.0, 1.0], [0.0, 0.0, 1.0])
-    assert ratio_interval(np.ones(50), [0.0] + [1.0] * 49)[0] == pytest.approx(50 / 49)  # a scene that stands still
-
-
-def test_intervals_cover_as_often_as_they_say():
-    rng = np.random.default_rng(0)
-    values = rng.exponential(size=(1000, 60))
-    covered = [low <= 1 <= high for _, low, high in map(mean_interval, values)]
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
-    weights = rng.uniform(0.5, 2, size=(300, 60))
-    covered = []
-    for v, w in zip(values, weights, strict=False):
-        _, low, high = ratio_interval(0.3 * w * v, w, replicates=400)
-        covered.append(low <= 0.3 <= high)
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.05)
-
-
-@pytest.mark.parametrize("bad", [[1.0], [1.0, math.nan], np.ones((2, 2))])
-def test_intervals_take_at_least_two_finite_values(bad):
-    with pytest.raises(ValueError):
-        mean_interval(bad)
-
-
 def test_the_ledger_is_complete():
     entries = yaml.safe_load((ROOT / "book" / "claims.yml").read_text())
     assert len({claim["id"] for claim in entries}) == len(entries)
@@ -227,56 +179,6 @@ def _checks(source):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "claims.check":
             (bound,) = (k.value.value for k in node.keywords if k.arg == "bound")
             yield node.args[0].value, bound
-
-
-def test_the_interval_of_the_worst_ratio_covers_the_choice_of_the_worst():
-    rng = np.random.default_rng(0)
-    one = rng.exponential(size=(1, 200)), np.ones((1, 200))
-    assert worst_ratio_interval(*one) == ratio_interval(one[0][0], one[1][0])
-    many = rng.exponential(size=(12, 200)), np.ones((12, 200))
-    value, low, high = worst_ratio_interval(*many)
-    assert value == many[0].mean(1).max() and low < value < high
-    means = [
-        worst_ratio_interval(rng.exponential(size=(12, 60)), np.ones((12, 60)), replicates=200)[0] for _ in range(50)
-    ]
-    assert np.mean(means) > 1.05  # the largest of many estimates is too large, which is on the safe side
-    with pytest.raises(ValueError, match="denominators"):
-        worst_ratio_interval(np.ones((2, 5)), np.zeros((2, 5)))
-    with pytest.raises(ValueError, match="as many"):
-        worst_ratio_interval(np.ones((2, 5)), np.ones((1, 5)))
-
-
-def test_a_correlation_has_an_interval_over_rows():
-    generator = np.random.default_rng(0)
-    a = generator.normal(size=(400, 2))
-    b = 0.6 * a + 0.8 * generator.normal(size=a.shape)
-    value, low, high = correlation_interval(a, b)
-    assert low < 0.6 < high and low < value < high and high - low == pytest.approx(4 * 0.64 / 800**0.5, rel=0.2)
-    together = correlation_interval(np.repeat(a[:, :1], 2, 1), np.repeat(b[:, :1], 2, 1))
-    assert together[2] - together[1] == pytest.approx(4 * 0.64 / 400**0.5, rel=0.25)  # copies add no evidence
-    a[:10], b[:10] = np.nan, np.nan
-    assert correlation_interval(a, b)[0] == pytest.approx(np.corrcoef(a[10:].ravel(), b[10:].ravel())[0, 1])
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        (np.ones((12, 2)), np.ones((12, 2))),
-        (np.arange(9.0), np.arange(9.0)),
-        (np.arange(12.0), np.arange(13.0)),
-        (np.array([1, np.nan, *range(10)]), np.arange(12.0)),
-        (np.full(12, np.nan), np.full(12, np.nan)),
-    ],
-)
-def test_a_correlation_of_what_cannot_be_correlated_is_refused(a, b):
-    with pytest.raises(ValueError):
-        correlation_interval(a, b)
-
-
-def test_few_rows_that_hardly_vary_have_a_correlation_all_the_same():
-    a = np.array([0.0] * 9 + [1.0])
-    value, low, high = correlation_interval(a, 2 * a)
-    assert [value, low, high] == pytest.approx([1, 1, 1])
 
 
 def test_a_sweep_collects_claims_that_come_out_otherwise_than_stated(tmp_path, monkeypatch):

@@ -7,15 +7,15 @@ import torch
 from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
 from scorevid.denoisers.unet import Denoiser
 from scorevid.denoisers.wiener import prediction, wiener
+from scorevid.measures.cards import score_card
 from scorevid.measures.errors import (
     BORDER,
     SIGMAS,
-    apply,
+    apply_batched,
     excess_and_ambiguity,
     excess_curve,
     gaussian_score_error,
     identity_distances,
-    report,
     squared_errors,
 )
 from scorevid.noise.corruptions import CORRUPTIONS, optimum_and_score
@@ -127,13 +127,13 @@ def test_errors_where_the_futures_agree_do_not_count(undecided):
 def test_long_batches_are_cut_into_pieces():
     f = Denoiser(1, (4,)).eval()
     y, c = torch.rand(7, 1, 8, 8), torch.rand(7, 1, 8, 8)
-    torch.testing.assert_close(apply(f, y, c, batch=3), f(y, c))
+    torch.testing.assert_close(apply_batched(f, y, c, batch=3), f(y, c))
 
 
 def test_a_report_is_reproducible_and_complete():
     torch.manual_seed(0)
     f = Denoiser(2, (4, 4)).eval()
-    one, two = report(f, WORLD, scenes=30, seed=5), report(f, WORLD, scenes=30, seed=5)
+    one, two = score_card(f, WORLD, scenes=30, seed=5), score_card(f, WORLD, scenes=30, seed=5)
     assert one == two
     assert list(one["excess_error"]) == list(one["squared_error"]) == [str(s) for s in SIGMAS]
     assert 0 < one["squared_error_copy"] < 0.1
@@ -157,6 +157,6 @@ def test_the_score_error_of_gaussian_video_is_zero_for_the_optimum_and_blind_to_
 
 def test_the_report_on_gaussian_video_holds_the_optimum_against_itself():
     world = Gaussian(size=16, past_noise=0.1)
-    scores = report(wiener(world, 0.3), world, scenes=50)
+    scores = score_card(wiener(world, 0.3), world, scenes=50)
     assert scores["score_error"]["0.3"] == 0 < scores["score_error"]["3.0"] < scores["score_error"]["0.02"]
     assert "excess_error" not in scores

@@ -10,14 +10,14 @@ import yaml
 from scorevid import load_denoiser
 from scorevid.companion import claims
 from scorevid.denoisers.exact import blind_posterior_mean
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.studies import sampling as sweeps
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
-BOUNDS = {claim["id"]: claims.Bound.parse(claim["bound"]) for claim in LEDGER}
+BOUNDS = {claim["id"]: claim["bound"] for claim in LEDGER}
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,18 @@ def verdicts(f, problem, n_samples=1):
     """Verdicts of the claims about choices, by id, for a denoiser under the recommended settings."""
     c, ahead = problem
     samples = sweeps.sample(f, c, sweeps.RECOMMENDED, torch.Generator().manual_seed(1), n_samples=n_samples)
-    even = (calibration.odds(ahead) - 0.5).abs() < 0.25
-    u = calibration.place(samples.x, ahead)
+    even = (choices.first_probability(ahead) - 0.5).abs() < 0.25
+    u = choices.projection(samples.x, ahead)
     found = sweeps.measure(samples, ahead)
     measures = {
-        "sampling.chooses": calibration.blend_share(u[even]),
+        "sampling.chooses": choices.blend_share(u[even]),
         "sampling.blends": found["blends"],
         "sampling.prefers-likelier": found["slope"],
         "sampling.slope": found["slope"],
         "sampling.grey-cured": found["towards_grey"],
     }
     # what could not be fitted has no verdict
-    return {name: BOUNDS[name].verdict(m[0], m[1:]) for name, m in measures.items() if m is not None}
+    return {name: claims.decide(m, BOUNDS[name]) for name, m in measures.items() if m is not None}
 
 
 def exact(ahead, past):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling import solvers
 from scorevid.sampling.ascent import ascend, partial_step
@@ -202,8 +202,8 @@ def test_frequencies_are_right_with_the_exact_denoiser(method, sigma):
     f = blind_posterior_mean(ahead, BLIND)
     steps = 30 if method in ("heun", "churn") else 60
     samples = solve(f, c, method=method, steps=steps, n_samples=n, sigma_0=8.0, sigma=sigma, generator=generator(5))
-    choice = calibration.classify(calibration.place(samples.x, ahead))
-    assert (choice != calibration.BLEND).float().mean() > 0.99
+    choice = choices.classify(choices.projection(samples.x, ahead))
+    assert (choice != choices.BLEND).float().mean() > 0.99
     chosen = int((choice == 0).sum())
     # Euler's and DDPM's first-order error makes the likelier future win too often
     tolerance = 0.045 if method in ("euler", "ancestral") else 0.035
@@ -217,7 +217,7 @@ def test_multistep_gets_the_odds_right_with_few_evaluations():
     few = solve(f, c, steps=20, n_samples=n, sigma_0=4.0, generator=generator(5))
     many = ascend(f, c, n_samples=n, sigma_0=4.0, beta=0.5, centre="prediction", generator=generator(5))
     assert (few.evaluations == 22).all() and many.evaluations.float().mean() > 50
-    chosen = int((calibration.classify(calibration.place(few.x, ahead)) == 0).sum())
+    chosen = int((choices.classify(choices.projection(few.x, ahead)) == 0).sum())
     assert stats.binomtest(chosen, n, 0.2).pvalue > 1e-3
 
 

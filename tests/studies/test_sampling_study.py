@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from scorevid import estimates
 from scorevid.denoisers.conditioned import Told
 from scorevid.denoisers.weights import FOLDER, load_card
-from scorevid.measures import calibration
+from scorevid.measures import choices
 from scorevid.sampling.starts import Samples
 from scorevid.studies import sampling as sweeps
 from scorevid.worlds.futures import Futures
@@ -63,11 +64,11 @@ def test_blends_alone_have_no_slope():
 
 def test_bins_hold_all_that_chose():
     odds = np.linspace(0, 1, 25)
-    counts = calibration.Counts(np.full(25, 3), np.full(25, 1), np.full(25, 2))
+    counts = choices.Counts(np.full(25, 3), np.full(25, 1), np.full(25, 2))
     found = sweeps.bins(odds, counts, 5)
     assert found["probability"] == pytest.approx([odds[5 * k : 5 * k + 5].mean() for k in range(5)])
     assert found["frequency"] == pytest.approx([0.75] * 5)
-    low, high = map(float, calibration.wilson(15, 20))
+    low, high = estimates.wilson(15, 20).interval
     assert found["low"] == pytest.approx([low] * 5) and found["high"] == pytest.approx([high] * 5)
 
 
@@ -143,6 +144,6 @@ def test_what_is_stored_has_enough_scenes_to_speak_of():
 def test_meetings_have_even_odds_and_an_exact_denoiser():
     c, ahead, oracle = sweeps.meetings(Leaves(), 12, torch.Generator().manual_seed(0))
     assert c.shape == (12, 2, 32, 32) and (ahead.count() == 2).all()
-    torch.testing.assert_close(calibration.odds(ahead), torch.linspace(0.05, 0.95, 12))
+    torch.testing.assert_close(choices.first_probability(ahead), torch.linspace(0.05, 0.95, 12))
     strong = oracle(ahead.mean() + 20 * torch.randn(12, 1, 32, 32, generator=torch.Generator().manual_seed(1)), c)
     assert (strong - ahead.mean()).abs().max() < 0.1  # noise that drowns everything leaves the mean of the futures

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from scorevid.estimates import ratio_interval
-from scorevid.measures.gradient_energy import boundary, gradient_energy, sharpness, spread
+from scorevid.measures.sample_quality import boundary, gradient_energy, pairwise_distance, sharpness
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
@@ -27,7 +27,7 @@ def samples(ahead):
 
 
 def diversity(x_hat, futures):
-    seen, due = spread(x_hat, futures)
+    seen, due = pairwise_distance(x_hat, futures)
     return float(seen.sum() / due.sum())
 
 
@@ -56,7 +56,7 @@ def test_the_truth_is_sharp_and_diverse(ahead, samples):
     torch.testing.assert_close((ahead.probabilities * sharpness(ahead.frames, ahead)).sum(1), torch.ones(N))
     error = ratio.std(1).square().mean().div(N * S).sqrt()  # of the mean over all, given the scenes
     assert abs(ratio.mean() - 1) < 4 * error
-    seen, due = spread(samples, ahead)
+    seen, due = pairwise_distance(samples, ahead)
     torch.testing.assert_close(due, 2 * ahead.ambiguity(), rtol=1e-4, atol=0)
     value, low, high = ratio_interval(seen, due)
     assert low <= value <= high
@@ -68,7 +68,7 @@ def test_the_truth_is_sharp_and_diverse(ahead, samples):
 def test_spread_is_the_mean_over_pairs(ahead, samples):
     x = samples[:, :5] + 0.1 * torch.randn(N, 5, 32, 32, generator=torch.Generator().manual_seed(2))
     squares = ((x[:, :, None] - x[:, None]).square() * ahead.where()[:, None]).sum((3, 4))
-    torch.testing.assert_close(spread(x, ahead)[0], squares.sum((1, 2)) / 20)
+    torch.testing.assert_close(pairwise_distance(x, ahead)[0], squares.sum((1, 2)) / 20)
 
 
 def test_the_mean_is_neither_sharp_nor_diverse(ahead):
@@ -108,13 +108,13 @@ def test_the_mean_is_at_most_as_sharp_as_the_futures(seed, batch, k, height, wid
 def test_bad_input_raises(ahead, samples):
     x, where = samples[:, :2], boundary(ahead)
     for bad in (x[:-1], x[0], x[..., :-1], x.long()):
-        for measure in (sharpness, spread):
+        for measure in (pairwise_distance, sharpness):
             with pytest.raises(ValueError, match=r"\(24, S, 32, 32\), S >= . is due, got torch"):
                 measure(bad, ahead)
     with pytest.raises(ValueError, match=r"S >= 2 is due, got torch.float32 \(24, 1, 32, 32\)"):
-        spread(x[:, :1], ahead)
+        pairwise_distance(x[:, :1], ahead)
     certain = Futures(ahead.frames, torch.tensor([[1.0, 0.0]] * N))
-    assert not spread(x, certain)[1].any()
+    assert not pairwise_distance(x, certain)[1].any()
     with pytest.raises(ValueError, match="differ are due, in 24 of 24"):
         sharpness(x, certain)
     flat = Futures(torch.tensor([0.0, 1.0])[None, :, None, None].expand(N, 2, 32, 32), ahead.probabilities)

@@ -84,13 +84,13 @@ def sharpness(x_hat: Tensor, futures: Futures) -> Tensor:
     return gradient_energy(x_hat, where) / expected
 
 
-def spread(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
+def pairwise_distance(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     """Mean squared distance of two samples of a scene, and what it is for the true law; each (B,), in grey².
 
     x_hat: (B, S, H, W), S ≥ 2 independent samples of each scene. Both are sums over the pixels in which possible futures
     differ, not dilated, so that the second is 2 ``futures.ambiguity()`` but for differences below the tolerance of
     ``futures.where()``; where the future is certain it is zero, and so are both. The diversity with its interval is
-    ``estimates.ratio_interval(*spread(x_hat, futures))``, which resamples scenes.
+    ``estimates.ratio_interval(*pairwise_distance(x_hat, futures))``, which resamples scenes.
 
     Raises ValueError for shapes or types that do not fit, and for fewer than two samples.
     """

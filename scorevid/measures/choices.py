@@ -1,0 +1,139 @@
+r"""Which future did a sample choose?
+
+For a scene with two futures :math:`x_A, x_B` (the first and second of its
+:class:`~scorevid.worlds.futures.Futures`) a distance :math:`D = \|x_A - x_B\|` apart, a sample lies between them at
+
+.. math:: u = \langle \hat x - x_B,\, x_A - x_B \rangle / D^2 ,
+
+1 for A, 0 for B; u > ¾ counts as A, u < ¼ as B, between is a blend. What is left orthogonal to :math:`x_A - x_B` is
+the error of rendering, and reported apart: measured by its distance to the futures, a small blur of every edge would
+drown the choice. With more futures, the one is chosen that counts as chosen against each of the others (:func:`choose`).
+
+Whether the choices are as frequent as they should be is for :mod:`scorevid.measures.calibration`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorevid import checks
+from scorevid.estimates import Estimate, wilson
+from scorevid.worlds.futures import Futures
+
+BLEND = -1  #: in place of the number of a future: none was chosen
+
+
+def projection(x_hat: Tensor, futures: Futures) -> Tensor:
+    """u: where each sample lies between the two futures of its scene, (B, S): 1 at the first, 0 at the second.
+
+    x_hat: (B, S, H, W) samples, or any other frames to be judged, such as denoised ones. Raises ValueError for scenes
+    that have not exactly two futures, or shapes that do not fit.
+    """
+    second, difference = _pair(x_hat, futures)
+    return ((x_hat - second) * difference).sum((2, 3)) / difference.square().sum((2, 3))
+
+
+def rendering_error(x_hat: Tensor, futures: Futures) -> Tensor:
+    """Mean square, in grey² a pixel, of what x_hat − x_B has orthogonal to x_A − x_B, (B, S). As :func:`projection`."""
+    second, difference = _pair(x_hat, futures)
+    along = projection(x_hat, futures)[:, :, None, None] * difference
+    return (x_hat - second - along).square().mean((2, 3))
+
+
+def first_probability(futures: Futures) -> Tensor:
+    """w_A of each scene, (B,): the probability of the future that :func:`projection` puts at u = 1."""
+    return futures.probabilities[torch.arange(len(futures)), _possible(futures)[:, 0]]
+
+
+def classify(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Tensor:
+    """The future chosen: 0 for A (u > upper), 1 for B (u < lower), −1 (``BLEND``) between. Same shape as u."""
+    if not lower < upper:
+        raise ValueError(f"lower must be below upper, got {lower} and {upper}")
+    choice = torch.full(u.shape, BLEND, dtype=torch.long, device=u.device)
+    return choice.masked_fill(u > upper, 0).masked_fill(u < lower, 1)
+
+
+def choose(x_hat: Tensor, futures: Futures, upper: float = 0.75) -> Tensor:
+    r"""The future that each sample chose, (B, S): its index among the K of its scene, or −1 (``BLEND``).
+
+    x_hat: (B, S, H, W). Future k is chosen if, for every other possible future j, the sample lies beyond ``upper`` on
+    the way from :math:`x_j` to :math:`x_k`. No two can be chosen at once, errors of rendering orthogonal to all
+    differences play no part, and of two futures the choice is that of :func:`classify`. A sample undecided in any one
+    respect is a blend. Where only one future is possible, all samples choose it.
+
+    Raises ValueError for shapes that do not fit, upper outside [½, 1), and equal futures in one scene.
+    """
+    checks.samples(x_hat, futures)
+    if not 0.5 <= upper < 1:
+        raise ValueError(f"upper must lie in [0.5, 1), got {upper}")
+    possible = futures.probabilities > 0
+    others = possible[:, None] & ~torch.eye(possible.shape[1], dtype=torch.bool, device=possible.device)  # (B, k, j)
+    frames = futures.frames.flatten(2).double()
+    frames, samples = (v - frames.mean(1, keepdim=True) for v in (frames, x_hat.flatten(2).double()))
+    square = frames.square().sum(2)
+    distance = square[:, :, None] + square[:, None] - 2 * frames @ frames.mT  # (B, K, K) squared
+    if (others & possible[:, :, None] & (distance <= 1e-12)).any():
+        raise ValueError("two possible futures of a scene are equal: merge them")
+    along = samples @ frames.mT  # (B, S, K)
+    advance = 2 * (along[..., None] - along[:, :, None]) - (square[:, :, None] - square[:, None])[:, None]
+    beyond = advance > (2 * upper - 1) * distance[:, None]  # ‖x̂ − x_j‖² − ‖x̂ − x_k‖² = (2u − 1) ‖x_k − x_j‖²
+    chosen = (beyond | ~others[:, None]).all(3) & possible[:, None]
+    return torch.where(chosen.any(2), chosen.int().argmax(2), BLEND)
+
+
+def tally(choice: Tensor, n_futures: int) -> np.ndarray:
+    """How often each of the K futures was chosen, (B, K), from choices (B, S) of :func:`choose`; blends are left out."""
+    if choice.ndim != 2 or choice.is_floating_point() or not ((choice >= BLEND) & (choice < n_futures)).all():
+        expected = f"integers (B, S) from -1 to {n_futures - 1}"
+        raise ValueError(f"choice must be {expected}, got {choice.dtype} {tuple(choice.shape)}")
+    return np.stack([(choice == k).sum(1).cpu().numpy() for k in range(n_futures)], 1)
+
+
+@dataclass
+class Counts:
+    """How often each future was chosen; each (B,), integers: ``first``, ``second``, ``blends`` add up to S."""
+
+    first: np.ndarray
+    second: np.ndarray
+    blends: np.ndarray
+
+    def frequency(self) -> np.ndarray:
+        """Share of A among the samples that chose, (B,); NaN where none did."""
+        with np.errstate(invalid="ignore"):
+            return self.first / (self.first + self.second)
+
+    def blend_rate(self) -> float:
+        """Share of blends among all samples of all scenes."""
+        return float(self.blends.sum() / (self.first + self.second + self.blends).sum())
+
+
+def count_choices(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Counts:
+    """Choices of each scene from u (B, S)."""
+    choice = classify(u, upper, lower).cpu().numpy()
+    return Counts(*((choice == k).sum(1) for k in (0, 1, BLEND)))
+
+
+def blend_share(u: Tensor) -> Estimate:
+    """Share of blends among all samples, from u (B, S), with Wilson's interval for these scenes; n is B · S."""
+    blends = classify(u) == BLEND
+    return wilson(int(blends.sum()), blends.numel())
+
+
+def _pair(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
+    """x_B and x_A − x_B, (B, 1, H, W), of the two possible futures."""
+    checks.samples(x_hat, futures)
+    possible = _possible(futures)
+    rows = torch.arange(len(futures), device=possible.device)[:, None]
+    pair = futures.frames[rows, possible].to(x_hat)
+    return pair[:, 1:], pair[:, :1] - pair[:, 1:]
+
+
+def _possible(futures: Futures) -> Tensor:
+    """Indices of the two futures of positive probability, (B, 2)."""
+    if wrong := int((futures.count() != 2).sum()):
+        raise ValueError(f"scenes must have exactly two futures, {wrong} of {len(futures)} have another number")
+    return (futures.probabilities > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :2]
