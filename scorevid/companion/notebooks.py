@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 # what changes how a notebook comes out: another backend or style, code that is run before it, other kernels and warnings
@@ -80,7 +80,7 @@ def run_notebook(
     client = NotebookClient(notebook, km=kernel, timeout=timeout, startup_timeout=120)
     given = {"cwd": str(folder), "env": dict(variables), "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
     asyncio.run(_run(client, kernel, given, wanted))
-    if missing := missing_figures(notebook):
+    if missing := missing_figures(notebook.cells):
         raise ValueError(f"no image came of what draws {', '.join(missing)}")
 
 
@@ -126,10 +126,10 @@ def _manager(notebook, runtime: str):
     return manager
 
 
-def missing_figures(notebook) -> list[str]:
-    """Names of the figures that cells should show, by their metadata, of which no image came."""
+def missing_figures(cells) -> list[str]:
+    """Names of the figures that a notebook's cells should show, by their metadata, and of which no image came."""
     missing = []
-    for number, cell in enumerate(notebook.cells):
+    for number, cell in enumerate(cells):
         figure = cell.metadata.get("mystnb", {}).get("figure")
         kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
         if figure is not None and not any(kind.startswith("image/") for kind in kinds):
@@ -148,3 +148,15 @@ def how_it_ran(seconds: float, at_once: int) -> dict:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "at_once": at_once,
     }
+
+
+def stored_seconds(path: Path) -> float:
+    """How long the chapter took when its outputs were stored, from the times that its cells tell; endless where none do."""
+    import nbformat
+
+    stamps = [
+        datetime.fromisoformat(stamp.replace("Z", "+00:00"))
+        for cell in nbformat.read(path, 4).cells
+        for stamp in cell.metadata.get("execution", {}).values()
+    ]
+    return (max(stamps) - min(stamps) if stamps else timedelta.max).total_seconds()
