@@ -266,11 +266,10 @@ def page(tmp_path, monkeypatch):
     from sphinx.testing.util import SphinxTestApp
 
     def build() -> tuple[str, str]:
-        (tmp_path / "conf.py").write_text("extensions = ['scorevid_speed']\n")
+        (tmp_path / "conf.py").write_text("extensions = ['scorevid_book']\n")
         (tmp_path / "index.rst").write_text(
             "Book\n====\n\n.. speed-targets::\n\n.. speed:: training\n\n.. speed:: amx/training\n"
         )
-        monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
         monkeypatch.setattr(directives, "_directives", dict(directives._directives))
         warnings = io.StringIO()
         app = SphinxTestApp("html", srcdir=tmp_path, warning=warnings, confoverrides={"nitpicky": True})

@@ -1,7 +1,6 @@
 """What the build adds to chapters: executed copies, provenance, the way from figures to code; in a book of one chapter."""
 
 import base64
-import importlib
 import io
 import json
 import re
@@ -16,8 +15,9 @@ import yaml
 
 from scorevid.denoisers.weights import load_card
 
-BOOK = Path(__file__).parents[2] / "book"
 pytest.importorskip("myst_nb")
+from scorevid_book import figures, launch, provenance, rooms
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
 PIXEL = base64.b64encode(
@@ -57,14 +57,9 @@ notebooks/one
 
 
 @pytest.fixture(autouse=True)
-def _extensions(monkeypatch):
-    monkeypatch.syspath_prepend(str(BOOK / "_ext"))
+def _unset(monkeypatch):
     for variable in ("SCOREVID_CHAPTERS", "SCOREVID_CLAIMS", "SCOREVID_REPOSITORY", "SCOREVID_BRANCH"):
         monkeypatch.delenv(variable, raising=False)
-
-
-def extension(name):
-    return importlib.import_module(f"scorevid_{name}")
 
 
 def chapter(stdout):
@@ -76,7 +71,7 @@ def chapter(stdout):
         "figure": {"caption": "One pixel.", "name": "fig-pixel"},
     }
     drawing.outputs = [v4.new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"})]
-    told = v4.new_code_cell("from scorevid import figures", execution_count=2)
+    told = v4.new_code_cell("from scorevid.companion import figures", execution_count=2)
     told.outputs = [v4.new_output("stream", name="stdout", text=stdout)]
     parameters = v4.new_code_cell(
         'n: int = 4  # how many\nname: str = "a b"  # of it\nlevels: list = [1, 2.5]  # of noise',
@@ -99,9 +94,10 @@ def build(tmp_path, monkeypatch):
         source, chapters, claims = (tmp_path / name for name in ("source", "chapters", "claims"))
         for folder in (source / "notebooks", chapters, claims):
             folder.mkdir(parents=True, exist_ok=True)
-        names = [f"scorevid_{name}" for name in ("chapters", "claims", "figures", "provenance", "status")]
-        settings = "nb_execution_mode = 'off'\nscorevid_claims_file = 'claims.yml'\nhtml_sourcelink_suffix = ''\n"
-        (source / "conf.py").write_text(f"extensions = {['myst_nb', *names]}\n{settings}")
+        settings = "nb_execution_mode = 'off'\nhtml_sourcelink_suffix = ''\n"
+        settings += "scorevid_claims_file = 'claims.yml'\nscorevid_statements_file = 'paper.yml'\n"
+        (source / "conf.py").write_text(f"extensions = ['myst_nb', 'scorevid_book']\n{settings}")
+        (source / "paper.yml").write_text("[]")
         (source / "index.md").write_text(INDEX)
         ledger = [{"id": "a", "claim": "It.", "measured": "It.", "bound": "<= 1", "chapter": "one"}]
         (source / "claims.yml").write_text(yaml.safe_dump(ledger))
@@ -203,9 +199,9 @@ def test_a_figure_leads_to_its_code_what_it_calls_and_its_command(build):
 
 
 def test_what_a_cell_calls_is_read_off_its_source():
-    figures = extension("figures")
     names = figures.imported(
-        "import numpy as np\nimport scorevid.training.logs as logs\nfrom scorevid import claims, load_denoiser as load\n"
+        "import numpy as np\nimport scorevid.training.logs as logs\nfrom scorevid.companion import claims\n"
+        "from scorevid import load_denoiser as load\n"
         "from scorevid.worlds.leaves.world import Leaves\nimport scorevid.noise.prior"
     )
     assert names == {
@@ -215,12 +211,12 @@ def test_what_a_cell_calls_is_read_off_its_source():
         "Leaves": "scorevid.worlds.leaves.world.Leaves",
         "scorevid": "scorevid",
     }
-    code = "f = load(name)\nnp.sum(claims.mean_interval(f(Leaves().draw(2))))\n"
-    code += "claims.FOLDER_VARIABLE\nscorevid.noise.NoisePrior()"
+    code = "f = load(name)\nnp.sum(claims.check(f(Leaves().draw(2))))\n"
+    code += "claims.FOLDER_VARIABLE\nscorevid.noise.prior.NoisePrior()"
     assert figures.called(code, names) == {
         "load": "scorevid.denoisers.weights.load_denoiser",
         "Leaves": "scorevid.worlds.leaves.world.Leaves",
-        "claims.mean_interval": "scorevid.companion.claims.mean_interval",
+        "claims.check": "scorevid.companion.claims.check",
         "scorevid.noise.prior.NoisePrior": "scorevid.noise.prior.NoisePrior",
     }
     assert figures.called("%pip install x", names) == {} == figures.imported("!ls")
@@ -228,8 +224,6 @@ def test_what_a_cell_calls_is_read_off_its_source():
 
 
 def test_a_commit_is_told_apart_from_changes_on_it(tmp_path):
-    provenance = extension("provenance")
-
     def git(*command):
         who = ["-c", "user.name=n", "-c", "user.email=e"]
         subprocess.run(["git", *who, *command], cwd=tmp_path, check=True, capture_output=True)
@@ -251,7 +245,6 @@ def test_a_commit_is_told_apart_from_changes_on_it(tmp_path):
 
 
 def test_launch_buttons_appear_with_a_repository_and_not_before(monkeypatch):
-    launch = extension("launch")
     config = SimpleNamespace(html_theme_options={})
     launch.add_buttons(None, config)
     assert config.html_theme_options == {}
@@ -268,4 +261,49 @@ def test_an_address_that_no_button_could_open_stops_the_build(monkeypatch, addre
 
     monkeypatch.setenv("SCOREVID_REPOSITORY", address)
     with pytest.raises(ExtensionError, match=r"must read https://github\.com/OWNER/NAME"):
-        extension("launch").repository()
+        launch.repository()
+
+
+# ---- the map and the reference of the package ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of three rooms and a module on the ground, in place of scorevid."""
+    files = {
+        "__init__.py": '"""The face."""\n\nnames = {\n    "high": [\n        "high",  # the highest\n    ],\n}\n',
+        "ground.py": '"""Ground: what all stand on."""\n',
+        "low/__init__.py": '"""The low room. It is low."""\n',
+        "low/one.py": '"""One thing, see :func:`x <a.b.x>`.\n\nMore."""\nfrom scorevid import ground\n'
+        "if TYPE_CHECKING:\n    from scorevid.high.two import f\n",
+        "high/__init__.py": '"""The high room: it is high."""\n"high.lazy"\n',
+        "high/two.py": '"""Two."""\nimport numpy\n\n\ndef f():\n    from scorevid.low.one import x\n',
+        "high/_private.py": '"""Hidden."""\n',
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(rooms, "ROOT", tmp_path)
+    for cached in (rooms.sources, rooms.below):
+        cached.cache_clear()
+    yield
+    for cached in (rooms.sources, rooms.below):
+        cached.cache_clear()
+
+
+def test_rooms_stand_above_what_they_import(package):
+    """An import within a function counts as well; one of another package, or for types alone, does not."""
+    assert list(rooms.sources()) == ["ground", "high", "high.two", "low", "low.one"]
+    assert rooms.below() == {"ground": [], "high": ["low"], "low": ["ground"]}
+    assert {name: rooms.level(name) for name in rooms.below()} == {"ground": 0, "low": 1, "high": 2}
+
+
+def test_a_module_is_summed_up_by_the_beginning_of_its_docstring(package):
+    summaries = [rooms.summary(name) for name in ("ground", "low", "low.one", "high")]
+    assert summaries == ["Ground", "The low room", "One thing, see `x`", "The high room"]
+
+
+def test_every_room_and_module_of_the_package_is_on_its_map_with_what_it_is():
+    assert {"worlds", "noise", "denoisers", "sampling", "measures", "training", "studies"} <= set(rooms.below())
+    assert {"sweep", "cli", "companion", "estimates", "checks", "machine"} <= set(rooms.below())
+    assert all(rooms.summary(module) for module in rooms.sources())

@@ -1,6 +1,5 @@
 """The table of claims and the figures in prose, in a book of two pages."""
 
-import importlib.util
 import io
 import json
 import re
@@ -9,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-BOOK = Path(__file__).parents[2] / "book"
 pytest.importorskip("sphinx")
+from scorevid_book.prose import tally
+
+BOOK = Path(__file__).parents[2] / "book"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
 LEDGER = [
@@ -60,14 +61,6 @@ Measured :claim:`a.b-1`, or :claim-value:`a.b-1`; it :claim-verdict:`c`. Of :cla
 """
 
 
-@pytest.fixture(scope="module")
-def extension():
-    spec = importlib.util.spec_from_file_location("scorevid_claims_tested", BOOK / "_ext" / "scorevid_claims.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def build(tmp_path, monkeypatch):
     """Build the little book; gives its front page as text and HTML, and the warnings."""
@@ -75,11 +68,11 @@ def build(tmp_path, monkeypatch):
     from docutils.parsers.rst import roles
     from sphinx.testing.util import SphinxTestApp
 
-    def build(records=RECORDS, index=INDEX, named=True, extensions=("scorevid_claims",), statements=()):
+    def build(records=RECORDS, index=INDEX, named=True, statements=()):
         source = tmp_path / "source"
         (source / "notebooks").mkdir(parents=True, exist_ok=True)
         files = "scorevid_claims_file = 'claims.yml'\nscorevid_statements_file = 'paper.yml'\n"
-        (source / "conf.py").write_text(f"extensions = {list(extensions)}\n{files}")
+        (source / "conf.py").write_text(f"extensions = ['scorevid_book']\n{files}")
         (source / "paper.yml").write_text(yaml.safe_dump(list(statements)))
         (source / "claims.yml").write_text(yaml.safe_dump(LEDGER))
         (source / "index.rst").write_text(index)
@@ -92,7 +85,6 @@ def build(tmp_path, monkeypatch):
             monkeypatch.setenv("SCOREVID_CLAIMS", str(folder))
         else:
             monkeypatch.delenv("SCOREVID_CLAIMS", raising=False)
-        monkeypatch.syspath_prepend(str(BOOK / "_ext"))
         monkeypatch.setattr(roles, "_roles", dict(roles._roles))
         warnings = io.StringIO()
         app = SphinxTestApp("html", srcdir=source, warning=warnings, confoverrides={"nitpicky": True})
@@ -143,7 +135,7 @@ PAPER = f"{INDEX}\n{TOLD}; {COUNTED}.\n\n.. paper-statements::\n"
 
 
 def test_statements_of_the_paper_follow_from_their_claims(build):
-    page, warnings = build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS)
+    page, warnings = build(index=PAPER, statements=STATEMENTS)
     assert warnings == ""
     assert "holds in part, holds, fails, holds, not tested; in part 1, one was not tested, in all 5." in page
     for text in ("All of it.", "Our reading.", "Nobody looked.", "which speaks against it", "claim-holds-in-part"):
@@ -152,18 +144,18 @@ def test_statements_of_the_paper_follow_from_their_claims(build):
 
 def test_statements_of_some_kinds_only(build):
     index = f"{INDEX}\n.. paper-statements:: limit, trade-off\n"
-    page, warnings = build(index=index, extensions=("scorevid_paper",), statements=STATEMENTS)
+    page, warnings = build(index=index, statements=STATEMENTS)
     assert warnings == "" and "Not the second." in page and "Nobody looked." not in page
 
 
 def test_statements_at_a_glance(build):
     index = f"{INDEX}\n.. paper-statements:: limit\n   :brief:\n"
-    page, warnings = build(index=index, extensions=("scorevid_paper",), statements=STATEMENTS)
+    page, warnings = build(index=index, statements=STATEMENTS)
     assert warnings == "" and "The second." in page and "claim-fails" in page and "statement-claims" not in page
 
 
 def test_what_was_measured_is_left_for_machines(build, tmp_path):
-    build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS)
+    build(index=PAPER, statements=STATEMENTS)
     claims, statements = (
         json.loads((tmp_path / "source" / "_build" / f).read_text()) for f in ("claims.json", "statements.json")
     )
@@ -173,7 +165,7 @@ def test_what_was_measured_is_left_for_machines(build, tmp_path):
 
 
 def test_statements_are_not_decided_without_records(build, tmp_path):
-    page, warnings = build(index=PAPER, extensions=("scorevid_paper",), statements=STATEMENTS, named=False)
+    page, warnings = build(index=PAPER, statements=STATEMENTS, named=False)
     assert warnings == "" and "not tested; in part 0, one was not tested" in page
     assert not list((tmp_path / "source" / "_build").glob("*.json"))
 
@@ -209,7 +201,7 @@ def test_every_claim_that_is_the_papers_decides_one_of_its_statements():
 )
 def test_statements_that_nothing_can_decide_are_refused(build, change, message):
     with pytest.raises(Exception, match=message):
-        build(index=PAPER, extensions=("scorevid_paper",), statements=[{**STATEMENTS[2], **change}])
+        build(index=PAPER, statements=[{**STATEMENTS[2], **change}])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +211,7 @@ def test_verdicts_of_statements(build, outcomes, verdict):
     records = [{**r, "verdict": v, "why": None} for r, v in zip(RECORDS, outcomes, strict=True)]
     statements = [STATEMENTS[0]]
     index = f"{INDEX}\nIt :paper-verdict:`both`.\n"
-    assert f"It {verdict}." in build(records, index, extensions=("scorevid_paper",), statements=statements)[0]
+    assert f"It {verdict}." in build(records, index, statements=statements)[0]
 
 
 def test_what_does_not_fit_the_statements_is_a_warning(build):
@@ -228,7 +220,7 @@ def test_what_does_not_fit_the_statements_is_a_warning(build):
         (":paper-count:`maybe`", "not 'maybe'"),
     ):
         index = f"{INDEX}\n{role}\n"
-        assert message in build(index=index, extensions=("scorevid_paper",), statements=STATEMENTS)[1]
+        assert message in build(index=index, statements=STATEMENTS)[1]
 
 
 def test_counts_agree_with_their_verbs(build):
@@ -247,8 +239,8 @@ def test_counts_agree_with_their_verbs(build):
         (1300, "holds", "1,300 hold"),
     ],
 )
-def test_tallies(extension, count, about, text):
-    assert extension.tally(count, about) == text
+def test_tallies(count, about, text):
+    assert tally(count, about) == text
 
 
 def test_the_table_of_run_times_is_put_into_words(build):
@@ -257,7 +249,7 @@ def test_the_table_of_run_times_is_put_into_words(build):
     table = "\n".join(f"   {'-' if k else '* -'} {text}" for row in rows for k, text in enumerate(row))
     table = table.replace("   - ", "     - ")
     index = INDEX + f"\nA ✅ stays.\n\n.. list-table::\n   :header-rows: 1\n\n{table}\n"
-    page, warnings = build(index=index, extensions=("scorevid_claims", "scorevid_status"))
+    page, warnings = build(index=index)
     assert warnings == ""
     assert "A ✅ stays." in page
     for text in ("completed", "failed", "Chapter", "Run at", "Seconds"):
@@ -289,38 +281,3 @@ def test_without_a_folder_nothing_is_measured_and_nobody_warned(build):
 )
 def test_what_does_not_fit_is_a_warning(build, records, index, message):
     assert message in build(records, index)[1]
-
-
-@pytest.mark.parametrize(
-    "value, low, high, text",
-    [
-        (0.1, 0.08, 0.12, "0.100 [0.080, 0.120]"),
-        (0.5, 0.4, 0.6, "0.50 [0.40, 0.60]"),
-        (0.97, 0.87, 1.02, "0.97 [0.87, 1.02]"),
-        (-0.001, -0.5, 0.5, "0.0 [−0.5, 0.5]"),
-        (1234.5, 834.0, 1634.0, "1,200 [800, 1,600]"),
-        (0.25, 0.25, 0.25, "0.25"),
-        (-2.62, -7.17, 1.92, "−2.6 [−7.2, 1.9]"),
-        (0.116, -0.27, 0.5, "0.12 [−0.27, 0.50]"),
-        (2.34e-7, 2.34e-7, 2.34e-7, "2.3 × 10⁻⁷"),
-        (2.3e-7, 2.1e-7, 2.5e-7, "2.3 × 10⁻⁷ [2.1 × 10⁻⁷, 2.5 × 10⁻⁷]"),
-        (0, 0, 0, "0"),
-    ],
-)
-def test_figures_are_rounded_by_their_interval(extension, value, low, high, text):
-    assert extension.measured({"value": value, "low": low, "high": high}) == text
-
-
-@pytest.mark.parametrize(
-    "value, text",
-    [
-        (0.1234, "0.12"),
-        (-3.0, "−3.0"),
-        (1300, "1,300"),
-        (9.96e-7, "1.0 × 10⁻⁶"),
-        (-4e-6, "−4.0 × 10⁻⁶"),
-        (0.00096, "9.6 × 10⁻⁴"),
-    ],
-)
-def test_numbers_have_two_significant_digits(extension, value, text):
-    assert extension.number(value) == text

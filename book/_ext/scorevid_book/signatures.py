@@ -34,9 +34,7 @@ def plain(signature: str | None) -> str | None:
             if letter == "," and depth == 1 and comma is None:
                 comma = inside
             inside += 1
-        before = signature[:start]
-        while before and (before[-1].isalnum() or before[-1] in "._~"):  # typing.Annotated, and what a short name has
-            before = before[:-1]
+        before = re.sub(r"[\w.~]*$", "", signature[:start])  # typing., and what a short name has
         signature = before + signature[first:comma] + signature[inside:]
     return signature and PATH.sub(lambda path: f"Path('{path[1].removeprefix(f'{AROUND}/')}')", signature)
 
@@ -45,7 +43,6 @@ def process(app: Sphinx, what: str, name: str, thing, options, signature: str | 
     return plain(signature), plain(returns)
 
 
-def setup(app: Sphinx) -> dict:
+def connect(app: Sphinx) -> None:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-signature", process)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,12 +21,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
-from sphinx.util import logging
 
 FOLDER_VARIABLE = "SCOREVID_CHAPTERS"
 KEY = "scorevid"  # in the notebook's metadata: how it was run
-
-logger = logging.getLogger(__name__)
 
 
 def choose_mode(app: Sphinx, config: Config) -> None:
@@ -52,10 +49,11 @@ def show_executed(app: Sphinx, docname: str, source: list[str]) -> None:
         cell.metadata.pop("execution", None)
         if times:
             cell.metadata["execution"] = times
-    how = dict(executed.metadata.pop(KEY))
-    runs(app.env)[docname] = how
-    told = {"runtime": how["seconds"], "mtime": datetime.fromisoformat(how["ended"]).timestamp(), "method": "before"}
-    NbMetadataCollector.set_exec_data(app.env, docname, {**told, "succeeded": True, "error": None, "traceback": None})
+    run = dict(executed.metadata.pop(KEY))
+    runs(app.env)[docname] = run
+    ended = datetime.fromisoformat(run["ended"]).timestamp()
+    outcome = {"method": "before", "succeeded": True, "error": None, "traceback": None}
+    NbMetadataCollector.set_exec_data(app.env, docname, {"runtime": run["seconds"], "mtime": ended, **outcome})
     source[0] = nbformat.writes(executed)
 
 
@@ -80,12 +78,7 @@ def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 
 
 def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
-    runs(env).update({docname: how for docname, how in runs(other).items() if docname in docnames})
-
-
-def download_uri(app: Sphinx, docname: str) -> str:
-    """Where, seen from a chapter's page, its executed notebook is."""
-    return "../" * docname.count("/") + f"_sources/{docname}.ipynb"
+    runs(env).update({docname: run for docname, run in runs(other).items() if docname in docnames})
 
 
 def hand_out(app: Sphinx, problem: Exception | None) -> None:
@@ -100,10 +93,9 @@ def hand_out(app: Sphinx, problem: Exception | None) -> None:
             shutil.copyfile(executed, target)
 
 
-def setup(app: Sphinx) -> dict:
+def connect(app: Sphinx) -> None:
     app.connect("config-inited", choose_mode, priority=400)
     app.connect("source-read", show_executed)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     app.connect("build-finished", hand_out)
-    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,7 +15,6 @@ from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 VARIABLE = "SCOREVID_REPOSITORY"
-BRANCH_VARIABLE = "SCOREVID_BRANCH"
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+")
 HOSTS = {
     "binderhub_url": "https://mybinder.org",
@@ -36,11 +35,10 @@ def repository() -> str | None:
 
 def add_buttons(app: Sphinx, config: Config) -> None:
     if address := repository():
-        config.html_theme_options["repository_url"] = address
-        config.html_theme_options["repository_branch"] = os.environ.get(BRANCH_VARIABLE) or "main"
-        config.html_theme_options["launch_buttons"] = dict(HOSTS)
+        branch = os.environ.get("SCOREVID_BRANCH") or "main"
+        options = {"repository_url": address, "repository_branch": branch, "launch_buttons": dict(HOSTS)}
+        config.html_theme_options.update(options)
 
 
-def setup(app: Sphinx) -> dict:
+def connect(app: Sphinx) -> None:
     app.connect("config-inited", add_buttons, priority=400)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,7 @@
 """Under each chapter, how its figures came about: commit, weights, seeds, run time, versions. Made by the build.
 
-Weights, seeds and versions are those in the records of the claims that the chapter decides (see ``scorevid_claims``);
-run time and threads are those of ``scripts/run_chapters.py``, or MyST-NB's. What is not known is said to be unknown, and
-a build without records says so.
+Weights, seeds and versions are those in the records of the claims that the chapter decides; run time and threads are those
+of ``scripts/run_chapters.py``, or MyST-NB's. What is not known is said to be unknown.
 """
 
 from __future__ import annotations
@@ -19,9 +18,11 @@ from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 
 from scorevid.denoisers.weights import FOLDER
-from scorevid_chapters import download_uri, is_chapter, runs
-from scorevid_claims import read_ledger, read_records
-from scorevid_launch import repository
+
+from .chapters import is_chapter, runs
+from .launch import repository
+from .records import read_ledger, read_records
+from .tables import paragraph
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 WITHOUT = "not known: the claims of this chapter left no records in this build"
@@ -31,9 +32,8 @@ def add_strip(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put the strip at the end of a chapter."""
     if not is_chapter(app, docname) or app.builder.format != "html":
         return
-    records = chapter_records(app, docname)
-    strip = nodes.container(classes=["provenance"])
-    strip += nodes.paragraph("", "How this page was made", classes=["provenance-title"])
+    found, chapter = read_records() or {}, docname.rpartition("/")[2]
+    records = [found[id] for id, claim in read_ledger(app).items() if claim["chapter"] == chapter and id in found]
     fields = nodes.field_list()
     for name, body in (
         ("Commit", paragraph(commit(app.srcdir))),
@@ -41,17 +41,11 @@ def add_strip(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         ("Seed", paragraph(seeds(records))),
         ("Run", paragraph(run(app, docname, records))),
         ("Versions", paragraph(versions(records))),
-        ("Notebook", download(app, docname)),
+        ("Notebook", download(docname)),
     ):
         fields += nodes.field("", nodes.field_name("", name), nodes.field_body("", body))
-    strip += fields
-    (doctree.next_node(nodes.section) or doctree).append(strip)
-
-
-def chapter_records(app: Sphinx, docname: str) -> list[dict]:
-    """The records of the claims that this chapter decides."""
-    records, chapter = read_records() or {}, docname.rpartition("/")[2]
-    return [records[id] for id, claim in read_ledger(app).items() if claim["chapter"] == chapter and id in records]
+    title = paragraph("How this page was made", name="provenance-title")
+    (doctree.next_node(nodes.section) or doctree).append(nodes.container("", title, fields, classes=["provenance"]))
 
 
 @cache
@@ -59,10 +53,8 @@ def commit(folder: str | Path) -> str:
     """The commit that the book is made from, "+ changes" where files differ from it, "unknown" outside of a repository."""
 
     def git(*command: str) -> str:
-        done = subprocess.run(
-            ["git", "--no-optional-locks", *command], cwd=folder, capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
+        command = ["git", "--no-optional-locks", *command]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != Path(folder).resolve():
@@ -76,12 +68,10 @@ def weights(records: list[dict]) -> nodes.Node:
     """The sha256 of each file of weights that a claim was measured on, with its name where it comes with the package."""
     if not records:
         return paragraph(WITHOUT)
-    names, shown = known_weights(), nodes.paragraph()
+    names, shown = known_weights(), []
     for sha256 in dict.fromkeys(value for record in records for value in hashes(record["context"])):
-        if len(shown):
-            shown += nodes.Text(", ")
-        shown += [nodes.Text(f"{names.get(sha256, 'others')} "), nodes.literal("", sha256)]
-    return shown if len(shown) else paragraph("none")
+        shown += [", "] * bool(shown) + [f"{names.get(sha256, 'others')} ", nodes.literal("", sha256)]
+    return paragraph(*(shown or ["none"]))
 
 
 def hashes(context: object) -> Iterator[str]:
@@ -97,11 +87,8 @@ def hashes(context: object) -> Iterator[str]:
 def known_weights() -> dict[str, str]:
     """Names of the weights in the package, by the sha256 on their cards; of nested folders with the folder."""
     cards = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.rglob("*.json"))}
-    return {
-        card["sha256"]: path.relative_to(FOLDER).with_suffix("").as_posix()
-        for path, card in cards.items()
-        if "sha256" in card
-    }
+    names = {path: path.relative_to(FOLDER).with_suffix("").as_posix() for path in cards}
+    return {card["sha256"]: names[path] for path, card in cards.items() if "sha256" in card}
 
 
 def seeds(records: list[dict]) -> str:
@@ -111,11 +98,11 @@ def seeds(records: list[dict]) -> str:
 
 def run(app: Sphinx, docname: str, records: list[dict]) -> str:
     """How long it took, when, and on how much of the machine."""
-    told = NbMetadataCollector.get_exec_data(app.env, docname)
-    if not told or told["runtime"] is None:
+    executed = NbMetadataCollector.get_exec_data(app.env, docname)
+    if not executed or executed["runtime"] is None:
         return "not run in this build: what is shown is stored in the notebook"
-    text, how = f"{told['runtime']:.0f} s", runs(app.env).get(docname)
-    if how:
+    text = f"{executed['runtime']:.0f} s"
+    if how := runs(app.env).get(docname):
         threads = several(int(how["threads"]), "thread") if how["threads"] else "PyTorch's threads"
         beside = several(min(how["at_once"], len(runs(app.env))), "chapter")
         text += f" on {threads}, {several(how['processors'], 'processor')}, {beside} at once"
@@ -136,22 +123,16 @@ def versions(records: list[dict]) -> str:
     return ", ".join(f"{name} {' and '.join(given)}" for name, given in found.items()) or WITHOUT
 
 
-def download(app: Sphinx, docname: str) -> nodes.paragraph:
-    name = docname.rpartition("/")[2] + ".ipynb"
-    link = nodes.reference("", name, internal=True, refuri=download_uri(app, docname), classes=["executed-notebook"])
-    shown = nodes.paragraph("", "", link, nodes.Text(", as executed for this page"))
+def download(docname: str) -> nodes.paragraph:
+    """A link to the executed notebook, and how to get the package on Colab where there is a repository."""
+    name, uri = docname.rpartition("/")[2], "../" * docname.count("/") + f"_sources/{docname}.ipynb"
+    link = nodes.reference("", f"{name}.ipynb", internal=True, refuri=uri, classes=["executed-notebook"])
+    shown = [link, ", as executed for this page"]
     if address := repository():
         command = f"%pip install 'scorevid[baselines] @ git+{address}'"
-        shown += [nodes.Text("; on Colab first run "), nodes.literal("", command)]
-    return shown
+        shown += ["; on Colab first run ", nodes.literal("", command)]
+    return paragraph(*shown)
 
 
-def paragraph(text: str) -> nodes.paragraph:
-    return nodes.paragraph("", text)
-
-
-def setup(app: Sphinx) -> dict:
-    app.setup_extension("scorevid_chapters")
-    app.setup_extension("scorevid_claims")
+def connect(app: Sphinx) -> None:
     app.connect("doctree-resolved", add_strip)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

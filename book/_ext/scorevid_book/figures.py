@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from scorevid_chapters import is_chapter
+from .chapters import is_chapter
+from .tables import paragraph
 
 PACKAGE = "scorevid"
 
@@ -34,8 +35,7 @@ def add_ways(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             anchor = f"code-{place['ids'][0] if place['ids'] else f'cell-{number}'}"
             (shown_code(cell) or cell)["ids"].append(anchor)  # within a fold, which browsers open for a link into it
             links = [document(app, docname, shown, target) for shown, target in called(sources[cell], names).items()]
-            index = place.parent.index(place) + 1
-            place.parent.insert(index, way(anchor, list(filter(None, links)), command))
+            place.parent.insert(place.parent.index(place) + 1, way(anchor, list(filter(None, links)), command))
 
 
 def source(cell: nodes.Element) -> str:
@@ -52,15 +52,11 @@ def shown_code(cell: nodes.Element) -> nodes.container | None:
 
 def drawn(cell: nodes.Element) -> Iterator[nodes.Element]:
     """The figures among a cell's outputs, those of HTML (animations) too, and images that are in none."""
-    yield from cell.findall(nodes.figure)
+    figures = list(cell.findall(nodes.figure))
+    yield from figures
     yield from (raw for raw in cell.findall(nodes.raw) if "<figure" in raw.astext())
-    yield from (image for image in cell.findall(nodes.image) if not within_figure(image))
-
-
-def within_figure(node: nodes.Node) -> bool:
-    while node is not None and not isinstance(node, nodes.figure):
-        node = node.parent
-    return node is not None
+    within = {image for figure in figures for image in figure.findall(nodes.image)}
+    yield from (image for image in cell.findall(nodes.image) if image not in within)
 
 
 def parse(code: str) -> ast.AST:
@@ -72,7 +68,7 @@ def parse(code: str) -> ast.AST:
 
 
 def imported(code: str) -> dict[str, str]:
-    """What names of the code stand for that are imported from the package: figures -> scorevid.companion.figures."""
+    """What names of the code stand for that are imported from the package: Leaves -> scorevid.worlds.Leaves."""
     names = {}
     for node in ast.walk(parse(code)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
@@ -89,9 +85,9 @@ def called(code: str, names: dict[str, str]) -> dict[str, str]:
     calls = [node.func for node in ast.walk(parse(code)) if isinstance(node, ast.Call)]
     for node in sorted(calls, key=lambda f: (f.end_lineno, f.end_col_offset)):
         written = ast.unparse(node)
-        first, _, rest = written.partition(".")
-        plain = first in names and all(part.isidentifier() for part in rest.split(".") if rest)
-        if plain and (home := defined(".".join(filter(None, (names[first], rest))))):
+        first, *rest = written.split(".")
+        plain = first in names and all(map(str.isidentifier, rest))
+        if plain and (home := defined(".".join([names[first], *rest]))):
             found[written] = home
     return found
 
@@ -106,9 +102,8 @@ def defined(name: str) -> str | None:
             continue
         for part in parts[length:]:
             thing = getattr(thing, part, None)
-        if callable(thing) and hasattr(thing, "__qualname__"):
-            return f"{thing.__module__}.{thing.__qualname__}"
-        return None
+        known = callable(thing) and hasattr(thing, "__qualname__")
+        return f"{thing.__module__}.{thing.__qualname__}" if known else None
     return None
 
 
@@ -123,17 +118,14 @@ def document(app: Sphinx, docname: str, shown: str, target: str) -> nodes.refere
 
 def papermill(docname: str, parameters: str) -> str:
     """The command that runs a chapter again, its parameters spelled out at their defaults."""
-    given = [
-        option(node.target.id, ast.literal_eval(node.value))
-        for node in ast.walk(parse(parameters))
-        if isinstance(node, ast.AnnAssign)
-    ]
     rows = [f".venv/bin/papermill {docname}.ipynb out.ipynb"]
-    for item in given:
-        if rows[-1].startswith("  ") and len(f"{rows[-1]} {item}") <= 60:
-            rows[-1] += f" {item}"
-        else:
-            rows.append(f"  {item}")
+    for node in ast.walk(parse(parameters)):
+        if isinstance(node, ast.AnnAssign):
+            item = option(node.target.id, ast.literal_eval(node.value))
+            if rows[-1].startswith("  ") and len(f"{rows[-1]} {item}") <= 60:
+                rows[-1] += f" {item}"
+            else:
+                rows.append(f"  {item}")
     return " \\\n".join(rows)
 
 
@@ -146,7 +138,7 @@ def option(name: str, value: object) -> str:
 
 def way(anchor: str, links: list[nodes.reference], command: str) -> nodes.container:
     """One line of links, and the command in a fold that opens without a script."""
-    line = nodes.paragraph("", "", nodes.reference("", "Code of this figure", internal=True, refid=anchor))
+    line = paragraph(nodes.reference("", "Code of this figure", internal=True, refid=anchor))
     for number, link in enumerate(links):
         line += [nodes.Text(", " if number else " · calls "), link]
     fold = [
@@ -157,7 +149,5 @@ def way(anchor: str, links: list[nodes.reference], command: str) -> nodes.contai
     return nodes.container("", line, *fold, classes=["figure-code"])
 
 
-def setup(app: Sphinx) -> dict:
-    app.setup_extension("scorevid_chapters")
+def connect(app: Sphinx) -> None:
     app.connect("doctree-resolved", add_ways)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
