@@ -9,8 +9,6 @@ run: what is compared with the stored outputs is what such copies in the folder 
 
 import functools
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, coalesce_streams
 
-from scorevid.companion.notebooks import environment, how_it_ran, list_fonts, missing_figures, stored_seconds
+from scorevid.companion.notebooks import how_it_ran, missing_figures, prepare_kernels, stored_seconds
 
 collect_ignore = ["sweeps"]  # no chapters, many minutes each
 
@@ -36,13 +34,7 @@ def pytest_configure(config):
     if not config.option.nbval_sanitize_with:
         config.option.nbval_sanitize_with = str(Path(__file__).parent / "nbval.cfg")
     if not hasattr(config, "workerinput"):  # the processes of xdist have it from this one
-        home = tempfile.mkdtemp(prefix="k-")
-        config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
-        variables = environment(home)
-        list_fonts(variables)
-        os.environ.update(variables)
-        for name in os.environ.keys() - variables.keys():
-            del os.environ[name]
+        config.add_cleanup(prepare_kernels())
     folder = getattr(config.option, "keep_executed", None)
     config.pluginmanager.register(Watcher(folder and Path(folder).absolute()))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,22 @@ def environment(home: Path | str) -> dict[str, str]:
     own |= {"PYTHONUTF8": "1", "JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     own["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait sleep: spinning, they slow whatever else runs
     return {name: value for name, value in os.environ.items() if name not in _UNSET} | own
+
+
+def prepare_kernels() -> Callable[[], None]:
+    """Give that environment to kernels that nbval and MyST-NB start from this process. The function returned undoes it."""
+    home, before = tempfile.mkdtemp(prefix="k-"), dict(os.environ)
+    variables = environment(home)
+    list_fonts(variables)
+
+    def restore(variables: Mapping[str, str] = before) -> None:
+        os.environ.clear()
+        os.environ.update(variables)
+        if variables is before:
+            shutil.rmtree(home, ignore_errors=True)
+
+    restore(variables)
+    return restore
 
 
 def list_fonts(variables: Mapping[str, str]) -> None:

@@ -222,7 +222,8 @@ def fares(tmp_path_factory, scheduler):
 def test_whatever_a_run_dies_of_is_told_and_stops_no_other(fares):
     out, (status, printed, complaints, rows, _, begun), _ = fares
     assert status == 1 and "5 runs" in printed and "1 done, 3 failed, 1 missing" in printed
-    assert "Traceback" not in complaints and "distributed" not in complaints and "--retry-failed" in complaints
+    assert "Traceback" not in complaints and "--retry-failed" in complaints
+    assert "distributed" not in complaints.replace("distributed.dask.org", "")  # in the reason of the run that is lost
     assert sorted(begun.split()) == ["0.5", "2.0", "3.0", "4.0", "5.0"]
     assert [(row["beta"], row["status"]) for row in rows] == [
         ("2.0", "failed"), ("3.0", "failed"), ("4.0", "failed"), ("0.5", "done"), ("5.0", "lost"),
