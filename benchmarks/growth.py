@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.machine import computes_in_bf16
-from scorevid.sampling.solvers import solve
-from scorevid.training.batches import generator_for
+from scorevid.sampling import solve
+from scorevid.training.steps import generator_for
 from scorevid.worlds.clips.world import Clips
 from side_by_side import (
     Result,
@@ -38,7 +38,7 @@ MIB = 2**20
 
 def step(widths, size: int, memory: int, batch: int):
     """A function that goes forward and back once."""
-    network = Denoiser(memory, widths).to(memory_format=torch.channels_last)
+    network = UNet(memory, widths).to(memory_format=torch.channels_last)
     generator = generator_for(0, 0)
     y, x = torch.rand(2, batch, 1, size, size, generator=generator)
     c = torch.rand(batch, memory, size, size, generator=generator)
@@ -54,7 +54,7 @@ def step(widths, size: int, memory: int, batch: int):
 
 def sampling(widths, size: int, memory: int, scenes: int):
     """A function that draws one sample for each scene in four steps."""
-    network, c = Denoiser(memory, widths).eval(), torch.rand(scenes, memory, size, size)
+    network, c = UNet(memory, widths).eval(), torch.rand(scenes, memory, size, size)
     return lambda: solve(network, c, steps=4, generator=torch.Generator().manual_seed(0))
 
 
@@ -83,7 +83,7 @@ def arithmetic(widths, size: int, memory: int) -> tuple[float, float]:
 
 
 def _counted(widths, size: int, memory: int, batch: int) -> tuple[float, float]:
-    network, kept = Denoiser(memory, widths).to(memory_format=torch.channels_last), {}
+    network, kept = UNet(memory, widths).to(memory_format=torch.channels_last), {}
     y, x = torch.rand(2, batch, 1, size, size)
     c = torch.rand(batch, memory, size, size)
 
@@ -196,7 +196,7 @@ def drawing(given) -> list[float]:
 
 def plan(result: Result, given, more: float) -> None:
     """Multiply-adds, memory and hours for a run on several GPUs. more: factor of memory, as :func:`check` found it."""
-    network = Denoiser(given.plan_memory, given.plan_widths)
+    network = UNet(given.plan_memory, given.plan_widths)
     parameters = sum(p.numel() for p in network.parameters())
     small = 4 * 2 ** (len(given.plan_widths) - 1)
     products, kept = (

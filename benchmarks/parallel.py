@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scorevid.training.logs import read_log
+from scorevid.training.records import read_log
 from side_by_side import Result, median_range, options, ratio
 
 # the command, with what of it is changed told by the name of the program: the processes that it starts run it again
@@ -77,7 +77,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, rows, held = Path(name), [], {}
         exact = [*SMALL, "--threads", 1, "--log-every", 1, "--precision", "fp32", "--no-compile"]
-        exact += ["--steps", given.updates, "--settle", given.updates // 2]
+        exact += ["--steps", given.updates, "--freeze-norm-after", given.updates // 2]
         for label in given.curves:
             optimiser, program = CURVES[label]
             curve = [*exact, "--optimiser", optimiser]
@@ -95,7 +95,7 @@ def main() -> None:
 
         threads = given.processes
         quarter = given.steps // 4
-        speed = ["--network.widths", *given.widths, "--batch", given.batch, "--settle", quarter // 2]
+        speed = ["--network.widths", *given.widths, "--batch", given.batch, "--freeze-norm-after", quarter // 2]
         speed += ["--steps", given.steps, "--log-every", quarter, "--compile" if given.compile else "--no-compile"]
         cases = {
             f"1 process, {threads} threads": ["--threads", threads],

@@ -23,15 +23,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.machine import computes_in_bf16
 from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
-from scorevid.sampling.solvers import solve
-from scorevid.training.batches import generator_for
+from scorevid.sampling import solve
 from scorevid.training.compiling import lost_gradients
-from scorevid.training.optimisers import learning_rate
-from scorevid.training.trainer import Settings, Trainer
+from scorevid.training.steps import Settings, generator_for, learning_rate
+from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
 from side_by_side import Result, median_range, options, ratio, take_turns
@@ -89,7 +88,7 @@ class Peer:
     def __init__(self, network: UNet2DModel, world: Leaves, given, bf16: bool):
         self.network, self.world, self.batch, self.bf16 = network, world, given.batch, bf16
         for block in network.up_blocks:
-            if block.upsamplers:  # compiled in bf16, their own loses gradients (scorevid.denoisers.unet.double)
+            if block.upsamplers:  # compiled in bf16, their own loses gradients (scorevid.denoisers.unet.upsample2x)
                 block.upsamplers = nn.ModuleList(Double(each.conv) for each in block.upsamplers)
         self.network = network.to(memory_format=torch.channels_last).train()
         self.noising = DDPMScheduler(num_train_timesteps=LEVELS)
@@ -157,7 +156,7 @@ class Race:
     """Two trainings that take turns for the same wall time. Rates of learning fall to zero by its end."""
 
     def __init__(self, trainer: Trainer, peer: Peer, minutes: float, turn: float):
-        self.sides = {"ours": (trainer, trainer._update), "peer": (peer, peer.update)}
+        self.sides = {"ours": (trainer, trainer.update), "peer": (peer, peer.update)}
         self.seconds, self.turn = 60 * minutes, turn
         self.used = dict.fromkeys(self.sides, 0.0)
         self.speed: dict[str, list[float]] = {name: [] for name in self.sides}  # steps a second of each turn
@@ -189,7 +188,7 @@ def judge(x: torch.Tensor, ahead) -> list:
     return [slope, list(choices.blend_share(u)), choices.rendering_error(x, ahead).mean().sqrt().item()]
 
 
-def ours(f: Denoiser, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
+def ours(f: UNet, c: torch.Tensor, steps: int = 12) -> torch.Tensor:
     """A sample of the next frame of each scene (B, 1, H, W), by the recommended solver, as many steps as recommended."""
     return solve(f, c, steps=steps, generator=torch.Generator().manual_seed(7)).x
 
@@ -243,7 +242,7 @@ def main() -> None:
     result, world = Result("peers", given, packages=("diffusers",)), Leaves()
     bf16 = computes_in_bf16(torch.device("cpu"))
     torch.manual_seed(0)
-    network = Denoiser(world.memory, given.widths)
+    network = UNet(world.memory, given.widths)
     parameters = sum(p.numel() for p in network.parameters())
     unet = peer_network(world.memory, parameters, world.size)
     peer = Peer(unet, world, given, bf16)
@@ -255,11 +254,11 @@ def main() -> None:
         if lost:
             result.note(f"Compiled, UNet2DModel loses the gradients of {len(lost)} parameters: its steps are eager.")
         for _ in range(3):
-            trainer._update()
+            trainer.update()
             peer.update()
-        trainer._settle()  # compiles the step that comes later, so that it is not counted there
-        trainer._update()
-        trainer._settle(False)
+        trainer.freeze()  # compiles the step that comes later, so that it is not counted there
+        trainer.update()
+        trainer.freeze(False)
         result.note(f"Compiling and the first steps of both took {time.perf_counter() - start:.0f} s.")
         scene, ahead = undecided_meetings(world, given.scenes, torch.Generator().manual_seed(3))
         c, few = scene.past(), scene.past()[: max(1, given.scenes // 8)]
@@ -267,7 +266,7 @@ def main() -> None:
         for minutes in given.minutes:
             race.run(minutes)
             f = trainer.denoiser().eval()
-            along.append(["scorevid", minutes, trainer.images, *judge(ours(f, c), ahead)])
+            along.append(["scorevid", minutes, trainer.state.images, *judge(ours(f, c), ahead)])
             with peer.averaged():
                 drawn = peer.sample(c, given.ddim[-1])
             along.append(["UNet2DModel", minutes, peer.step * given.batch, *judge(drawn, ahead)])
@@ -277,7 +276,13 @@ def main() -> None:
         f"Peers: training, {total:g} minutes each, in turns",
         ["", "parameters", "images", "images a second", "× peer"],
         [
-            ["scorevid", parameters, trainer.images, images["ours"], ratio(race.speed["ours"], race.speed["peer"])],
+            [
+                "scorevid",
+                parameters,
+                trainer.state.images,
+                images["ours"],
+                ratio(race.speed["ours"], race.speed["peer"]),
+            ],
             ["UNet2DModel", sum(p.numel() for p in unet.parameters()), peer.step * given.batch, images["peer"], 1.0],
         ],
     )

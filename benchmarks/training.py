@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior
-from scorevid.training.batches import generator_for, noisy_batch
-from scorevid.training.logs import read_log
 from scorevid.training.optimisers import make_optimiser
-from scorevid.training.trainer import Settings, Trainer
+from scorevid.training.records import read_log
+from scorevid.training.steps import Settings, generator_for, noisy_batch
+from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
 from side_by_side import Result, median_range, options, rates, ratio, take_turns
 
@@ -32,7 +32,7 @@ PLAIN, OURS, SETTLED = "plain loop", "trainer, before normalisation settles", "t
 
 def plain_loop(world, widths, batch: int, channels_last: bool = False, bf16: bool = False):
     """The step of a loop as one writes it first, a function without arguments."""
-    network, noise, step = Denoiser(world.memory, widths), NoisePrior(), iter(range(10**9))
+    network, noise, step = UNet(world.memory, widths), NoisePrior(), iter(range(10**9))
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
@@ -51,26 +51,26 @@ def plain_loop(world, widths, batch: int, channels_last: bool = False, bf16: boo
 def make_trainer(world, given, folder: Path, settled: bool) -> Trainer:
     """A trainer that runs on and on, before or after its normalisation settles."""
     torch.manual_seed(0)
-    settings = Settings(steps=10**9, batch=given.batch, settle=1 if settled else None, compile=given.compile)
-    trainer = Trainer(Denoiser(world.memory, given.widths), world, settings, folder / str(settled))
+    settings = Settings(steps=10**9, batch=given.batch, freeze_norm_after=1 if settled else None, compile=given.compile)
+    trainer = Trainer(UNet(world.memory, given.widths), world, settings, folder / str(settled))
     for _ in range(3):  # compiles
-        trainer._update()
+        trainer.update()
     return trainer
 
 
 def losses(world, given, folder: Path, precision: str, compiled: bool) -> list[float]:
     """Of some updates by Adam at a low rate, before the normalisation settles."""
     torch.manual_seed(0)
-    how = {"settle": None, "compile": compiled, "precision": precision, "optimiser": "adam", "lr": 2e-4}
+    how = {"freeze_norm_after": None, "compile": compiled, "precision": precision, "optimiser": "adam", "lr": 2e-4}
     settings = Settings(steps=given.updates, batch=given.batch, warmup=given.updates // 4, **how)
-    trainer = Trainer(Denoiser(world.memory, given.widths), world, settings, folder / f"{precision} {compiled}")
+    trainer = Trainer(UNet(world.memory, given.widths), world, settings, folder / f"{precision} {compiled}")
     trainer.run(log_every=1, progress=False)
     return [line["loss"] for line in read_log(trainer.log)]
 
 
 def multiply_adds(world, widths, batch: int) -> tuple[float, float]:
     """Of a step's convolutions, forward and back, and of Muon's products of matrices."""
-    network = Denoiser(world.memory, widths)
+    network = UNet(world.memory, widths)
     y, c, x, sigma = noisy_batch(world, NoisePrior(), batch, generator_for(0, 0))
     with FlopCounterMode(display=False) as convolutions:
         network.squared_error(y, c, x, sigma).backward()
@@ -126,14 +126,14 @@ def parts(trainer: Trainer, steps: int) -> dict[str, float]:
     kernels, gains = trainer.optimisers
     with (
         timed(spent, trainer, "_batch", "draw scenes and noise"),
-        timed(spent, trainer, "_loss", "forward"),
+        timed(spent, trainer.loss, "loss", "forward"),
         timed(spent, torch.Tensor, "backward", "backward"),
         timed(spent, kernels, "step", "Muon on the kernels"),
         timed(spent, gains, "step", "Adam on the gains"),
     ):
         start = time.perf_counter()
         for _ in range(steps):
-            trainer._update()
+            trainer.update()
         whole = time.perf_counter() - start
     rest = whole - sum(spent.values())
     return {part: s / steps for part, s in (spent | {"averaging and the rest": rest}).items()}
@@ -163,7 +163,7 @@ def main() -> None:
         }
         if settled.bf16:
             cases["and bf16"] = plain_loop(world, given.widths, given.batch, channels_last=True, bf16=True)
-        cases |= {OURS: ours._update, SETTLED: settled._update}
+        cases |= {OURS: ours.update, SETTLED: settled.update}
         products = matrix_products(given.products)
         found = take_turns(cases | products, given.rounds, given.seconds)
         times, peak = {name: found[name] for name in cases}, peaks({key: found[key] for key in products})

@@ -30,7 +30,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "Gaussian",  # a world of linear-Gaussian video
         ],
         "denoisers.unet": [
-            "Denoiser",  # the bias-free network
+            "UNet",  # the bias-free network
         ],
         "denoisers.weights": [
             "load_denoiser",  # published weights by name

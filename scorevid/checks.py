@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterable
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -45,15 +47,28 @@ def one_of(name: str, value: object, known: Iterable[str]) -> None:
 
 
 def frames(
-    name: str, x: object, channels: int | None = None, *, batch: int | None = None, size=None, finite=False, axes="BCHW"
+    name: str,
+    x: object,
+    channels: int | None = None,
+    *,
+    batch: int | None = None,
+    size=None,
+    finite=False,
+    least: int = 1,
+    axes: str = "BCHW",
 ) -> None:
-    """Floating-point frames (B, C, H, W), none of them empty; of so many channels, examples, and of size (H, W), if given."""
+    """Floating-point frames (B, C, H, W), none of them empty; of so many channels, examples, and of size (H, W), if given.
+
+    least: pixels of height and width, at the least.
+    """
     asked = (batch, channels, *(size or (None, None)))
     expected = f"({', '.join(letter if n is None else str(n) for letter, n in zip(axes, asked, strict=True))})"
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} must be a tensor {expected}, got {type(x).__name__}")
     if x.ndim != 4 or any(n is not None and m != n for m, n in zip(x.shape, asked, strict=True)):
         raise ValueError(f"{name} must be {expected}, got {tuple(x.shape)}")
+    if min(x.shape[2:]) < least:
+        raise ValueError(f"{name} must be frames of {least} pixels or more each way, got {tuple(x.shape)}")
     if not x.is_floating_point():
         raise ValueError(f"{name} must be floating-point grey levels in [0, 1], got {x.dtype}")
     if finite and not x.isfinite().all():
@@ -71,7 +86,7 @@ def levels(sigma: float | Tensor, like: Tensor) -> Tensor:
 
     sigma: a number, (B,) or (B, 1, 1, 1), positive and finite.
     """
-    level = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
+    level = torch.as_tensor(sigma, dtype=like.dtype)  # checked where it is: a number must not make a GPU wait
     if (
         level.ndim not in (0, 1, 4)
         or level.numel() not in (1, len(like))
@@ -80,7 +95,7 @@ def levels(sigma: float | Tensor, like: Tensor) -> Tensor:
         raise ValueError(f"sigma must be a number, ({len(like)},) or ({len(like)}, 1, 1, 1), got {tuple(level.shape)}")
     if not ((level > 0) & level.isfinite()).all():
         raise ValueError(f"sigma must be positive and finite, got {level.flatten().tolist()}")
-    return level.reshape(-1, 1, 1, 1)
+    return level.reshape(-1, 1, 1, 1).to(like.device)
 
 
 def ladder_ends(sigma_0: float, sigma_L: float) -> None:
@@ -108,3 +123,12 @@ def evaluation_mode(f: object) -> None:
     """A network must be in evaluation mode: in training mode its output depends on the rest of the batch."""
     if getattr(f, "training", False):
         raise ValueError("the denoiser is in training mode, where it depends on the batch: call its eval() first")
+
+
+def installed(module: str, extra: str) -> ModuleType:
+    """A module that comes with an extra of this package. Raises ModuleNotFoundError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as problem:
+        message = f"{module} is needed here ({problem}): pip install 'scorevid[{extra}]'"
+        raise ModuleNotFoundError(message, name=module) from problem

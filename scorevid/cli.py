@@ -12,14 +12,14 @@ import torch
 import tyro
 
 from scorevid.denoisers.conditioned import Regression
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
 from scorevid.measures.cards import score_card
 from scorevid.sweep.command import Sweep
 from scorevid.training.parallel import is_first, make_processes
-from scorevid.training.publishing import publish
-from scorevid.training.runs import open_run, read_run
-from scorevid.training.trainer import Settings, Trainer
+from scorevid.training.runs import open_run, publish, read_run
+from scorevid.training.steps import Settings
+from scorevid.training.trainer import Trainer
 from scorevid.worlds.registry import Registered, make_world, worlds
 
 World = TypeVar("World")
@@ -35,12 +35,12 @@ class Network:
     normalise: bool = True  # scale before each ReLU
     regression: bool = False  # predict from the past alone, for comparison; of the rest the widths alone count
 
-    def build(self, memory: int) -> Denoiser | Regression:
+    def build(self, memory: int) -> UNet | Regression:
         """The network, with its initial weights from torch's global generator."""
         own = asdict(self)
         if own.pop("regression"):
             return Regression(memory, self.widths)
-        return Denoiser(memory, **own)
+        return UNet(memory, **own)
 
     @classmethod
     def of(cls, config: dict) -> Network:
@@ -79,30 +79,31 @@ class Train(Generic[World]):
         else:
             torch.manual_seed(self.settings.seed)
             trainer = Trainer(self.network.build(self.world.memory), self.world, self.settings, self.out, device=device)
-        trainer.share(processes)
+        trainer.distribute(processes)
+        state = trainer.state
         if self.threads and processes.size > 1:  # Fabric has dealt out the processor's
             torch.set_num_threads(self.threads)
         tell = print if processes.first else lambda *_: None
         tell(
             f"{sum(p.numel() for p in trainer.network.parameters()):,} parameters, {device}, "
-            f"{'bf16' if trainer.bf16 else 'fp32'}, {trainer.settings.optimiser}, from step {trainer.step}"
+            f"{'bf16' if trainer.bf16 else 'fp32'}, {trainer.settings.optimiser}, from step {state.step}"
             + (f", {processes.size} processes" if processes.size > 1 else "")
         )
         done = trainer.run(self.minutes, log_every=self.log_every, save_every=self.save_every)
         if done:
-            tell(f"finished at step {trainer.step:,}: {trainer.checkpoint}")
+            tell(f"finished at step {state.step:,}: {trainer.checkpoint}")
         else:
-            planned = f" of {trainer.steps:,}" if trainer.steps else ""
-            tell(f"stopped at step {trainer.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
+            planned = f" of {state.planned_steps:,}" if state.planned_steps else ""
+            tell(f"stopped at step {state.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
 
     def with_defaults_of_run(self) -> Train:
         """The command that a resumed run takes options from: its own settings, world and network."""
-        settings, world, config = read_run(self.out)
+        kept, world = read_run(self.out)
         if type(world) is not type(self.world):
             raise ValueError(
                 f"the run in {self.out} is one of {type(world).__name__}, not of {type(self.world).__name__}"
             )
-        return replace(self, settings=settings, world=world, network=Network.of(config))
+        return replace(self, settings=kept.settings, world=world, network=Network.of(kept.config))
 
 
 def train_command(entry: Registered) -> object:
@@ -126,7 +127,7 @@ class Evaluate:
             trainer = open_run(self.name, compile=False)
             scores = score_card(trainer.denoiser(), trainer.world, self.scenes, self.seed)
             if self.append:
-                scores = {"images": trainer.images} | scores
+                scores = {"images": trainer.state.images} | scores
                 with (Path(self.name) / "evaluations.jsonl").open("a") as file:
                     file.write(json.dumps(scores) + "\n")
         else:
@@ -181,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
         ):  # each would run our command line
             raise ValueError("several processes are started by the command line only, or by torchrun")
         command()
-    except (ValueError, OSError, FloatingPointError) as problem:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as problem:
         if is_first():
             print(f"scorevid: {problem}", file=sys.stderr)
         raise SystemExit(1) from None

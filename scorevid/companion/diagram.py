@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from scorevid.companion.figures import COLOURS
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 
 WIDTH, HEIGHT, STEP, FLOOR = 1.5, 0.7, 2.3, 1.2  # of a box; from box to box, from scale to scale
 
 
-def shapes(network: Denoiser, height: int = 32, width: int = 32) -> dict[str, tuple[int, int, int]]:
+def shapes(network: UNet, height: int = 32, width: int = 32) -> dict[str, tuple[int, int, int]]:
     """(channels, height, width) that each part gives for one frame: in, encoder.0 …, decoder.0 …, out.
 
     Raises ValueError for frames that the network does not take.
@@ -42,7 +42,7 @@ def shapes(network: Denoiser, height: int = 32, width: int = 32) -> dict[str, tu
     return found
 
 
-def draw_network(network: Denoiser, height: int = 32, width: int = 32) -> Figure:
+def draw_network(network: UNet, height: int = 32, width: int = 32) -> Figure:
     """The blocks of a network and what passes between them.
 
     height, width: of the frames whose shapes are told, pixels. Raises ValueError for frames that the network does not take.

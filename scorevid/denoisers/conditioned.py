@@ -1,156 +1,177 @@
-r"""Networks on the same backbone that answer other questions: denoisers told σ, and regression on the past.
+r"""Networks on the same backbone that answer other questions: denoisers that are given σ, and regression on the past.
 
-:class:`Told` is a denoiser D(y, c, σ) = c_skip y + c_out F(c_in y, c, level), with F the backbone and all frames and
-levels in units of the data's own spread s, about mid-grey. Two choices of the coefficients:
+:class:`Preconditioned` is a denoiser D(y, c, σ) = c_skip y + c_out F(c_in y, c, level), with F the backbone and all frames
+and levels in units of the data's own deviation s, about mid-grey. There are two choices of the coefficients:
 
-==========  ==================  =====================  ====================  ========
-kind        c_in                c_skip                 c_out                 level
-==========  ==================  =====================  ====================  ========
-``edm``     1 / √(1 + σ²)       1 / (1 + σ²)           σ / √(1 + σ²)         (ln σ)/4
-``flow``    1 / (1 + σ)         1 / (1 + σ)            σ / (1 + σ)           t
-==========  ==================  =====================  ====================  ========
+==============  ==================  =====================  ====================  ========
+kind            c_in                c_skip                 c_out                 level
+==============  ==================  =====================  ====================  ========
+:class:`EDM`    1 / √(1 + σ²)       1 / (1 + σ²)           σ / √(1 + σ²)         (ln σ)/4
+:class:`Flow`   1 / (1 + σ)         1 / (1 + σ)            σ / (1 + σ)           t
+==============  ==================  =====================  ====================  ========
 
 The first is that of Karras et al. (2022). The second is conditional flow matching on the straight path
 :math:`x_t = t x + (1 - t) z` (Lipman et al. 2023; Liu et al. 2023) in the same words: :math:`t = 1 / (1 + \sigma)`,
 :math:`x_t = t y`, and F estimates the velocity :math:`x - z`. Both are trained by the squared error of F itself, that is
 :math:`\| D - x \|^2 / c_{out}^2`. The levels are drawn from the noise prior of the blind network; each method's own
-habits about which levels to draw are left out. What is different is all that the parameterisation brings along: being
-told σ, the skip from y, and the weight 1 / c_out², by which small levels count for much more than in the blind
-network's plain squared error of x.
+habits about which levels to draw are left out. So the differences are those of the parameterisation: σ as an input, the
+skip from y, and the weight 1 / c_out², by which small levels count for much more than in the blind network's plain
+squared error of x.
 
-F gets the level as a constant image and another constant image of ones, and has biases: with σ told, nothing asks for
-homogeneity.
+F gets the level as a constant image and another constant image of ones, and has biases: nothing asks for homogeneity of a
+network that is given σ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid import checks
+from scorevid.denoisers.unet import UNet
 
-Kind = Literal["edm", "flow"]
+
+@dataclass(frozen=True)
+class EDM:
+    """Coefficients of Karras et al. (2022), functions of σ in units of the data's deviation."""
+
+    def c_in(self, sigma: Tensor) -> Tensor:
+        """Factor on y that gives the backbone an input of unit variance."""
+        return (1 + sigma.square()).rsqrt()
+
+    def c_skip(self, sigma: Tensor) -> Tensor:
+        """Weight of y in the output."""
+        return 1 / (1 + sigma.square())
+
+    def c_out(self, sigma: Tensor) -> Tensor:
+        """Weight of the backbone's answer in the output."""
+        return sigma * (1 + sigma.square()).rsqrt()
+
+    def level(self, sigma: Tensor) -> Tensor:
+        """The backbone's input for the noise level."""
+        return sigma.log() / 4
 
 
-class Told(nn.Module):
-    """D(y, c, σ): a denoiser told σ, on the same backbone.
+@dataclass(frozen=True)
+class Flow:
+    """Coefficients of conditional flow matching (Lipman et al. 2023), with t = 1 / (1 + σ) as the level."""
 
-    memory, widths: of :class:`~scorevid.denoisers.unet.Denoiser`. kind: "edm" or "flow". spread: root mean square of x − ½ in the
-    data, in grey units. Raises ValueError for an unknown kind or a spread that is not positive.
+    def c_in(self, sigma: Tensor) -> Tensor:
+        """t, which makes x_t of y."""
+        return 1 / (1 + sigma)
+
+    c_skip = level = c_in
+
+    def c_out(self, sigma: Tensor) -> Tensor:
+        """1 − t, the weight of the velocity in the output."""
+        return 1 - self.c_in(sigma)
+
+
+class Preconditioned(nn.Module):
+    """D(y, c, σ): a denoiser that needs σ, on the same backbone.
+
+    memory, widths: of :class:`~scorevid.denoisers.unet.UNet`. kind: the coefficients. sigma_data: root mean square of x − ½
+    in the data, in grey units. Raises ValueError for a sigma_data that is not positive.
     """
 
     needs_sigma = True
 
     def __init__(
-        self, memory: int = 2, widths: Sequence[int] = (32, 64, 128), kind: Kind = "edm", spread: float = 0.14
+        self,
+        memory: int = 2,
+        widths: Sequence[int] = (32, 64, 128),
+        kind: EDM | Flow = EDM(),
+        sigma_data: float = 0.14,
     ):
         super().__init__()
-        if kind not in get_args(Kind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
-        if not spread > 0:
-            raise ValueError(f"spread must be positive, got {spread}")
-        self.memory, self.widths, self.kind, self.spread = memory, tuple(widths), kind, spread
-        self.backbone = Denoiser(memory + 2, widths, bias=True)
+        checks.number("sigma_data", sigma_data, above=0)
+        self.memory, self.widths, self.kind, self.sigma_data = memory, tuple(widths), kind, sigma_data
+        self.backbone = UNet(memory + 2, widths, bias=True)
 
     @property
     def config(self) -> dict:
         """Arguments that build this network again."""
-        return {"type": "Told", "memory": self.memory, "widths": list(self.widths)} | {
-            "kind": self.kind,
-            "spread": self.spread,
-        }
+        own = {"kind": type(self.kind).__name__, "sigma_data": self.sigma_data}
+        return {"type": "Preconditioned", "memory": self.memory, "widths": list(self.widths)} | own
 
-    def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> Tensor:
+    def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """y (B, 1, H, W), c (B, M, H, W) in grey levels, sigma a number or (B,); returns (B, 1, H, W).
 
-        Raises ValueError for shapes and types that do not fit, and levels that are not positive.
+        Raises ValueError for shapes and types that do not fit, and levels that are missing or not positive.
         """
-        self._check(y, c, sigma)
-        y, c, sigma = self._scaled(y, c, sigma)
-        skip, out = self._coefficients(sigma)[1:3]
-        return 0.5 + self.spread * (skip * y + out * self._output(y, c, sigma))
-
-    def at(self, sigma: float) -> Callable[[Tensor, Tensor], Tensor]:
-        """The denoiser f(y, c) for one noise level."""
-        return lambda y, c: self(y, c, sigma)
+        checks.noisy_and_past(y, c, self.memory)
+        if sigma is None:
+            raise ValueError("this network needs the noise level: give sigma")
+        y, c, sigma = self._scaled(y, c, checks.levels(sigma, y))
+        estimate = self.kind.c_skip(sigma) * y + self.kind.c_out(sigma) * self._output(y, c, sigma)
+        return 0.5 + self.sigma_data * estimate
 
     def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """What training makes small: mean square of F's error. sigma: (B, 1, 1, 1)."""
-        y, c, sigma = self._scaled(y, c, sigma.flatten())
-        _, skip, out, _ = self._coefficients(sigma)
-        target = ((x - 0.5) / self.spread - skip * y) / out
+        """The training loss: mean square of F's error. sigma: (B, 1, 1, 1)."""
+        y, c, sigma = self._scaled(y, c, sigma)
+        target = ((x - 0.5) / self.sigma_data - self.kind.c_skip(sigma) * y) / self.kind.c_out(sigma)
         return (self._output(y, c, sigma) - target).square().mean()
 
-    def _check(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> None:
-        due = (len(y), self.memory, *y.shape[2:])
-        if y.ndim != 4 or y.shape[1] != 1 or c.shape != due or not (y.is_floating_point() and c.is_floating_point()):
-            came = f"y {tuple(y.shape)} of {y.dtype}, c {tuple(c.shape)} of {c.dtype}"
-            raise ValueError(f"floating-point y (B, 1, H, W) and c (B, {self.memory}, H, W) are due, got {came}")
-        level = torch.as_tensor(sigma)
-        if not ((level > 0) & level.isfinite()).all():
-            raise ValueError(f"sigma must be positive and finite, got {sigma}")
-
-    def _scaled(self, y: Tensor, c: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        sigma = torch.as_tensor(sigma, dtype=y.dtype, device=y.device)
-        if sigma.ndim > 1 or (sigma.ndim == 1 and len(sigma) != len(y)):
-            raise ValueError(f"sigma must be a number or ({len(y)},), got {tuple(sigma.shape)}")
-        return (y - 0.5) / self.spread, (c - 0.5) / self.spread, sigma.reshape(-1, 1, 1, 1) / self.spread
-
-    def _coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """c_in, c_skip, c_out and level."""
-        if self.kind == "flow":
-            t = 1 / (1 + sigma)
-            return t, t, 1 - t, t
-        total = 1 + sigma.square()
-        return total.rsqrt(), 1 / total, sigma * total.rsqrt(), sigma.log() / 4
+    def _scaled(self, y: Tensor, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames about mid-grey and levels, in units of sigma_data."""
+        return (y - 0.5) / self.sigma_data, (c - 0.5) / self.sigma_data, sigma / self.sigma_data
 
     def _output(self, y: Tensor, c: Tensor, sigma: Tensor) -> Tensor:
-        """F, with the frames already in units of the spread."""
-        c_in, _, _, level = self._coefficients(sigma)
-        level = level.expand_as(y)
-        return self.backbone(c_in * y, torch.cat([c, level, torch.ones_like(level)], 1)).to(y.dtype)
+        """F of scaled frames."""
+        level = self.kind.level(sigma).expand_as(y)
+        return self.backbone(self.kind.c_in(sigma) * y, torch.cat([c, level, torch.ones_like(level)], 1))
 
 
 class Regression(nn.Module):
-    """f(y, c) = E[x | c]: prediction from the past alone, trained by squared error; y is not looked at.
+    """f(y, c) = E[x | c]: prediction from the past alone, trained by squared error. y is ignored and may be None.
 
     The backbone with the last frame where y would be, and a memory of the frames before, all about mid-grey: clean frames
     are mostly ground, and channels normalised by a deviation far below their mean do not train. memory: M, at least 1.
     """
 
+    needs_sigma = False
+
     def __init__(self, memory: int = 2, widths: Sequence[int] = (32, 64, 128)):
         super().__init__()
-        if memory < 1:
-            raise ValueError(f"regression on the past takes at least one past frame, got a memory of {memory}")
+        checks.integer("memory", memory)
         self.memory, self.widths = memory, tuple(widths)
-        self.backbone = Denoiser(memory - 1, widths)
+        self.backbone = UNet(memory - 1, widths)
 
     @property
     def config(self) -> dict:
         """Arguments that build this network again."""
         return {"type": "Regression", "memory": self.memory, "widths": list(self.widths)}
 
-    def forward(self, y: Tensor | None, c: Tensor) -> Tensor:
+    def forward(self, y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """c (B, M, H, W) in grey levels; returns (B, 1, H, W)."""
-        if c.ndim != 4 or c.shape[1] != self.memory:
-            raise ValueError(f"this network has a memory of {self.memory}, got c {tuple(c.shape)}")
-        return 0.5 + self.backbone(c[:, -1:] - 0.5, c[:, :-1] - 0.5).to(c.dtype)
+        checks.frames("c", c, self.memory)
+        return 0.5 + self.backbone(c[:, -1:] - 0.5, c[:, :-1] - 0.5)
 
     def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """What training makes small."""
-        return (self(None, c).to(x.dtype) - x).square().mean()
+        """The training loss: mean square of f(y, c) − x over frames and pixels."""
+        return (self(None, c) - x).square().mean()
 
 
-TYPES = {"Denoiser": Denoiser, "Told": Told, "Regression": Regression}
+KINDS = {"EDM": EDM, "Flow": Flow}
+TYPES = {"UNet": UNet, "Preconditioned": Preconditioned, "Regression": Regression}
 
 
-def build_network(config: dict) -> Denoiser | Told | Regression:
-    """The network that a configuration describes, a :class:`~scorevid.denoisers.unet.Denoiser` where it names no type."""
+def build_network(config: dict) -> UNet | Preconditioned | Regression:
+    """The network that a configuration describes, a :class:`~scorevid.denoisers.unet.UNet` where it names no type.
+
+    Raises ValueError for an unknown type or kind.
+    """
     arguments = dict(config)
-    name = arguments.pop("type", "Denoiser")
-    if name not in TYPES:
-        raise ValueError(f"there is no network of type {name!r}; known are {', '.join(TYPES)}")
+    name = arguments.pop("type", "UNet")
+    if name == "Told":  # its name on cards and in checkpoints of version 0.1
+        name, kinds = "Preconditioned", {"edm": "EDM", "flow": "Flow"}
+        arguments["kind"] = kinds.get(arguments.get("kind", "edm"), arguments.get("kind"))
+        arguments["sigma_data"] = arguments.pop("spread", 0.14)
+    checks.one_of("type", name, TYPES)
+    if "kind" in arguments:
+        checks.one_of("kind", arguments["kind"], KINDS)
+        arguments["kind"] = KINDS[arguments["kind"]]()
     return TYPES[name](**arguments)

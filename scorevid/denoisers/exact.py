@@ -11,107 +11,136 @@ observation y = x + σz has the density, responsibilities, optimal denoiser, sco
     \mathrm{Cov}[x \mid y, c] &= \sum_k r_k (x_k - \mathrm E[x \mid y, c]) (x_k - \mathrm E[x \mid y, c])^\top
     = \sigma^2\, \partial\, \mathrm E[x \mid y, c] / \partial y .
 
-A blind denoiser is not told σ. Its optimum averages over the training prior p(σ) as well,
+A blind denoiser does not know σ. Its optimum averages over the training prior p(σ) as well,
 
 .. math:: r_k(y) \propto w_k \int p(\sigma)\, \sigma^{-N} \exp\big(-\|y - x_k\|^2 / 2\sigma^2\big)\, d\sigma ,
 
-where the normaliser :math:`\sigma^{-N}` matters: it is what makes p(σ | y) narrow, about
-:math:`\sigma/\sqrt{2N}`, and blindness nearly free.
+where the normaliser :math:`\sigma^{-N}` matters: it makes p(σ | y) narrow, about :math:`\sigma/\sqrt{2N}`, so that
+blindness costs almost nothing.
 
 Everything is in log space and relative to the future nearest to y. The excess of the others is computed as
 :math:`\|y - x_k\|^2 - \|y - x_j\|^2 = \langle x_k - x_j,\, (x_k - y) + (x_j - y) \rangle`, in which pixels that two
-futures share cancel exactly, whatever the noise there; so single precision serves from σ = .01 to 100.
+futures share cancel exactly, whatever the noise there. So single precision serves from σ = 0.01 to 100.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scorevid import checks
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.futures import Futures
 
 
-def posterior_mean(
-    futures: Futures, sigma: float | Tensor, *, past: Tensor | None = None
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The optimal denoiser told σ: a callable f(y, c) -> E[x | y, c, σ], (B, 1, H, W) each.
+class Oracle:
+    """The optimal denoiser of scenes with finitely many futures.
 
-    futures: of B scenes. sigma: noise level in grey units, a number or (B,). Row i of y belongs to scene i, and c is
-    only looked at for its batch size; futures of a single scene serve every row. With ``past`` (B, M, H, W), the
-    scenes' own c, f finds the scene of each row by its c instead, whatever their number and order: this is what a
-    sampler needs, which repeats scenes and drops finished samples.
+    futures: of B scenes. Row i of a batch belongs to scene i, and c is looked at for its batch size only; the futures of a
+    single scene serve every row. past: (B, M, H, W), the scenes' own c. With it the scene of each row is found by its c,
+    whatever their number and order; samplers need this, as they repeat scenes and drop finished samples. prior: of σ, over
+    which a blind denoiser averages; without it the denoiser needs σ. window: nodes of the quadrature over σ, around the most
+    likely level, that a blind denoiser evaluates.
 
-    Raises ValueError for σ that is not positive and finite, frames that are not finite, and in f for shapes that do
-    not fit or a c that is no scene's past.
+    All methods take y (B, 1, H, W), c (B, M, H, W), and σ in grey units, a number or (B,), which a blind oracle ignores.
+    Raises ValueError for futures that are not finite, a past of other scenes, and a prior of other than Gaussian noise; each
+    method for shapes and levels that do not fit, and a c that is the past of no scene.
     """
-    lookup, sigma = _Lookup(futures, past), _levels(sigma, len(futures))
 
-    def f(y: Tensor, c: Tensor) -> Tensor:
-        ahead, rows = lookup(y, c)
-        return _average(responsibilities(y, ahead, sigma if rows is None or len(sigma) == 1 else sigma[rows]), ahead)
+    def __init__(
+        self, futures: Futures, *, past: Tensor | None = None, prior: NoisePrior | None = None, window: int = 81
+    ):
+        if not futures.frames.isfinite().all():
+            raise ValueError("the frames of the futures must be finite, got NaN or infinite values")
+        if past is not None:
+            checks.frames("past", past, batch=len(futures))
+        if prior is not None and prior.corruption != "gaussian":
+            raise ValueError(f"the noise of an oracle's prior must be gaussian, got {prior.corruption}")
+        self.futures, self.prior, self.window, self.needs_sigma = futures, prior, window, prior is None
+        self._scenes = None if past is None else {key: i for i, key in enumerate(_keys(past))}
 
-    return f
+    def __call__(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """E[x | y, c, σ], or E[x | y, c] of a blind oracle, (B, 1, H, W)."""
+        futures, evidence = self._weigh(y, c, sigma)
+        return _mean(evidence.responsibilities, futures)
+
+    def responsibilities(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """r_k = P(x = x_k | y, c, σ), or P(x = x_k | y, c), (B, K)."""
+        return self._weigh(y, c, sigma)[1].responsibilities
+
+    def log_density(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """log p_σ(y | c), or log of ∫ p(σ) p_σ(y | c) dσ, in nats, (B,), normalised."""
+        evidence = self._weigh(y, c, sigma)[1]
+        return evidence.logits.logsumexp(1) + evidence.offset - 0.5 * y.shape[2:].numel() * math.log(2 * math.pi)
+
+    def score(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """The gradient of :meth:`log_density` in y, E[(x − y)/σ² | y, c], (B, 1, H, W), in 1 / grey."""
+        futures, evidence = self._weigh(y, c, sigma)
+        pull = evidence.responsibilities * evidence.precision
+        return (pull[:, :, None, None] * (futures.frames.to(y) - y)).sum(1, keepdim=True)
+
+    def posterior_covariance(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Covariance:
+        """Cov[x | y, c, σ], which is σ² J_y of the optimal denoiser that knows σ (the second-order Tweedie identity).
+
+        The Jacobian of a blind optimum is Cov[x, (x − y)/σ² | y, c] over the joint posterior of x and σ, so the identity
+        holds for it as far as that of σ is narrow.
+        """
+        futures, evidence = self._weigh(y, c, sigma)
+        r = evidence.responsibilities
+        return Covariance(r.sqrt()[:, :, None, None] * (futures.frames.to(r) - _mean(r, futures)))
+
+    def _weigh(self, y: Tensor, c: Tensor, sigma: float | Tensor | None) -> tuple[Futures, Evidence]:
+        """The futures of each row, and what y says about them."""
+        checks.frames("y", y, 1, size=tuple(self.futures.frames.shape[2:]))
+        futures = self._futures_of(y, c)
+        if self.needs_sigma and sigma is None:
+            raise ValueError("this oracle needs the noise level: give sigma, or a prior to make it blind")
+        log_w = futures.probabilities.to(y).log()
+        nearest, excess = _distances(y, futures)
+        if self.prior is not None:
+            return futures, _over_levels(log_w, nearest, excess, y.shape[2:].numel(), self.prior, self.window)
+        level = checks.levels(sigma, y).flatten(1)
+        offset = -nearest / (2 * level.square())[:, 0] - y.shape[2:].numel() * level.log()[:, 0]
+        return futures, Evidence(log_w - excess / (2 * level.square()), offset, level**-2)
+
+    def _futures_of(self, y: Tensor, c: Tensor) -> Futures:
+        """The futures of each row: those in its place, or those that its past belongs to."""
+        if len(c) != len(y):
+            raise ValueError(f"y and c must have the same batch size, got {len(y)} and {len(c)}")
+        if self._scenes is not None:
+            rows = [self._scenes.get(key, -1) for key in _keys(c)]
+            if -1 in rows:
+                raise ValueError(
+                    f"c must hold pasts of this oracle's scenes, got {rows.count(-1)} of {len(c)} rows of c that are none"
+                )
+            return self.futures[rows]
+        if len(self.futures) not in (1, len(y)):
+            raise ValueError(
+                f"this oracle has the futures of {len(self.futures)} scenes, each for its place in the batch, got a batch "
+                f"of {len(y)}; give it their pasts (past=c) and it finds the scene of each row"
+            )
+        return self.futures
 
 
-def blind_posterior_mean(
-    futures: Futures, prior: NoisePrior, *, past: Tensor | None = None
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out under the training prior.
+@dataclass
+class Evidence:
+    """What noisy frames say about the futures of their scenes.
 
-    Other arguments and errors as in :func:`posterior_mean`; and ValueError for a prior of other than Gaussian noise.
+    logits: (B, K), log of w_k p(y | x_k) but for an offset (B,) and the factor (2π)^−N/2. precision: E[1/σ² | x_k, y],
+    (B, K), or 1/σ² of a known level, (B, 1) or (1, 1).
     """
-    lookup = _Lookup(futures, past)
 
-    def f(y: Tensor, c: Tensor) -> Tensor:
-        ahead, _ = lookup(y, c)
-        return _average(blind_responsibilities(y, ahead, prior), ahead)
+    logits: Tensor
+    offset: Tensor
+    precision: Tensor
 
-    return f
-
-
-def log_density(y: Tensor, futures: Futures, sigma: float | Tensor) -> Tensor:
-    """log p_σ(y | c) in nats, (B,), normalised. y (B, 1, H, W); sigma a number or (B,)."""
-    nearest, excess = _distances(y, futures)
-    sigma = _levels(sigma, len(y)).to(y)
-    normaliser = y[0].numel() * (sigma.log() + 0.5 * math.log(2 * math.pi))
-    logits = futures.probabilities.to(y).log() - excess / (2 * sigma.square())[:, None]
-    return logits.logsumexp(1) - nearest / (2 * sigma.square()) - normaliser
-
-
-def responsibilities(y: Tensor, futures: Futures, sigma: float | Tensor) -> Tensor:
-    """r_k = P(x = x_k | y, c, σ), (B, K). y (B, 1, H, W); sigma a number or (B,)."""
-    _, excess = _distances(y, futures)
-    sigma = _levels(sigma, len(y)).to(y)
-    return (futures.probabilities.to(y).log() - excess / (2 * sigma.square())[:, None]).softmax(1)
-
-
-def score(y: Tensor, futures: Futures, sigma: float | Tensor) -> Tensor:
-    """The score ∇_y log p_σ(y | c), (B, 1, H, W), in 1 / grey. y (B, 1, H, W); sigma a number or (B,)."""
-    mean = _average(responsibilities(y, futures, sigma), futures)
-    return (mean - y) / _levels(sigma, len(y)).to(y).square()[:, None, None, None]
-
-
-def blind_log_density(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
-    """log of ∫ p(σ) p_σ(y | c) dσ in nats, (B,), normalised: the density of what a blind denoiser is shown."""
-    logits, peak, _ = _blind(y, futures, prior)
-    return logits.logsumexp(1) + peak - 0.5 * y[0].numel() * math.log(2 * math.pi)
-
-
-def blind_responsibilities(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
-    """r_k = P(x = x_k | y, c) with σ integrated out under its prior, (B, K)."""
-    return _blind(y, futures, prior)[0].softmax(1)
-
-
-def blind_score(y: Tensor, futures: Futures, prior: NoisePrior) -> Tensor:
-    """∇_y of :func:`blind_log_density`, E[(x − y)/σ² | y, c] over the joint posterior of x and σ, (B, 1, H, W)."""
-    logits, _, precision = _blind(y, futures, prior)
-    pull = logits.softmax(1) * precision  # r_k E[1/σ² | x_k, y]
-    return (pull[:, :, None, None] * (futures.frames.to(y) - y)).sum(1, keepdim=True)
+    @property
+    def responsibilities(self) -> Tensor:
+        """P(x = x_k | y, c), (B, K)."""
+        return self.logits.softmax(1)
 
 
 @dataclass
@@ -145,7 +174,7 @@ class Covariance:
         """
         a = self.root.flatten(2)
         if not 1 <= n <= a.shape[1]:
-            raise ValueError(f"between 1 and K = {a.shape[1]} eigenpairs can be had, got n={n}")
+            raise ValueError(f"n, the number of eigenpairs, must be 1 to K = {a.shape[1]}, got {n}")
         values, vectors = torch.linalg.eigh(a @ a.mT)
         values, vectors = values.flip(1)[:, :n].clamp_min(0), vectors.flip(2)[:, :, :n]
         frames = torch.nn.functional.normalize(vectors.mT @ a, dim=2, eps=torch.finfo(a.dtype).tiny)
@@ -153,28 +182,13 @@ class Covariance:
         return values * positive, (frames * positive[..., None]).unflatten(2, self.root.shape[2:])
 
 
-def covariance(r: Tensor, futures: Futures) -> Covariance:
-    """Covariance of the futures under responsibilities r (B, K), told or blind."""
-    return Covariance(r.sqrt()[:, :, None, None] * (futures.frames.to(r) - _average(r, futures)))
-
-
-def posterior_covariance(y: Tensor, futures: Futures, sigma: float | Tensor) -> Covariance:
-    """Cov[x | y, c, σ], which equals σ² J_y of the optimal denoiser told σ (the second-order Tweedie identity).
-
-    The Jacobian of a blind optimum is Cov[x, (x − y)/σ² | y, c] over the joint posterior of x and σ, so the identity
-    holds for it as far as that of σ is narrow.
-    """
-    return covariance(responsibilities(y, futures, sigma), futures)
-
-
-def _average(r: Tensor, futures: Futures) -> Tensor:
+def _mean(r: Tensor, futures: Futures) -> Tensor:
     """Σ_k r_k x_k, (B, 1, H, W)."""
     return (r[:, :, None, None] * futures.frames.to(r)).sum(1, keepdim=True)
 
 
 def _distances(y: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     """‖y − x_j‖² of the nearest possible future, (B,), and how much farther each future is, (B, K)."""
-    _check_frames(y, futures)
     away = futures.frames.to(y) - y
     squares = away.square().sum((2, 3)).masked_fill(futures.probabilities == 0, torch.inf)
     rows, nearest = torch.arange(len(y), device=y.device), squares.argmin(1)
@@ -182,28 +196,27 @@ def _distances(y: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     return closest.square().sum((1, 2, 3)), ((away - closest) * (away + closest)).sum((2, 3))
 
 
-def _blind(y: Tensor, futures: Futures, prior: NoisePrior) -> tuple[Tensor, Tensor, Tensor]:
-    """log w_k ∫ p(σ) σ^−N exp(−‖y − x_k‖² / 2σ²) dσ as (B, K) relative to a peak (B,), and E[1/σ² | x_k, y] (B, K).
+def _over_levels(
+    log_w: Tensor, nearest: Tensor, excess: Tensor, pixels: int, prior: NoisePrior, window: int
+) -> Evidence:
+    """The evidence with σ integrated out: log w_k ∫ p(σ) σ^−N exp(−‖y − x_k‖² / 2σ²) dσ.
 
     By quadrature in log σ. The integrand is a bump of width 1/√(2N), to which the trapezoidal rule takes four nodes; where
-    a prior is cut off or bends within the bump, the log is good to about 1e-3. In frames of 64 pixels and more only the
-    nodes within ten widths of the bump of the nearest future are looked at: beyond is less than e⁻⁵⁰ of it, and a future
-    whose own bump lies elsewhere is out of the question.
+    a prior is cut off or bends within the bump, the log is good to about 1e-3. In frames of 64 pixels and more only
+    ``window`` nodes are evaluated; 81 are ten widths of the bump of the nearest future to either side. Beyond is less than
+    e⁻⁵⁰ of it, and a future whose own bump lies elsewhere is out of the question.
     """
-    if prior.corruption != "gaussian":
-        raise ValueError(f"the noise of these oracles is Gaussian, that of the prior {prior.corruption}")
-    nearest, excess = _distances(y, futures)
-    pixels, low, high = y[0].numel(), math.log(prior.sigma_min), math.log(prior.sigma_max)
+    low, high = math.log(prior.sigma_min), math.log(prior.sigma_max)
     count = 1 + max(32, math.ceil((high - low) * 4 * math.sqrt(2 * pixels)))
-    log_sigma = torch.linspace(low, high, count, dtype=y.dtype, device=y.device)
+    log_sigma = torch.linspace(low, high, count, dtype=nearest.dtype, device=nearest.device)
     log_weight = math.log((high - low) / (count - 1)) + prior.log_density(log_sigma)
     ends = log_weight.new_tensor([3 / 8, 7 / 6, 23 / 24]).log()  # Gregory's, for a bump that the prior cuts off
     log_weight[:3] += ends
     log_weight[-3:] += ends.flip(0)
-    if pixels >= 64 and count > WINDOW:
-        place = (0.5 * (nearest.detach() / pixels).log() - low) * ((count - 1) / (high - low))
-        first = (place - WINDOW // 2).clamp(0, count - WINDOW).long()
-        nodes = first[:, None] + torch.arange(WINDOW, device=y.device)
+    if pixels >= 64 and count > window:
+        centre = (0.5 * (nearest.detach() / pixels).log() - low) * ((count - 1) / (high - low))
+        first = (centre - window // 2).clamp(0, count - window).long()
+        nodes = first[:, None] + torch.arange(window, device=nearest.device)
         log_sigma, log_weight = log_sigma[nodes], log_weight[nodes]  # (B, nodes)
     precision = (-2 * log_sigma).exp()
     bump = log_weight - pixels * log_sigma - nearest[:, None] * precision / 2  # (B, nodes)
@@ -212,60 +225,9 @@ def _blind(y: Tensor, futures: Futures, prior: NoisePrior) -> tuple[Tensor, Tens
     each = [bump - e[:, None] * precision / 2 for e in excess.unbind(1)]
     mass = torch.stack([b.logsumexp(1) for b in each], 1)
     pull = torch.stack([(b.softmax(1) * precision).sum(1) for b in each], 1)
-    return futures.probabilities.to(y).log() + mass, peak, pull
+    return Evidence(log_w + mass, peak, pull)
 
 
-WINDOW = 81  # nodes of the quadrature over σ that are looked at
-
-
-class _Lookup:
-    """Which scene each row of a batch belongs to: by its place, or by its past."""
-
-    def __init__(self, futures: Futures, past: Tensor | None):
-        if not futures.frames.isfinite().all():
-            raise ValueError("the frames of the futures must be finite")
-        if past is not None and (past.ndim != 4 or len(past) != len(futures)):
-            raise ValueError(f"past must be (B, M, H, W) with B = {len(futures)}, got {tuple(past.shape)}")
-        self.futures = futures
-        self.scene = None if past is None else {key: i for i, key in enumerate(self._keys(past))}
-
-    def __call__(self, y: Tensor, c: Tensor) -> tuple[Futures, list[int] | None]:
-        """The futures of each row of (y, c), and the scenes they come from if looked up."""
-        if len(c) != len(y):
-            raise ValueError(f"y and c must have the same batch size, got {len(y)} and {len(c)}")
-        if self.scene is None:
-            if len(self.futures) not in (1, len(y)):
-                raise ValueError(
-                    f"this oracle knows {len(self.futures)} scenes by their place in the batch, got a batch of "
-                    f"{len(y)}; give it their pasts (past=c) and it finds the scene of each row"
-                )
-            return self.futures, None
-        rows = [self.scene.get(key, -1) for key in self._keys(c)]
-        if -1 in rows:
-            raise ValueError(f"{rows.count(-1)} of {len(c)} rows of c are the past of no scene that this oracle knows")
-        return self.futures[rows], rows
-
-    @staticmethod
-    def _keys(c: Tensor) -> list[bytes]:
-        """The bytes of each past in single precision (plus zero, which makes 0 of −0)."""
-        return [row.tobytes() for row in (c.detach().float() + 0.0).cpu().numpy()]
-
-
-def _levels(sigma: float | Tensor, batch: int) -> Tensor:
-    """σ as a tensor (1,) or (B,); raises ValueError for another shape or a value that is not positive and finite."""
-    sigma = sigma if isinstance(sigma, Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
-    sigma = sigma.reshape(-1) if sigma.ndim in (0, 4) else sigma
-    if sigma.ndim != 1 or (len(sigma) not in (1, batch) and batch != 1):
-        raise ValueError(f"sigma must be a number or ({batch},), got shape {tuple(sigma.shape)}")
-    if not ((sigma > 0) & sigma.isfinite()).all():
-        raise ValueError(f"sigma must be positive and finite, got {sigma.tolist()}")
-    return sigma
-
-
-def _check_frames(y: Tensor, futures: Futures) -> None:
-    if not y.is_floating_point():
-        raise ValueError(f"grey levels in [0, 1] are due, got y of {y.dtype}")
-    batch, _, *size = futures.frames.shape
-    if y.ndim != 4 or y.shape[1:] != (1, *size) or batch not in (1, len(y)):
-        due = ("B" if batch == 1 else batch, 1, *size)
-        raise ValueError(f"y must be ({', '.join(map(str, due))}), got {tuple(y.shape)}")
+def _keys(c: Tensor) -> list[bytes]:
+    """The bytes of each past in single precision (plus zero, which makes 0 of −0)."""
+    return [row.tobytes() for row in (c.detach().float() + 0.0).cpu().numpy()]

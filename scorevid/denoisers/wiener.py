@@ -19,9 +19,9 @@ and the variance P of what it cannot know. The noisy observation y = x + σz is 
 with the unitary Fourier transform. Gains are Wiener's: each source counts by its precision, 1/σ² against 1/P, wave by
 wave; coarse waves, which have the power, are taken from y, fine ones from the past, the more so the larger σ.
 
-A blind denoiser averages the gain on y over the posterior of σ under the training prior, p(σ | y, c) ∝ p(σ) p_σ(y | c);
-it is no longer linear in y, as the energy of y − μ tells it σ. Nor is it homogeneous, as a bias-free network is: it
-knows the contrast of the world, which the network has to read off c.
+A blind denoiser averages the gain on y over the posterior of σ under the training prior, p(σ | y, c) ∝ p(σ) p_σ(y | c).
+It is not linear in y, as the energy of y − μ tells it σ. Nor is it homogeneous, as a bias-free network is: it knows the
+contrast of the world, which the network has to read off c.
 
 As everywhere the grey mean of the world is taken out before and put back after.
 """
@@ -29,99 +29,103 @@ As everywhere the grey mean of the world is taken out before and put back after.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scorevid import checks
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.gaussian import Gaussian
 
 
-def wiener(world: Gaussian, sigma: float | Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """The optimal denoiser told σ: a callable f(y, c) -> E[x | y, c, σ], (B, 1, H, W).
+class Wiener:
+    """The optimal denoiser of linear-Gaussian video: a Kalman filter along the past, Wiener's gains on the noisy frame.
 
-    sigma: noise level in grey units, a number or (B,). Raises ValueError for σ that is not positive and finite, and in
-    f for shapes that do not fit the world.
+    world: of one ρ. prior: of σ, over which a blind denoiser averages; without it the denoiser needs σ. All methods of frames
+    take y (B, 1, H, W), c (B, M, H, W), and σ in grey units, a number or (B,), which a blind filter ignores. Raises
+    ValueError for a world of several ρ and a prior of other than Gaussian noise; each method for shapes and levels that do
+    not fit.
     """
-    split, sigma = _Split(world), _levels(sigma)
 
-    def f(y: Tensor, c: Tensor) -> Tensor:
-        predicted, news = split(y, c)
-        unknown = split.unknown.to(y)
-        return split.join(predicted, unknown / (unknown + _fit(sigma, y).square()), news)
+    def __init__(self, world: Gaussian, prior: NoisePrior | None = None):
+        if isinstance(world.rho, tuple):
+            raise ValueError(f"rho must be one number for an exact filter, got {world.rho}: use replace(world, rho=…)")
+        self.world, self.needs_sigma = world, prior is None
+        self.on_past, self.unknown = _kalman(world)
+        self._levels = None if prior is None else _Levels(self.unknown, prior)
 
-    return f
+    def __call__(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """E[x | y, c, σ], or E[x | y, c] of a blind filter, (B, 1, H, W)."""
+        predicted, news = self._split(y, c)
+        return self._frames(predicted + self._precision(news, sigma) * self.unknown.to(y) * news) + self.world.mean
 
+    def predict(self, c: Tensor) -> Tensor:
+        """The optimal prediction from the past alone, E[x | c]: (B, M, H, W) -> (B, 1, H, W)."""
+        return self._frames(self._predicted(c)) + self.world.mean
 
-def blind_wiener(world: Gaussian, prior: NoisePrior) -> Callable[[Tensor, Tensor], Tensor]:
-    """The optimal blind denoiser: a callable f(y, c) -> E[x | y, c], σ integrated out under the training prior.
+    def log_density(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """log p_σ(y | c), or log of ∫ p(σ) p_σ(y | c) dσ, in nats, (B,), normalised."""
+        _, news = self._split(y, c)
+        if self._levels is not None:
+            return self._levels.logits(news).logsumexp(1)
+        precision = self._precision(news, sigma)
+        return -0.5 * (_energy(news) * precision - (precision / (2 * math.pi)).log()).sum((1, 2, 3))
 
-    Raises ValueError for a prior of other than Gaussian noise, and in f for shapes that do not fit the world.
-    """
-    split, posterior = _Split(world), _Levels(world, prior)
+    def score(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """The gradient of :meth:`log_density` in y, (B, 1, H, W), in 1 / grey."""
+        _, news = self._split(y, c)
+        return -self._frames(self._precision(news, sigma) * news)
 
-    def f(y: Tensor, c: Tensor) -> Tensor:
-        predicted, news = split(y, c)
-        weight = posterior.logits(news).softmax(1)  # of each σ, (B, nodes)
-        gain = (weight @ posterior.precision.to(y)).reshape(y.shape) * split.unknown.to(y)
-        return split.join(predicted, gain, news)
+    def gains(self, sigma: float) -> Tensor:
+        """What each frame's Fourier coefficients are multiplied by at one noise level, (M + 1, H, W) complex128.
 
-    return f
+        Past frames, oldest first, then y, as in ``scorevid.measures.linear_weights.Rows.sums``; frequencies as in
+        ``torch.fft.fft2``.
+        """
+        on_y = self.unknown / (self.unknown + checks.levels(sigma, self.unknown[None])[0, 0] ** 2)
+        return torch.cat([self.on_past * (1 - on_y), on_y[None] + 0j])
 
+    def weights(self, sigma: float) -> Tensor:
+        """The row of the Jacobian that makes the middle pixel (H // 2, W // 2) of the output, (M + 1, H, W) float64.
 
-def log_density(world: Gaussian, sigma: float | Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """log p_σ(y | c) in nats, normalised: a callable (y, c) -> (B,). sigma a number or (B,); errors as in wiener."""
-    split, sigma = _Split(world), _levels(sigma)
+        Weights on the past frames, oldest first, then on y, dimensionless; any other pixel's are these, shifted. Compare
+        them with ``scorevid.measures.linear_weights.rows`` of a network.
+        """
+        return torch.fft.fftshift(torch.fft.ifft2(self.gains(sigma).conj()).real, (1, 2))
 
-    def log_p(y: Tensor, c: Tensor) -> Tensor:
-        _, news = split(y, c)
-        variance = split.unknown.to(y) + _fit(sigma, y).square()
-        return -0.5 * (_energy(news) / variance + (2 * math.pi * variance).log()).sum((1, 2, 3))
+    def posterior_covariance(
+        self, y: Tensor | None = None, c: Tensor | None = None, sigma: float | None = None
+    ) -> StationaryCovariance:
+        """Cov[x | y, c, σ] = σ² J_y of the filter that knows σ, float64: the same for every y and c, which may be left out."""
+        if sigma is None:
+            raise ValueError("this filter needs the noise level: give sigma")
+        return StationaryCovariance(self.gains(sigma)[-1].real * sigma**2)
 
-    return log_p
+    def _predicted(self, c: Tensor) -> Tensor:
+        """Fourier coefficients of the prediction without the mean, (B, 1, H, W) complex."""
+        checks.frames("c", c, self.world.memory, size=(self.world.size, self.world.size))
+        waves = torch.fft.fft2(c - self.world.mean, norm="ortho")
+        return (waves * self.on_past.to(waves)).sum(1, keepdim=True)
 
+    def _split(self, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """What the past predicts of y, and what is news, in Fourier coefficients without the mean."""
+        predicted = self._predicted(c)
+        checks.frames("y", y, 1, batch=len(c), size=tuple(c.shape[2:]))
+        return predicted, torch.fft.fft2(y - self.world.mean, norm="ortho") - predicted
 
-def blind_log_density(world: Gaussian, prior: NoisePrior) -> Callable[[Tensor, Tensor], Tensor]:
-    """log of ∫ p(σ) p_σ(y | c) dσ in nats, normalised: a callable (y, c) -> (B,). Errors as in blind_wiener."""
-    split, posterior = _Split(world), _Levels(world, prior)
+    def _precision(self, news: Tensor, sigma: float | Tensor | None) -> Tensor:
+        """1 / (P + σ²) of each frequency, or its mean over the posterior of σ, (B or 1, 1, H, W)."""
+        if self._levels is not None:
+            return self._levels.mean_precision(news)
+        if sigma is None:
+            raise ValueError("this filter needs the noise level: give sigma, or a prior to make it blind")
+        return 1 / (self.unknown.to(news.real) + checks.levels(sigma, news.real).square())
 
-    def log_p(y: Tensor, c: Tensor) -> Tensor:
-        return posterior.logits(split(y, c)[1]).logsumexp(1)
-
-    return log_p
-
-
-def prediction(world: Gaussian) -> Callable[[Tensor], Tensor]:
-    """The optimal prediction from the past alone: a callable c -> E[x | c], (B, M, H, W) -> (B, 1, H, W)."""
-    split = _Split(world)
-
-    def predict(c: Tensor) -> Tensor:
-        return torch.fft.ifft2(split.predict(c), norm="ortho").real + world.mean
-
-    return predict
-
-
-def gains(world: Gaussian, sigma: float) -> Tensor:
-    """What each frame's Fourier coefficients are multiplied by, (M + 1, H, W) complex128.
-
-    Past frames, oldest first, then y, as in ``scorevid.measures.linear_weights.Rows.sums``; frequencies as in ``torch.fft.fft2``.
-    Raises ValueError for σ that is not one positive and finite number.
-    """
-    on_past, unknown = _kalman(world)
-    on_y = unknown / (unknown + _one(sigma) ** 2)
-    return torch.cat([on_past * (1 - on_y), on_y[None] + 0j])
-
-
-def weights(world: Gaussian, sigma: float) -> Tensor:
-    """The row of the Jacobian that makes the middle pixel (H // 2, W // 2) of the output, (M + 1, H, W) float64.
-
-    Weights on the past frames, oldest first, then on y, dimensionless; any other pixel's are these moved along. To be
-    compared with ``scorevid.measures.linear_weights.rows`` of a network. Raises ValueError as :func:`gains` does.
-    """
-    return torch.fft.fftshift(torch.fft.ifft2(gains(world, sigma).conj()).real, (1, 2))
+    @staticmethod
+    def _frames(waves: Tensor) -> Tensor:
+        return torch.fft.ifft2(waves, norm="ortho").real
 
 
 @dataclass
@@ -149,18 +153,8 @@ class StationaryCovariance:
         return self.product(eye.reshape(n, 1, *self.spectrum.shape)).flatten(1)
 
 
-def posterior_covariance(world: Gaussian, sigma: float) -> StationaryCovariance:
-    """Cov[x | y, c, σ] = σ² J_y of the optimal denoiser told σ, float64; the same for every y and c.
-
-    Raises ValueError as :func:`gains` does.
-    """
-    return StationaryCovariance(_one(sigma) ** 2 * gains(world, sigma)[-1].real)
-
-
 def _kalman(world: Gaussian) -> tuple[Tensor, Tensor]:
     """Gains of the prediction on the past frames, (M, H, W) complex128, and the variance P it leaves, (H, W)."""
-    if isinstance(world.rho, tuple):
-        raise ValueError(f"exact for a world of one rho, got the range {world.rho}: replace(world, rho=...)")
     power = world.spectrum()
     gain, variance = power.new_zeros(0, *power.shape), power
     for level in world.past_levels():
@@ -171,51 +165,23 @@ def _kalman(world: Gaussian) -> tuple[Tensor, Tensor]:
     return gain * world.drift() ** lag, variance
 
 
-class _Split:
-    """What a noisy frame is made of: what the past predicts, and news. Fourier coefficients (B, 1, H, W) complex."""
-
-    def __init__(self, world: Gaussian):
-        self.world = world
-        self.on_past, self.unknown = _kalman(world)
-
-    def predict(self, c: Tensor) -> Tensor:
-        """μ, without the mean."""
-        due = (self.world.memory, self.world.size, self.world.size)
-        if c.ndim != 4 or c.shape[1:] != due or not c.is_floating_point():
-            raise ValueError(f"c must be (B, {', '.join(map(str, due))}) of floats, got {tuple(c.shape)} of {c.dtype}")
-        waves = torch.fft.fft2(c - self.world.mean, norm="ortho")
-        return (waves * self.on_past.to(waves)).sum(1, keepdim=True)
-
-    def __call__(self, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and y − μ, without the mean."""
-        predicted = self.predict(c)
-        due = (len(c), 1, self.world.size, self.world.size)
-        if y.shape != due or not y.is_floating_point():
-            raise ValueError(f"y must be {due} of floats, got {tuple(y.shape)} of {y.dtype}")
-        return predicted, torch.fft.fft2(y - self.world.mean, norm="ortho") - predicted
-
-    def join(self, predicted: Tensor, gain: Tensor, news: Tensor) -> Tensor:
-        """The frame of μ + gain × news, with the mean."""
-        return torch.fft.ifft2(predicted + gain * news, norm="ortho").real + self.world.mean
-
-
 class _Levels:
-    """The prior of σ as nodes and weights, and what each node makes of the news.
+    """The prior of σ as nodes and weights, and the posterior of each node given the news.
 
-    The posterior of log σ is a bump no narrower than 1/√(2N) for N pixels, or what the prior leaves of one; so panels
+    The posterior of log σ is a bump no narrower than 1/√(2N) for N pixels, or what the prior leaves of one. So panels are
     twice as wide, each with six nodes of Gauss and Legendre.
     """
 
-    def __init__(self, world: Gaussian, prior: NoisePrior):
+    def __init__(self, unknown: Tensor, prior: NoisePrior):
         if prior.corruption != "gaussian":
-            raise ValueError(f"the noise of these oracles is Gaussian, that of the prior {prior.corruption}")
-        length, pixels = math.log(prior.sigma_max / prior.sigma_min), world.size**2
-        panels = max(4, math.ceil(length * math.sqrt(pixels / 2)))
-        at, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(6))
+            raise ValueError(f"the noise of an oracle's prior must be gaussian, got {prior.corruption}")
+        length = math.log(prior.sigma_max / prior.sigma_min)
+        panels = max(4, math.ceil(length * math.sqrt(unknown.numel() / 2)))
+        nodes, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(6))
         start = torch.arange(panels, dtype=torch.float64)[:, None]
-        log_sigma = math.log(prior.sigma_min) + ((start + (at + 1) / 2) * (length / panels)).flatten()
+        log_sigma = math.log(prior.sigma_min) + ((start + (nodes + 1) / 2) * (length / panels)).flatten()
         log_weight = (weight * length / panels / 2).log().repeat(panels) + prior.log_density(log_sigma)
-        variance = _kalman(world)[1].flatten() + (2 * log_sigma).exp()[:, None]
+        variance = unknown.flatten() + (2 * log_sigma).exp()[:, None]
         self.precision = variance.reciprocal()  # (nodes, N)
         self.constant = log_weight - 0.5 * (2 * math.pi * variance).log().sum(1)
 
@@ -224,24 +190,11 @@ class _Levels:
         energy = _energy(news).flatten(1)
         return self.constant.to(energy) - 0.5 * energy @ self.precision.to(energy).T
 
+    def mean_precision(self, news: Tensor) -> Tensor:
+        """E[1 / (P + σ²) | y, c] of each frequency, (B, 1, H, W)."""
+        weight = self.logits(news).softmax(1)
+        return (weight @ self.precision.to(weight)).reshape(news.shape)
+
 
 def _energy(waves: Tensor) -> Tensor:
     return waves.real.square() + waves.imag.square()
-
-
-def _levels(sigma: float | Tensor) -> Tensor:
-    """σ as (1, 1, 1, 1) or (B, 1, 1, 1); raises ValueError for one that is not positive and finite."""
-    sigma = sigma if isinstance(sigma, Tensor) else torch.as_tensor(sigma, dtype=torch.float64)
-    if sigma.numel() != max(sigma.shape, default=1) or not ((sigma > 0) & sigma.isfinite()).all():
-        raise ValueError(f"sigma must be a number or (B,), positive and finite, got {sigma.tolist()}")
-    return sigma.reshape(-1, 1, 1, 1)
-
-
-def _one(sigma: float) -> float:
-    return _levels(float(sigma)).item()
-
-
-def _fit(sigma: Tensor, y: Tensor) -> Tensor:
-    if len(sigma) not in (1, len(y)):
-        raise ValueError(f"sigma must be a number or ({len(y)},), got {len(sigma)} values")
-    return sigma.to(y)

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
+from scorevid.denoisers.exact import Oracle
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
-from scorevid.denoisers.wiener import wiener
+from scorevid.denoisers.wiener import Wiener
 from scorevid.estimates import ratio_interval
 from scorevid.measures.score_from_residual import relative_error
 from scorevid.noise.corruptions import Corruption, corrupt, optimum_and_score
@@ -84,9 +84,8 @@ def excess_curve(
 
     prior: of σ, for the excess over the optimal blind denoiser; None for that over the optimal one told σ.
     """
-    points = []
+    points, optimal = [], Oracle(futures, prior=prior)
     for sigma in sigmas:
-        optimal = posterior_mean(futures, sigma) if prior is None else blind_posterior_mean(futures, prior)
         above, ambiguity = excess_and_ambiguity(f, optimal, c, futures, sigma, generator, batch)
         points.append(ratio_interval(above.numpy(), ambiguity.numpy()))
     return np.array(points).T
@@ -128,4 +127,4 @@ def gaussian_score_error(f: AnyDenoiser, world: Gaussian, y: Tensor, c: Tensor, 
     Without a border of ``BORDER`` pixels: the world is periodic, and what enters at a border a network cannot know.
     """
     inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
-    return relative_error((apply_batched(f, y, c, sigma) - y)[inner], (wiener(world, sigma)(y, c) - y)[inner])
+    return relative_error((apply_batched(f, y, c, sigma) - y)[inner], (Wiener(world)(y, c, sigma) - y)[inner])

@@ -15,16 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.wiener import weights, wiener
+from scorevid.denoisers.protocol import AnyDenoiser, needs_sigma
+from scorevid.denoisers.wiener import Wiener
 from scorevid.estimates import mean_interval, ratio_interval
 from scorevid.measures.errors import apply_batched
 from scorevid.measures.linear_weights import rows
-from scorevid.measures.score_from_residual import AnyDenoiser
 from scorevid.noise.spoiling import spoil
 from scorevid.worlds.gaussian import Gaussian
 
@@ -37,7 +38,7 @@ class Agreement:
     """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey².
 
     learned: (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2). optimal: (M + 1, H, W), as
-    :func:`scorevid.denoisers.wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of the optimum.
+    :meth:`scorevid.denoisers.wiener.Wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of the optimum.
     """
 
     learned: Tensor
@@ -104,14 +105,15 @@ def agreement(
         world = replace(world, past_noise=tuple(noise))
     y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
     inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
-    errors = [(apply_batched(g, y, c) - x)[inside].square().mean((1, 2, 3)) for g in (f, wiener(world, sigma))]
+    optimum = Wiener(world)
+    errors = [(apply_batched(g, y, c, sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, optimum)]
     middle = world.size // 2
     room = world.size - 2 * INSIDE
     places = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)
-    found = rows(f, y, c, places)
+    found = rows(partial(f, sigma=sigma) if needs_sigma(f) else f, y, c, places)
     together = torch.cat([found.on_c, found.on_y[:, :, None]], 2)
     moved = [together[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(places)]
-    return Agreement(torch.stack(moved, 1), weights(world, sigma).to(y), *errors)
+    return Agreement(torch.stack(moved, 1), optimum.weights(sigma).to(y), *errors)
 
 
 def summary(found: Sequence[Agreement]) -> dict[str, np.ndarray]:

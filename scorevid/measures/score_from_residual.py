@@ -63,7 +63,7 @@ def vjp(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor) -> Tensor:
 def covariance_product(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: float | Tensor) -> Tensor:
     """σ² J_y v, (B, 1, H, W): Cov[x | y, c] v as far as f is the posterior mean (second-order identity).
 
-    Compare with ``scorevid.denoisers.exact.posterior_covariance(y, futures, sigma).product(v)``. sigma: a number or (B,).
+    Compare with ``scorevid.denoisers.exact.Oracle.posterior_covariance(y, c, sigma).product(v)``. sigma: a number or (B,).
     """
     return _level(sigma, v).square() * jvp(f, y, c, v)
 

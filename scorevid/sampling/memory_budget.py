@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,25 +11,29 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-SHARE = 0.5  # of the memory that is free, for one evaluation
-PER_CHANNEL = 32  # bytes a pixel for each channel of the widest layer, which a network may be trusted to stay below
+from scorevid.denoisers.protocol import denoise
+
+SHARE = 0.5  # of the free memory, for one evaluation; the rest is for whatever else takes memory meanwhile
+# bytes a pixel for each channel of the widest layer: eight maps as wide as that, in single precision and full resolution.
+# A U-Net, which is widest where its maps are smallest, stays far below.
+PER_CHANNEL = 32
 
 
-def frames_at_once(f: nn.Module, y: Tensor, c: Tensor, *more: Tensor) -> int:
+def frames_at_once(f: nn.Module, y: Tensor, c: Tensor, sigma: float) -> int:
     """How many of the frames y the network f may be given at once: all, unless they would fill the memory.
 
-    y (n, 1, H, W), c (n, M, H, W), more (n, …): what f takes. Where ``PER_CHANNEL`` bytes a pixel and channel of f's
-    widest layer would fit into ``SHARE`` of the free memory nothing is measured. Elsewhere f is evaluated once, on the
-    first frame, and is taken to need what all its operations give out together, as if nothing were given back meanwhile.
-    At least 1.
+    y (n, 1, H, W), c (n, M, H, W), sigma: what f takes. Where :data:`PER_CHANNEL` bytes a pixel and channel of f's widest
+    layer would fit into :data:`SHARE` of the free memory nothing is measured. Elsewhere f is evaluated once, on the first
+    frame, and is taken to need what all its operations allocate together, as if nothing were freed meanwhile. At least 1.
     """
     budget = SHARE * free_memory(y.device)
-    channels = max((len(p) for p in f.parameters() if p.ndim), default=128)
-    if y.numel() * channels * PER_CHANNEL <= budget:
+    widest = max((len(p) for p in f.parameters() if p.ndim), default=128)
+    if y.numel() * widest * PER_CHANNEL <= budget:
         return len(y)
-    with torch.no_grad(), _Given() as given:
-        getattr(f, "_orig_mod", f)(y[:1], c[:1], *(t[:1] for t in more))  # of a compiled network the plain one
-    return max(1, min(len(y), int(budget / max(1, given.bytes))))
+    plain = getattr(f, "_orig_mod", f)  # of a compiled network
+    with torch.no_grad(), _Allocated() as allocated:
+        denoise(plain, y[:1], c[:1], sigma)
+    return max(1, min(len(y), int(budget / max(1, allocated.bytes))))
 
 
 def free_memory(device: torch.device) -> float:
@@ -43,8 +47,8 @@ def free_memory(device: torch.device) -> float:
     return min(_of_machine(), _of_groups())
 
 
-class _Given(TorchDispatchMode):
-    """Counts the bytes of new memory that operations give out."""
+class _Allocated(TorchDispatchMode):
+    """Counts the bytes of the new memory that operations put their results into."""
 
     def __init__(self):
         super().__init__()
@@ -52,53 +56,50 @@ class _Given(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        old = _memory((args, kwargs))
-        self.bytes += sum(size for place, size in _memory(result).items() if place not in old)
+        old = _storages((args, kwargs))
+        self.bytes += sum(size for address, size in _storages(result).items() if address not in old)
         return result
 
 
-def _memory(tree: object) -> dict[int, int]:
-    """Place and size in bytes of what the tensors in it are kept in; views share theirs."""
-    storages = (leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+def _storages(tree: object) -> dict[int, int]:
+    """Address and size in bytes of the memory of all tensors in a tree; views share theirs."""
+    storages = [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
     return {storage.data_ptr(): storage.nbytes() for storage in storages}
 
 
 def _of_machine() -> float:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return math.inf
+    with suppress(OSError):  # there is no such file but on Linux
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return math.inf
 
 
 def _of_groups(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
     """The least that is left to this process's control group and to those around it, versions 1 and 2."""
     try:
-        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+        lines = own.read_text().splitlines()
     except OSError:
         return math.inf
-    left = math.inf
-    for _, controllers, path in lines:
-        if controllers not in ("", "memory"):
-            continue
-        folder = root / controllers
-        names = ("memory.max", "memory.current", "inactive_file")
-        if controllers:
+    left = [math.inf]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        group = root / controllers / path.lstrip("/")
+        if controllers == "":
+            names = ("memory.max", "memory.current", "inactive_file")
+        elif controllers == "memory":
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        for group in (folder, *(folder / Path(*Path(path).parts[1:n]) for n in range(2, len(Path(path).parts) + 1))):
-            left = min(left, _of_group(group, *names))
-    return left
+        else:
+            continue
+        left += [_of_group(folder, *names) for folder in (group, *group.parents)]
+    return min(left)
 
 
 def _of_group(group: Path, limit: str, usage: str, cache: str) -> float:
-    """What a group's limit leaves, files that the system keeps in memory but can drop not counted as used."""
+    """What a group's limit leaves. Files that the system keeps in memory but can drop do not count as used."""
     try:
         most, used = int((group / limit).read_text()), int((group / usage).read_text())
         kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # none, or "max"
+    except (OSError, ValueError):  # no such file, or the limit is "max"
         return math.inf
     return most - used + int(kept.get(cache, 0))

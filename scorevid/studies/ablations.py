@@ -21,9 +21,9 @@ from scorevid.denoisers.conditioned import build_network
 from scorevid.denoisers.weights import FOLDER as PUBLISHED
 from scorevid.noise.corruptions import CORRUPTIONS
 from scorevid.noise.prior import NoisePrior
-from scorevid.training.publishing import publish
-from scorevid.training.runs import open_run
-from scorevid.training.trainer import Settings, Trainer
+from scorevid.training.runs import open_run, publish
+from scorevid.training.steps import Settings
+from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
 
 FOLDER = PUBLISHED / "ablations"
@@ -51,15 +51,15 @@ ARCHITECTURES = {
     "double-width": Variant("double width", {"widths": (32, 64, 128)}),
 }
 TRAINING = {
-    "unsettled": Variant("batch statistics throughout", settings={"settle": None}),
-    "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam", "settled_rate": 0.4}),
+    "unsettled": Variant("batch statistics throughout", settings={"freeze_norm_after": None}),
+    "adam": Variant("Adam instead of Muon", settings={"optimiser": "adam", "frozen_lr_factor": 0.4}),
 }
 SEEDS = {f"seed-{k}": Variant(f"base, seed {k}", settings={"seed": k}) for k in (1, 2)}
 _PEAKED = {"law": "peaked"}
 PEERS = {
     "blind": Variant("blind, as the paper", noise=_PEAKED),
-    "edm": Variant("told σ, preconditioned", {"type": "Told", "kind": "edm"}, _PEAKED),
-    "flow": Variant("told σ, flow matching", {"type": "Told", "kind": "flow"}, _PEAKED),
+    "edm": Variant("told σ, preconditioned", {"type": "Preconditioned", "kind": "EDM"}, _PEAKED),
+    "flow": Variant("told σ, flow matching", {"type": "Preconditioned", "kind": "Flow"}, _PEAKED),
     "regression": Variant("regression on the past", {"type": "Regression"}, _PEAKED),
 }
 VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
@@ -72,14 +72,15 @@ def train(name: str, minutes: float, folder: Path) -> None:
         trainer = open_run(folder)
     else:
         settings = Settings(
-            **{"settle": 1000, "settled_rate": 1.0, "noise": NoisePrior(**variant.noise), **variant.settings}
+            **{"freeze_norm_after": 1000, "frozen_lr_factor": 1.0, "noise": NoisePrior(**variant.noise)}
+            | variant.settings
         )
         torch.manual_seed(settings.seed)
         trainer = Trainer(build_network(BASE | variant.network), Leaves(), settings, folder)
-    left = minutes - trainer.seconds / 60
+    left = minutes - trainer.state.seconds / 60
     if left > 0:
         trainer.run(left, clock=time.process_time)
-    if trainer.steps is not None and not trainer.interrupted:
+    if trainer.state.planned_steps is not None and not trainer.interrupted:
         trainer.run(clock=time.process_time)  # to the end of the plan: the learning rate has to fall to zero
     if trainer.interrupted:
         raise SystemExit(f"stopped in {folder}, from where the same command goes on")

@@ -19,22 +19,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from scorevid import checks
+
 
 def make_optimiser(network: nn.Module, name: str, lr: float, lr_muon: float) -> list[torch.optim.Optimizer]:
-    """Optimisers to step together; each group holds its peak learning rate under "peak"."""
+    """Optimisers to step together, with these learning rates to begin with."""
     parameters = list(network.parameters())
     if name == "adam":
-        optimisers = [torch.optim.Adam(parameters, lr, fused=True)]
-    elif name == "muon":
-        inner = [p for p in parameters if p.ndim == 4 and min(p.shape[:2]) > 1]
-        rest = [p for p in parameters if not any(p is q for q in inner)]
-        optimisers = [KernelMuon(inner, lr_muon), torch.optim.Adam(rest, lr, fused=True)]
-    else:
-        raise ValueError(f"optimiser must be 'adam' or 'muon', got {name!r}")
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["peak"] = group["lr"]
-    return optimisers
+        return [torch.optim.Adam(parameters, lr, fused=True)]
+    checks.one_of("optimiser", name, ("adam", "muon"))
+    inner = [p for p in parameters if p.ndim == 4 and min(p.shape[:2]) > 1]
+    rest = [p for p in parameters if not any(p is q for q in inner)]
+    return [KernelMuon(inner, lr_muon), torch.optim.Adam(rest, lr, fused=True)]
 
 
 class KernelMuon(torch.optim.Optimizer):
@@ -122,14 +118,3 @@ def _matrix(kernel: Tensor) -> Tensor:
     """A view (out, columns) on a kernel's own memory, whichever its layout; the order of columns is immaterial."""
     ordered = kernel if kernel.is_contiguous() else kernel.permute(0, 2, 3, 1)
     return ordered.view(len(kernel), -1)
-
-
-def learning_rate(step: int, steps: int | None, warmup: int) -> float:
-    """Factor on the peak rate: a linear rise, then half a cosine down to zero at the last step.
-
-    steps: of the whole run, None while they are not planned yet. The rise takes at most a tenth of them.
-    """
-    warmup = warmup if steps is None else max(1, min(warmup, steps // 10))
-    if steps is None or step < warmup:
-        return min(1.0, (step + 1) / warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))

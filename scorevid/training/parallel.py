@@ -27,7 +27,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from scorevid.training.batches import Batch
+from scorevid.training.steps import Batch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 class Processes:
     """The processes of a run, as one of them sees them; the only one there is, unless a fabric is given.
 
-    fabric: of :func:`make_processes`, not launched yet. From :meth:`start` on, each method but ``slice`` and
-    ``check`` is to be called by all processes alike.
+    fabric: of :func:`make_processes`, not launched yet. From :meth:`start` on, each method but ``shard`` and
+    ``check_batch`` is to be called by all processes alike.
     """
 
     def __init__(self, fabric: Fabric | None = None):
-        self.fabric, self.hosts = fabric, None
+        self.fabric, self.cpu_group = fabric, None
         self.size = 1 if fabric is None else fabric.world_size
 
     @property
@@ -49,7 +49,7 @@ class Processes:
         """Whether this one speaks for all: writes the log and the checkpoints, shows the progress."""
         return self.fabric is None or self.fabric.is_global_zero
 
-    def check(self, batch: int) -> None:
+    def check_batch(self, batch: int) -> None:
         """Raises ValueError where a batch does not divide into equal slices."""
         if batch % self.size:
             raise ValueError(f"the batch of an update must divide by the {self.size} processes, got {batch}")
@@ -58,36 +58,36 @@ class Processes:
         """Start the other processes, unless somebody did, and wait until all are there."""
         if self.fabric is not None:
             self.fabric.launch()
-            self.hosts = dist.new_group(backend="gloo")
+            self.cpu_group = dist.new_group(backend="gloo")
 
-    def slice(self, batch: Batch) -> Batch:
+    def shard(self, batch: Batch) -> Batch:
         """This process's part of a batch that all have drawn alike."""
         if self.size == 1:
             return batch
         n = len(batch[0]) // self.size
         return tuple(t[self.fabric.global_rank * n :][:n] for t in batch)
 
-    def average(self, x: Tensor) -> Tensor:
+    def reduce_mean(self, x: Tensor) -> Tensor:
         """The mean of x over the processes; no derivative."""
-        return x if self.size == 1 else average(x.detach())
+        return x if self.size == 1 else all_reduce_mean(x.detach())
 
-    def any(self, *flags: bool) -> tuple[bool, ...]:
+    def any_of(self, *flags: bool) -> tuple[bool, ...]:
         """For each flag, whether some process raises it."""
         if self.size == 1:
             return flags
-        told = torch.tensor(flags, dtype=torch.int32)
-        dist.all_reduce(told, dist.ReduceOp.MAX, self.hosts)
-        return tuple(map(bool, told.tolist()))
+        raised = torch.tensor(flags, dtype=torch.int32)
+        dist.all_reduce(raised, dist.ReduceOp.MAX, self.cpu_group)
+        return tuple(map(bool, raised.tolist()))
 
-    def of_first(self, value: int) -> int:
+    def broadcast(self, value: int) -> int:
         """The first process's value."""
         if self.size == 1:
             return value
-        told = torch.tensor(value)
-        dist.broadcast(told, 0, self.hosts)
-        return int(told)
+        shared = torch.tensor(value)
+        dist.broadcast(shared, 0, self.cpu_group)
+        return int(shared)
 
-    def joined(self, loss: Callable[..., Tensor], network: nn.Module) -> Callable[..., Tensor]:
+    def wrap_ddp(self, loss: Callable[..., Tensor], network: nn.Module) -> Callable[..., Tensor]:
         """The loss of this process's slice, whose ``backward`` leaves the gradients of the whole batch's in the network."""
         if self.size == 1:
             return loss
@@ -95,7 +95,7 @@ class Processes:
 
 
 class _Loss(nn.Module):
-    """A loss as a module, so that DDP knows the network's parameters and when its gradients are due."""
+    """A loss as a module, so that DDP knows the network's parameters and when its gradients are ready."""
 
     def __init__(self, loss: Callable[..., Tensor], network: nn.Module):
         super().__init__()
@@ -105,24 +105,24 @@ class _Loss(nn.Module):
         return self.loss(*batch)
 
 
-@torch.library.custom_op("scorevid::average", mutates_args=())
-def _average(x: Tensor) -> Tensor:
+@torch.library.custom_op("scorevid::all_reduce_mean", mutates_args=())
+def _all_reduce_mean(x: Tensor) -> Tensor:
     total = x.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total / dist.get_world_size()
 
 
-@_average.register_fake
+@_all_reduce_mean.register_fake
 def _(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-_average.register_autograd(lambda _, derivative: average(derivative))
+_all_reduce_mean.register_autograd(lambda _, derivative: all_reduce_mean(derivative))
 
 
-def average(x: Tensor) -> Tensor:
+def all_reduce_mean(x: Tensor) -> Tensor:
     """The mean of x over all processes, differentiable, and one opaque operation to ``torch.compile``."""
-    return torch.ops.scorevid.average(x)
+    return torch.ops.scorevid.all_reduce_mean(x)
 
 
 def make_processes(device: str = "auto", devices: int = 1, nodes: int = 1) -> tuple[Processes, torch.device | None]:

@@ -1,41 +1,94 @@
-"""A folder of training as something to come back to: continue it, look at its averaged network."""
+"""A folder of training as something to come back to: continue it, look at its averaged network, publish that with a card."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+import scorevid
 from scorevid.denoisers.conditioned import build_network
-from scorevid.noise.prior import NoisePrior, PastNoise
-from scorevid.training.checkpoints import load_checkpoint
-from scorevid.training.trainer import Settings, Trainer
-from scorevid.worlds.registry import make_world
+from scorevid.denoisers.weights import save_denoiser
+from scorevid.measures.cards import score_card
+from scorevid.training.records import Checkpoint, load_checkpoint, read_log
+from scorevid.training.trainer import Trainer
+from scorevid.worlds.registry import describe_world, make_world
 
 
-def read_run(folder: Path | str) -> tuple[Settings, object, dict]:
-    """Settings, world and network configuration of a run. Raises ValueError where there is no checkpoint."""
-    path = Path(folder) / "checkpoint.pt"
-    if not path.is_file():
-        raise ValueError(f"there is no run to continue in {folder}: {path} does not exist")
-    kept = load_checkpoint(path)
-    own = kept["settings"]
-    laws = {"noise": NoisePrior(**own["noise"]), "past": PastNoise(**own.get("past", {}))}
-    settings = Settings(**{"settled_rate": 1.0, **own, **laws})  # it is newer than some checkpoints
-    return settings, make_world(kept["world"]), kept["config"]
+def read_run(folder: Path | str) -> tuple[Checkpoint, object]:
+    """The checkpoint of a run, and its world. Raises ValueError where there is no checkpoint."""
+    kept = load_checkpoint(Path(folder) / "checkpoint.pt")
+    return kept, make_world(kept.world)
 
 
 def open_run(folder: Path | str, device: torch.device | str = "cpu", *, world=None, **changes) -> Trainer:
     """The trainer of a run as its checkpoint left it: world, network and settings are the run's own.
 
     world: another one to go on with, of the same kind, frame size and memory. changes: fields of
-    :class:`~scorevid.training.trainer.Settings` to replace from here on, such as ``steps``, a new length of the whole run, over
-    which the learning rate then falls. Raises ValueError where there is no checkpoint, for a world that does not fit,
+    :class:`~scorevid.training.steps.Settings` to replace from here on, such as ``steps``, a new length of the whole run,
+    over which the learning rate then falls. Raises ValueError where there is no checkpoint, for a world that does not fit,
     and for another optimiser, whose state the checkpoint does not hold.
     """
-    settings, own, config = read_run(folder)
-    settings, world = replace(settings, **changes), own if world is None else world
+    kept, own = read_run(folder)
+    world = own if world is None else world
     if (type(world), world.size, world.memory) != (type(own), own.size, own.memory):
         raise ValueError(f"the run in {folder} goes on with frames and a memory like those of {own}, not with {world}")
-    return Trainer(build_network(config), world, settings, folder, device=device, resume=True)
+    settings = replace(kept.settings, **changes)
+    return Trainer(build_network(kept.config), world, settings, folder, device=device, resume=True)
+
+
+def publish(
+    run: Path | str, name: str, folder: Path | str, scenes: int = 1000, seed: int = 1_000_003, licence: str = "MIT"
+) -> Path:
+    """Write the averaged network of a run as NAME.safetensors and NAME.json; returns the path of the weights.
+
+    scenes, seed: of the scenes that the scores on the card are from. licence: of the weights, with what the data ask for.
+    """
+    trainer = open_run(run, compile=False)
+    network = trainer.denoiser()
+    card = describe(trainer) | {"licence": licence, "evaluation": score_card(network, trainer.world, scenes, seed)}
+    evaluations = Path(run) / "evaluations.jsonl"
+    if evaluations.exists():
+        by_images = {scores["images"]: scores for scores in read_log(evaluations)}
+        card["evaluations"] = [by_images[k] for k in sorted(by_images)]
+    return save_denoiser(network, name, card, folder)
+
+
+def describe(trainer: Trainer) -> dict:
+    """How a run's network was made: data, noise prior, settings, steps, time, machine, versions, learning curve."""
+    s, state = trainer.settings, trainer.state
+    log = read_log(trainer.log) if trainer.log.exists() else []  # a run may be shorter than a line of it
+    thinned = log[: -1 : max(1, len(log) // 200)] + log[-1:]
+    world = describe_world(trainer.world)
+    if "source" in world:  # names of files alone: where they lie is no one else's business
+        source = world["source"]
+        names = Path(source).name if isinstance(source, str) else tuple(Path(one).name for one in source)
+        world["source"] = names
+    return {
+        "made": datetime.now(UTC).date().isoformat(),
+        "world": world,
+        "noise": vars(s.noise),
+        "past_noise": vars(s.past),
+        "training": {  # under the names of the first cards
+            "seed": s.seed,
+            "steps": state.step,
+            "planned_steps": state.planned_steps,
+            "batch": s.batch,
+            "images": state.images,
+            "hours": round(state.seconds / 3600, 3),
+            "optimiser": s.optimiser,
+            "lr": s.lr,
+            "lr_muon": s.lr_muon if s.optimiser == "muon" else None,
+            "warmup": s.warmup,
+            "settle": s.freeze_norm_after,
+            "settled_rate": s.frozen_lr_factor,
+            "averaging": s.ema_decay,
+            "changes": state.changes,
+            "precision": "bf16 autocast" if trainer.bf16 else "fp32",
+        },
+        "machine": {k: v for k, v in state.made_on.items() if k != "versions"},
+        "versions": {"scorevid": scorevid.__version__} | state.made_on["versions"],
+        "learning_curve": [{k: line[k] for k in ("images", "loss", "seconds")} for line in thinned],
+    }

@@ -200,12 +200,12 @@ def test_a_figure_leads_to_its_code_what_it_calls_and_its_command(build):
 
 def test_what_a_cell_calls_is_read_off_its_source():
     names = figures.imported(
-        "import numpy as np\nimport scorevid.training.logs as logs\nfrom scorevid.companion import claims\n"
+        "import numpy as np\nimport scorevid.training.records as records\nfrom scorevid.companion import claims\n"
         "from scorevid import load_denoiser as load\n"
         "from scorevid.worlds.leaves.world import Leaves\nimport scorevid.noise.prior"
     )
     assert names == {
-        "logs": "scorevid.training.logs",
+        "records": "scorevid.training.records",
         "claims": "scorevid.companion.claims",
         "load": "scorevid.load_denoiser",
         "Leaves": "scorevid.worlds.leaves.world.Leaves",

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from scorevid.denoisers.conditioned import Regression, Told, build_network
+from scorevid.denoisers.conditioned import EDM, Flow, Preconditioned, Regression, build_network
 from scorevid.denoisers.weights import load_denoiser, save_denoiser
 from scorevid.noise.prior import NoisePrior
 from scorevid.studies.ablations import PEERS
-from scorevid.training.batches import noisy_batch
 from scorevid.training.runs import open_run
-from scorevid.training.trainer import Settings, Trainer
+from scorevid.training.steps import Settings, noisy_batch
+from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
 
 WORLD = Leaves(size=8, n_disks=1, memory=2, radius=(1.5, 2.5))
-KINDS = ("edm", "flow")
+KINDS = (EDM(), Flow())
 FOLDER = "scorevid/denoisers/weights/peers"
 
 
@@ -22,26 +22,26 @@ def batch(n=6, seed=0):
     return y.double(), c.double(), x.double(), sigma.double()
 
 
-def told(kind, **changes):
+def preconditioned(kind, **changes):
     torch.manual_seed(0)
-    return Told(2, (4, 8), kind, **changes).double().eval()
+    return Preconditioned(2, (4, 8), kind, **changes).double().eval()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_the_denoisers_error_in_units_of_c_out(kind):
     """‖F − target‖² = ‖D − x‖² / (s c_out)², by definition of both."""
     y, c, x, sigma = batch()
-    f = told(kind, spread=0.3)
+    f = preconditioned(kind, sigma_data=0.3)
     level = sigma / 0.3
-    c_out = level / (1 + level) if kind == "flow" else level / (1 + level**2).sqrt()
+    c_out = level / (1 + level) if kind == Flow() else level / (1 + level**2).sqrt()
     error = ((f(y, c, sigma.flatten()) - x) / (0.3 * c_out)).square().mean()
     torch.testing.assert_close(f.squared_error(y, c, x, sigma), error)
 
 
 def test_flow_matching_estimates_the_velocity():
-    """On the path x_t = t x + (1 − t) z, in units of the spread about mid-grey, F's target is x − z."""
+    """On the path x_t = t x + (1 − t) z, in units of sigma_data about mid-grey, F's target is x − z."""
     y, c, x, sigma = batch()
-    f = told("flow", spread=0.3)
+    f = preconditioned(Flow(), sigma_data=0.3)
     t = 1 / (1 + sigma / 0.3)
     clean, z = (x - 0.5) / 0.3, (y - x) / sigma
     seen = {}
@@ -58,27 +58,27 @@ def test_flow_matching_estimates_the_velocity():
 def test_edm_has_inputs_and_targets_of_unit_variance():
     x = 0.5 + 0.2 * torch.randn(4000, 1, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     z = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    f = told("edm", spread=0.2)
     for sigma in (0.02, 0.2, 2.0):
-        scaled, _, level = f._scaled(x + sigma * z, x, sigma)
-        c_in, skip, out, _ = f._coefficients(level)
-        assert (c_in * scaled).std().item() == pytest.approx(1, rel=0.02)
-        assert (((x - 0.5) / 0.2 - skip * scaled) / out).std().item() == pytest.approx(1, rel=0.02)
+        level = torch.tensor(sigma / 0.2)
+        scaled = (x + sigma * z - 0.5) / 0.2
+        assert (EDM().c_in(level) * scaled).std().item() == pytest.approx(1, rel=0.02)
+        target = ((x - 0.5) / 0.2 - EDM().c_skip(level) * scaled) / EDM().c_out(level)
+        assert target.std().item() == pytest.approx(1, rel=0.02)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_told_networks_pass_clean_frames_at_no_noise(kind):
+def test_preconditioned_networks_pass_clean_frames_at_no_noise(kind):
     y, c, _, _ = batch()
-    torch.testing.assert_close(told(kind)(y, c, 1e-9), y)
+    torch.testing.assert_close(preconditioned(kind)(y, c, 1e-9), y)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_levels_may_differ_from_row_to_row(kind):
     y, c, _, sigma = batch()
-    f = told(kind)
+    f = preconditioned(kind)
     together = f(y, c, sigma.flatten())
     for k in range(len(y)):
-        torch.testing.assert_close(together[k : k + 1], f.at(sigma[k].item())(y[k : k + 1], c[k : k + 1]))
+        torch.testing.assert_close(together[k : k + 1], f(y[k : k + 1], c[k : k + 1], sigma[k].item()))
 
 
 def test_regression_looks_at_the_past_only():
@@ -89,7 +89,9 @@ def test_regression_looks_at_the_past_only():
     assert (f(y, c) - f(y, c.flip(1))).abs().max() > 0
 
 
-@pytest.mark.parametrize("config", [{"type": "Told", "kind": k} for k in KINDS] + [{"type": "Regression"}, {}])
+@pytest.mark.parametrize(
+    "config", [{"type": "Preconditioned", "kind": k} for k in ("EDM", "Flow")] + [{"type": "Regression"}, {}]
+)
 def test_they_train_resume_save_and_load(config, tmp_path):
     torch.manual_seed(0)
     network = build_network({"memory": 2, "widths": [4, 8]} | config)
@@ -99,14 +101,21 @@ def test_they_train_resume_save_and_load(config, tmp_path):
     save_denoiser(again.denoiser(), "a", {}, tmp_path)
     loaded = load_denoiser("a", tmp_path)
     y, c, _, _ = (v.float() for v in batch())
-    arguments = (y, c, 0.3) if isinstance(network, Told) else (y, c)
-    torch.testing.assert_close(loaded(*arguments), again.denoiser()(*arguments))
+    torch.testing.assert_close(loaded(y, c, 0.3), again.denoiser()(y, c, 0.3))
+
+
+@pytest.mark.parametrize(("kind", "new"), [("edm", EDM()), ("flow", Flow())])
+def test_cards_of_version_0_1_describe_the_same_network(kind, new):
+    """They name the type Told, the kind in small letters and sigma_data "spread"."""
+    network = build_network({"type": "Told", "memory": 1, "widths": [4], "kind": kind, "spread": 0.2})
+    assert (network.kind, network.sigma_data, network.needs_sigma) == (new, 0.2, True)
+    assert build_network(network.config).config == network.config
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_reduces_the_error(kind, tmp_path):
     torch.manual_seed(0)
-    trainer = Trainer(Told(2, (8, 16), kind), WORLD, Settings(steps=120, batch=16, compile=False), tmp_path)
+    trainer = Trainer(Preconditioned(2, (8, 16), kind), WORLD, Settings(steps=120, batch=16, compile=False), tmp_path)
     y, c, x, sigma = (v.float() for v in batch(64, seed=9))
     before = trainer.denoiser()(y, c, sigma.flatten())
     trainer.run(progress=False)
@@ -131,16 +140,17 @@ def test_published_regression_predicts_better_than_copying():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: Told(2, (4,), "ddpm"),
-        lambda: Told(2, (4,), spread=0.0),
+        lambda: build_network({"type": "Preconditioned", "kind": "DDPM"}),
+        lambda: Preconditioned(2, (4,), sigma_data=0.0),
         lambda: Regression(0, (4,)),
         lambda: build_network({"type": "GAN"}),
-        lambda: told("edm")(*batch()[:2], torch.ones(2)),
-        lambda: told("edm")(*batch()[:2], -1.0),
-        lambda: told("flow")(*batch()[:2], float("nan")),
-        lambda: told("edm")(batch()[0], batch()[1][:, :1], 1.0),
-        lambda: told("edm")(batch()[0].long(), batch()[1], 1.0),
-        lambda: told("edm")(batch()[0][:3], batch()[1], 1.0),
+        lambda: preconditioned(EDM())(*batch()[:2], torch.ones(2)),
+        lambda: preconditioned(EDM())(*batch()[:2]),
+        lambda: preconditioned(EDM())(*batch()[:2], -1.0),
+        lambda: preconditioned(Flow())(*batch()[:2], float("nan")),
+        lambda: preconditioned(EDM())(batch()[0], batch()[1][:, :1], 1.0),
+        lambda: preconditioned(EDM())(batch()[0].long(), batch()[1], 1.0),
+        lambda: preconditioned(EDM())(batch()[0][:3], batch()[1], 1.0),
         lambda: Regression(2, (4,))(None, torch.zeros(1, 3, 4, 4)),
     ],
 )

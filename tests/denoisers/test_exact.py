@@ -1,6 +1,7 @@
 """Closed-form denoisers, against autograd, scipy and brute force."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,14 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from scorevid.denoisers import exact as oracles
-from scorevid.denoisers.exact import (
-    blind_posterior_mean,
-    log_density,
-    posterior_covariance,
-    posterior_mean,
-    responsibilities,
-)
+from scorevid.denoisers.exact import Oracle
 from scorevid.noise.prior import LAWS, NoisePrior
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.next_frames import futures as leaves_futures
@@ -46,16 +40,16 @@ def relative(a, b):
 def test_score_is_the_gradient_of_the_log_density(sigma):
     y, c, ahead = problem(sigma)
     y.requires_grad_()
-    (gradient,) = torch.autograd.grad(log_density(y, ahead, sigma).sum(), y)
-    assert relative(oracles.score(y, ahead, sigma), gradient) < 1e-6
+    (gradient,) = torch.autograd.grad(Oracle(ahead).log_density(y, c, sigma).sum(), y)
+    assert relative(Oracle(ahead).score(y, c, sigma), gradient) < 1e-6
     # and the residual of the denoiser is σ² times it, where the difference of two nearly equal frames allows
-    d = posterior_mean(ahead, sigma)(y, c) - y
+    d = Oracle(ahead)(y, c, sigma) - y
     assert relative(d / sigma**2, gradient) < 1e-6
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_log_density_and_responsibilities_are_those_of_scipy(sigma):
-    y, _, ahead = problem(sigma)
+    y, c, ahead = problem(sigma)
     n = y[0].numel()
     each = np.stack(
         [
@@ -65,8 +59,10 @@ def test_log_density_and_responsibilities_are_those_of_scipy(sigma):
     )
     with np.errstate(divide="ignore"):
         joint = np.log(ahead.probabilities.numpy()) + each
-    np.testing.assert_allclose(log_density(y, ahead, sigma), special.logsumexp(joint, axis=1), rtol=1e-9)
-    np.testing.assert_allclose(responsibilities(y, ahead, sigma), special.softmax(joint, axis=1), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(Oracle(ahead).log_density(y, c, sigma), special.logsumexp(joint, axis=1), rtol=1e-9)
+    np.testing.assert_allclose(
+        Oracle(ahead).responsibilities(y, c, sigma), special.softmax(joint, axis=1), rtol=1e-6, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -74,7 +70,7 @@ def test_log_density_and_responsibilities_are_those_of_scipy(sigma):
 def test_blind_is_the_average_over_the_noise_prior(law, sigma, law_density):
     """Against adaptive quadrature, well inside the prior and where its upper end cuts the posterior of σ."""
     for upper in (10.0, sigma):
-        y, _, ahead = problem(sigma)
+        y, c, ahead = problem(sigma)
         nearest = (y - ahead.frames).square().sum((2, 3)).amin(1)
 
         def integrand(log_s, squares, offset, law=law, upper=upper):
@@ -92,26 +88,26 @@ def test_blind_is_the_average_over_the_noise_prior(law, sigma, law_density):
         expected = joint.sum(1).log() + torch.tensor(offset, dtype=torch.float64) - 15 * math.log(2 * math.pi)
         tolerance = 1e-9 if upper == 10 and law != "peaked" else 1e-3  # the rule meets a cut or a bend, not a bump
         prior = NoisePrior(0.01, upper, law, (0.01, upper))
-        density = oracles.blind_log_density(y, ahead, prior)
+        density = Oracle(ahead, prior=prior).log_density(y, c)
         torch.testing.assert_close(density, expected, rtol=tolerance, atol=0)
-        r = oracles.blind_responsibilities(y, ahead, prior)
+        r = Oracle(ahead, prior=prior).responsibilities(y, c)
         torch.testing.assert_close(r, joint / joint.sum(1, keepdim=True), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("sigma", [0.03, 0.3, 3.0])
 def test_the_blind_score_is_the_gradient_of_the_blind_log_density(law, sigma):
-    y, _, ahead = problem(sigma)
+    y, c, ahead = problem(sigma)
     y.requires_grad_()
     prior = NoisePrior(0.01, 10.0, law)
-    (gradient,) = torch.autograd.grad(oracles.blind_log_density(y, ahead, prior).sum(), y)
-    assert relative(oracles.blind_score(y, ahead, prior), gradient) < 1e-6
+    (gradient,) = torch.autograd.grad(Oracle(ahead, prior=prior).log_density(y, c).sum(), y)
+    assert relative(Oracle(ahead, prior=prior).score(y, c), gradient) < 1e-6
 
 
 def test_other_noise_is_not_taken_for_gaussian():
-    y, c, ahead = problem(0.3)
+    _, _, ahead = problem(0.3)
     with pytest.raises(ValueError, match="laplace"):
-        blind_posterior_mean(ahead, NoisePrior(corruption="laplace"))(y, c)
+        Oracle(ahead, prior=NoisePrior(corruption="laplace"))
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])
@@ -121,9 +117,9 @@ def test_blindness_costs_nearly_nothing(sigma):
     scene = Leaves(n_disks=2).meetings(100, generator)
     ahead = leaves_futures(scene)
     y = scene.next_frame() + sigma * torch.randn(scene.next_frame().shape, generator=generator)
-    told = posterior_mean(ahead, sigma)(y, scene.past())
+    told = Oracle(ahead)(y, scene.past(), sigma)
     for law in LAWS:
-        blind = blind_posterior_mean(ahead, NoisePrior(0.02, 10.0, law))(y, scene.past())
+        blind = Oracle(ahead, prior=NoisePrior(0.02, 10.0, law))(y, scene.past())
         assert ((blind - told).square().sum() / ahead.ambiguity().sum()).item() < 2e-3
 
 
@@ -134,21 +130,24 @@ def test_single_precision_serves(sigma, blind):
     ahead, c = leaves_futures(scene), scene.past()
     z = torch.randn(20, 1, 32, 32, generator=torch.Generator().manual_seed(2))
     for y in (scene.next_frame() + sigma * z, scene.next_frame() + 3 * z):  # the noise it is told of, and some other
-        single = blind_posterior_mean(ahead, NoisePrior(0.01, 100.0)) if blind else posterior_mean(ahead, sigma)
+        single = Oracle(ahead, prior=NoisePrior(0.01, 100.0)) if blind else partial(Oracle(ahead), sigma=sigma)
         exact = ahead.to(torch.float64)
-        double = blind_posterior_mean(exact, NoisePrior(0.01, 100.0)) if blind else posterior_mean(exact, sigma)
+        double = Oracle(exact, prior=NoisePrior(0.01, 100.0)) if blind else partial(Oracle(exact), sigma=sigma)
         error = single(y, c) - double(y.double(), c)
         assert error.abs().max() < (1e-5 if sigma > 0.01 else 5e-3)
         torch.testing.assert_close(
-            log_density(y, ahead, sigma).double(), log_density(y.double(), exact, sigma), rtol=1e-6, atol=2e-3
+            Oracle(ahead).log_density(y, c, sigma).double(),
+            Oracle(exact).log_density(y.double(), c, sigma),
+            rtol=1e-6,
+            atol=2e-3,
         )
 
 
 def test_without_noise_the_nearest_future_and_with_nothing_but_noise_the_mean():
     y, c, ahead = problem(1.0)
     near = (y - ahead.frames).square().sum((2, 3)).masked_fill(ahead.probabilities == 0, torch.inf).argmin(1)
-    torch.testing.assert_close(posterior_mean(ahead, 1e-3)(y, c)[:, 0], ahead.frames[torch.arange(4), near])
-    torch.testing.assert_close(posterior_mean(ahead, 1e6)(y, c), ahead.mean(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(Oracle(ahead)(y, c, 1e-3)[:, 0], ahead.frames[torch.arange(4), near])
+    torch.testing.assert_close(Oracle(ahead)(y, c, 1e6), ahead.mean(), rtol=1e-9, atol=1e-9)
 
 
 def test_its_squared_error_is_its_posterior_variance():
@@ -157,8 +156,8 @@ def test_its_squared_error_is_its_posterior_variance():
     ahead = Futures(torch.rand(1, 3, 4, 4, generator=generator), torch.tensor([[0.6, 0.3, 0.1]])).repeat(20_000)
     x = ahead.draw(generator)
     y = x + 0.7 * torch.randn(x.shape, generator=generator)
-    error = (x - posterior_mean(ahead, 0.7)(y, y)).square().sum((1, 2, 3))
-    gap = error - posterior_covariance(y, ahead, 0.7).trace()
+    error = (x - Oracle(ahead)(y, y, 0.7)).square().sum((1, 2, 3))
+    gap = error - Oracle(ahead).posterior_covariance(y, y, 0.7).trace()
     assert abs(gap.mean()) < 4 * gap.std() / math.sqrt(len(gap))
     assert error.mean() > 0.05
 
@@ -167,10 +166,10 @@ def test_its_squared_error_is_its_posterior_variance():
 def test_covariance_is_the_jacobian_of_the_denoiser(sigma):
     """σ² J_y = Cov[x | y, c], and its product, trace and eigenpairs are those of the matrix."""
     y, c, ahead = problem(sigma)
-    f = posterior_mean(ahead, sigma)
+    f = partial(Oracle(ahead), sigma=sigma)
     n = y[0].numel()
     jacobian = torch.autograd.functional.jacobian(lambda y: f(y, c).sum(0), y).reshape(n, 4, n).transpose(0, 1)
-    cov = posterior_covariance(y, ahead, sigma)
+    cov = Oracle(ahead).posterior_covariance(y, c, sigma)
     assert relative(cov.matrix(), sigma**2 * jacobian) < 1e-6
     torch.testing.assert_close(cov.trace(), cov.matrix().diagonal(dim1=1, dim2=2).sum(1))
     v = torch.randn(4, 1, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
@@ -184,7 +183,7 @@ def test_covariance_is_the_jacobian_of_the_denoiser(sigma):
     # scene 0 has two futures: rank one, along their difference, of variance r (1 − r) D²
     difference = (ahead.frames[0, 0] - ahead.frames[0, 1]).flatten()
     assert abs(torch.dot(difference, frames[0, 0].flatten()) / difference.norm()) == pytest.approx(1)
-    r = responsibilities(y, ahead, sigma)[0, 0]
+    r = Oracle(ahead).responsibilities(y, c, sigma)[0, 0]
     assert values[0, 0].item() == pytest.approx((r * (1 - r) * difference.square().sum()).item(), rel=1e-6)
 
 
@@ -193,9 +192,9 @@ def test_oracles_find_scenes_by_their_past():
     c = torch.rand(4, 2, 5, 6, dtype=torch.float64)
     rows = torch.tensor([2, 2, 0, 3, 1, 0])
     sigma = torch.tensor([0.1, 0.3, 0.5, 0.7])
-    by_place, by_past = posterior_mean(ahead, sigma), posterior_mean(ahead, sigma, past=c)
-    torch.testing.assert_close(by_past(y[rows], c[rows]), by_place(y, c)[rows])
-    by_place, by_past = (blind_posterior_mean(ahead, NoisePrior(0.01, 10), past=p) for p in (None, c))
+    by_place, by_past = Oracle(ahead), Oracle(ahead, past=c)
+    torch.testing.assert_close(by_past(y[rows], c[rows], sigma[rows]), by_place(y, c, sigma)[rows])
+    by_place, by_past = (Oracle(ahead, prior=NoisePrior(0.01, 10), past=p) for p in (None, c))
     torch.testing.assert_close(by_past(y[rows], c[rows]), by_place(y, c)[rows])
     with pytest.raises(ValueError, match="1 of 2 rows"):
         by_past(y[:2], torch.stack([c[0], c[1] + 0.1]))
@@ -206,41 +205,43 @@ def test_oracles_find_scenes_by_their_past():
 def test_futures_of_one_scene_serve_every_row():
     y, c, ahead = problem(0.3)
     one = ahead[1]
-    together = posterior_mean(one, 0.3)(y, c)
+    together = Oracle(one)(y, c, 0.3)
     for i in range(4):
-        torch.testing.assert_close(together[i : i + 1], posterior_mean(one, 0.3)(y[i : i + 1], c[i : i + 1]))
-    blind = blind_posterior_mean(one, NoisePrior(0.01, 10))(y, c)
-    torch.testing.assert_close(blind[2:3], blind_posterior_mean(one, NoisePrior(0.01, 10))(y[2:3], c[2:3]))
+        torch.testing.assert_close(together[i : i + 1], Oracle(one)(y[i : i + 1], c[i : i + 1], 0.3))
+    blind = Oracle(one, prior=NoisePrior(0.01, 10))(y, c)
+    torch.testing.assert_close(blind[2:3], Oracle(one, prior=NoisePrior(0.01, 10))(y[2:3], c[2:3]))
     levels = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    torch.testing.assert_close(posterior_mean(one, levels)(y, c)[2:3], together[2:3])
+    torch.testing.assert_close(Oracle(one)(y, c, levels)[2:3], together[2:3])
 
 
 @pytest.mark.parametrize("sigma", [0, -1.0, math.nan, math.inf, torch.tensor([1.0, 0.0, 1.0, 1.0]), torch.ones(3)])
 def test_a_noise_level_that_is_none_is_refused(sigma):
-    y, _, ahead = problem(0.3)
+    y, c, ahead = problem(0.3)
     with pytest.raises(ValueError, match="sigma"):
-        posterior_mean(ahead, sigma)
+        Oracle(ahead)(y, c, sigma)
     with pytest.raises(ValueError, match="sigma"):
-        log_density(y, ahead, sigma)
+        Oracle(ahead).log_density(y, c, sigma)
 
 
 def test_bad_input_is_refused():
     y, c, ahead = problem(0.3)
-    f = posterior_mean(ahead, 0.3)
+    f = partial(Oracle(ahead), sigma=0.3)
     for wrong, past, message in (
-        (y[:, 0], c, r"y must be \(4, 1, 5, 6\)"),
-        (y[..., 1:], c, r"y must be \(4, 1, 5, 6\)"),
+        (y[:, 0], c, r"y must be \(B, 1, 5, 6\)"),
+        (y[..., 1:], c, r"y must be \(B, 1, 5, 6\)"),
         (y, c[:3], "same batch size"),
         ((255 * y).to(torch.uint8), c, "grey levels"),
     ):
         with pytest.raises(ValueError, match=message):
             f(wrong, past)
     with pytest.raises(ValueError, match="past must be"):
-        posterior_mean(ahead, 1.0, past=c[:3])
+        Oracle(ahead, past=c[:3])
     with pytest.raises(ValueError, match="finite"):
-        posterior_mean(Futures(ahead.frames * math.nan, ahead.probabilities), 1.0)
+        Oracle(Futures(ahead.frames * math.nan, ahead.probabilities))
+    with pytest.raises(ValueError, match="give sigma"):
+        Oracle(ahead)(y, c)
     with pytest.raises(ValueError, match="eigenpairs"):
-        posterior_covariance(y, ahead, 1.0).eigenpairs(4)
+        Oracle(ahead).posterior_covariance(y, c, 1.0).eigenpairs(4)
 
 
 @settings(max_examples=30, deadline=None)
@@ -253,28 +254,31 @@ def test_bad_input_is_refused():
 def test_what_holds_for_any_futures(sigma, size, count, seed):
     """Responsibilities are a law, the denoised frame lies within the range of the futures, the covariance is one."""
     y, c, ahead = problem(sigma, batch=2, count=count + 1, size=size, seed=seed)
-    for r in (responsibilities(y, ahead, sigma), oracles.blind_responsibilities(y, ahead, NoisePrior(0.01, 100))):
+    for r in (
+        Oracle(ahead).responsibilities(y, c, sigma),
+        Oracle(ahead, prior=NoisePrior(0.01, 100)).responsibilities(y, c),
+    ):
         torch.testing.assert_close(r.sum(1), torch.ones(2, dtype=r.dtype))
         assert (r >= 0).all() and r[0, -1] == 0
-    for f in (posterior_mean(ahead, sigma), blind_posterior_mean(ahead, NoisePrior(0.01, 100))):
+    for f in (partial(Oracle(ahead), sigma=sigma), Oracle(ahead, prior=NoisePrior(0.01, 100))):
         x = f(y, c)
         assert x.shape == y.shape
         assert (x <= ahead.frames.amax(1, keepdim=True) + 1e-9).all()
         assert (x >= ahead.frames.amin(1, keepdim=True) - 1e-9).all()
-    assert (torch.linalg.eigvalsh(posterior_covariance(y, ahead, sigma).matrix()) > -1e-9).all()
+    assert (torch.linalg.eigvalsh(Oracle(ahead).posterior_covariance(y, c, sigma).matrix()) > -1e-9).all()
 
 
-@pytest.mark.parametrize("law", ["log-uniform", "uniform", "peaked"])
-def test_the_quadrature_sees_all_there_is_within_its_window(law, monkeypatch):
+@pytest.mark.parametrize("law", LAWS)
+def test_the_quadrature_sees_all_there_is_within_its_window(law):
     """Levels from far below the prior's range to far above it, and a noisy frame that is a future to the letter."""
     generator = torch.Generator().manual_seed(4)
-    ahead = leaves_futures(Leaves(n_disks=2).meetings(60, generator))
+    scenes = Leaves(n_disks=2).meetings(60, generator)
+    ahead, c = leaves_futures(scenes), scenes.past()
     sigma = torch.logspace(-3, 2, 60, dtype=torch.float64)[:, None, None, None]
     y = ahead.draw(generator).double() + sigma * torch.randn(60, 1, 32, 32, generator=generator, dtype=torch.float64)
     y[0] = ahead.frames[0, :1].double()
     prior = NoisePrior(0.01, 10.0, law)
-    measures = oracles.blind_log_density, oracles.blind_responsibilities, oracles.blind_score
-    found = [q(y, ahead, prior) for q in measures]
-    monkeypatch.setattr(oracles, "WINDOW", 10**9)
-    for value, q in zip(found, measures, strict=True):
-        torch.testing.assert_close(value, q(y, ahead, prior), rtol=1e-10, atol=1e-10)
+    windowed, whole = Oracle(ahead, prior=prior), Oracle(ahead, prior=prior, window=10**9)
+    for method in ("log_density", "responsibilities", "score"):
+        found, expected = (getattr(oracle, method)(y, c) for oracle in (windowed, whole))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import scorevid
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, DamagedWeights, available, load_card, save_denoiser
 
 
@@ -33,7 +33,7 @@ def test_leaves_32_is_published():
 
 
 def test_a_denoiser_comes_back_as_it_was_saved(tmp_path):
-    f = Denoiser(1, (4, 8)).eval()
+    f = UNet(1, (4, 8)).eval()
     save_denoiser(f, "mine", {"made": "today"}, tmp_path)
     g = scorevid.load_denoiser("mine", tmp_path)
     y, c = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)

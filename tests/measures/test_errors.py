@@ -1,12 +1,14 @@
 """Scores of denoisers whose scores are known."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
-from scorevid.denoisers.exact import blind_posterior_mean, posterior_mean
-from scorevid.denoisers.unet import Denoiser
-from scorevid.denoisers.wiener import prediction, wiener
+from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.unet import UNet
+from scorevid.denoisers.wiener import Wiener
 from scorevid.measures.cards import score_card
 from scorevid.measures.errors import (
     BORDER,
@@ -46,7 +48,7 @@ def test_the_observation_itself_has_the_error_of_its_noise():
 
 def test_the_optimum_has_no_excess(undecided):
     c, ahead = undecided
-    optimal = posterior_mean(ahead, 0.3)
+    optimal = partial(Oracle(ahead), sigma=0.3)
     above, ambiguity = excess_and_ambiguity(optimal, optimal, c, ahead, 0.3, generator(), batch=len(c))
     assert above.abs().max() == 0
     torch.testing.assert_close(ambiguity, ahead.ambiguity())
@@ -55,7 +57,7 @@ def test_the_optimum_has_no_excess(undecided):
 def test_the_blind_optimum_has_next_to_no_excess_over_the_told_one(undecided):
     c, ahead = undecided
     prior = NoisePrior(0.05, 5.0)
-    blind = blind_posterior_mean(ahead, prior)
+    blind = Oracle(ahead, prior=prior)
     told = excess_curve(blind, c, ahead, (0.3,), generator(), batch=len(c))
     own = excess_curve(blind, c, ahead, (0.3,), generator(), batch=len(c), prior=prior)
     assert own[0] == 0 < told[0] < 0.01
@@ -68,7 +70,7 @@ def test_the_excess_curve_is_the_ratio_at_each_level_within_its_interval(undecid
     stream = generator()
     for sigma, (value, low, high) in zip((0.1, 1.0), curve.T, strict=True):
         above, ambiguity = excess_and_ambiguity(
-            lambda y, c: y, posterior_mean(ahead, sigma), c, ahead, sigma, stream, batch=len(c)
+            lambda y, c: y, partial(Oracle(ahead), sigma=sigma), c, ahead, sigma, stream, batch=len(c)
         )
         assert value == pytest.approx((above.sum() / ambiguity.sum()).item(), rel=1e-5)
         assert low < value < high
@@ -105,7 +107,7 @@ def test_always_answering_the_mean_is_optimal_at_large_and_worthless_at_small_no
     c, ahead = undecided
 
     def excess(sigma):
-        f, optimal = lambda y, c: ahead.mean(), posterior_mean(ahead, sigma)
+        f, optimal = lambda y, c: ahead.mean(), partial(Oracle(ahead), sigma=sigma)
         above, ambiguity = excess_and_ambiguity(f, optimal, c, ahead, sigma, generator(), batch=len(c))
         return (above.sum() / ambiguity.sum()).item()
 
@@ -115,7 +117,7 @@ def test_always_answering_the_mean_is_optimal_at_large_and_worthless_at_small_no
 
 def test_errors_where_the_futures_agree_do_not_count(undecided):
     c, ahead = undecided
-    optimal = posterior_mean(ahead, 0.3)
+    optimal = partial(Oracle(ahead), sigma=0.3)
 
     def wrong_elsewhere(y, c):
         return optimal(y, c) + 0.5 * ~ahead.where()
@@ -125,14 +127,14 @@ def test_errors_where_the_futures_agree_do_not_count(undecided):
 
 
 def test_long_batches_are_cut_into_pieces():
-    f = Denoiser(1, (4,)).eval()
+    f = UNet(1, (4,)).eval()
     y, c = torch.rand(7, 1, 8, 8), torch.rand(7, 1, 8, 8)
     torch.testing.assert_close(apply_batched(f, y, c, batch=3), f(y, c))
 
 
 def test_a_report_is_reproducible_and_complete():
     torch.manual_seed(0)
-    f = Denoiser(2, (4, 4)).eval()
+    f = UNet(2, (4, 4)).eval()
     one, two = score_card(f, WORLD, scenes=30, seed=5), score_card(f, WORLD, scenes=30, seed=5)
     assert one == two
     assert list(one["excess_error"]) == list(one["squared_error"]) == [str(s) for s in SIGMAS]
@@ -143,7 +145,7 @@ def test_the_score_error_of_gaussian_video_is_zero_for_the_optimum_and_blind_to_
     world = Gaussian(size=16, past_noise=0.1)
     c, x = world.draw(20, generator())
     y = x + 0.3 * torch.randn(x.shape, generator=generator(1))
-    optimal = wiener(world, 0.3)
+    optimal = partial(Wiener(world), sigma=0.3)
 
     def wrong_at_the_border(y, c):
         estimate = optimal(y, c)
@@ -152,11 +154,11 @@ def test_the_score_error_of_gaussian_video_is_zero_for_the_optimum_and_blind_to_
 
     assert gaussian_score_error(optimal, world, y, c, 0.3).max() < 1e-10
     assert gaussian_score_error(wrong_at_the_border, world, y, c, 0.3).max() < 1e-10
-    assert gaussian_score_error(lambda y, c: prediction(world)(c), world, y, c, 0.3).min() > 1e-3
+    assert gaussian_score_error(lambda y, c: Wiener(world).predict(c), world, y, c, 0.3).min() > 1e-3
 
 
 def test_the_report_on_gaussian_video_holds_the_optimum_against_itself():
     world = Gaussian(size=16, past_noise=0.1)
-    scores = score_card(wiener(world, 0.3), world, scenes=50)
+    scores = score_card(partial(Wiener(world), sigma=0.3), world, scenes=50)
     assert scores["score_error"]["0.3"] == 0 < scores["score_error"]["3.0"] < scores["score_error"]["0.02"]
     assert "excess_error" not in scores

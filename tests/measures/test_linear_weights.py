@@ -1,6 +1,7 @@
 """Local linear weights: the right rows, split the right way, and enough to give back the output."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from scorevid.denoisers.exact import posterior_covariance, posterior_mean
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.unet import UNet
 from scorevid.measures.linear_weights import jacobian, reconstruct, rows
 from scorevid.worlds.futures import Futures
 
@@ -75,7 +76,7 @@ def test_each_example_may_have_its_own_pixels():
         torch.testing.assert_close(together.on_c[b : b + 1], alone.on_c)
 
 
-@pytest.mark.parametrize("network", [Plain, lambda: Denoiser(2, (4, 8)).double().eval()])
+@pytest.mark.parametrize("network", [Plain, lambda: UNet(2, (4, 8)).double().eval()])
 def test_a_network_without_bias_is_its_own_linear_weights(network):
     torch.manual_seed(0)
     f, (y, c) = network(), inputs(size=(6, 8))
@@ -97,8 +98,10 @@ def test_a_bias_shows():
 def test_the_jacobian_of_an_oracle_is_its_covariance():
     y, c = inputs(batch=1)
     ahead = Futures(torch.rand(1, 3, 5, 6, dtype=torch.float64), torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64))
-    on_y, on_c = jacobian(posterior_mean(ahead, 0.5), y, c)
-    torch.testing.assert_close(0.25 * on_y, posterior_covariance(y, ahead, 0.5).matrix()[0], rtol=1e-6, atol=1e-9)
+    on_y, on_c = jacobian(partial(Oracle(ahead), sigma=0.5), y, c)
+    torch.testing.assert_close(
+        0.25 * on_y, Oracle(ahead).posterior_covariance(y, c, 0.5).matrix()[0], rtol=1e-6, atol=1e-9
+    )
     assert (on_c == 0).all()  # c is not looked at
 
 

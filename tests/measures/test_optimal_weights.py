@@ -1,11 +1,12 @@
 """Agreement with the optimum: full for the optimum itself, and lost by what is not."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
-from scorevid.denoisers.wiener import wiener
+from scorevid.denoisers.wiener import Wiener
 from scorevid.measures.optimal_weights import WORTHLESS, agreement, summary, worst
 from scorevid.worlds.gaussian import Gaussian
 
@@ -27,7 +28,7 @@ def test_the_optimum_agrees_with_itself(way, frame):
     level = 0.2 if way == "noise" else None
     noise = [0.0, 0.0]
     noise[frame] = {None: 0.0, "noise": 0.2}.get(way, WORTHLESS)
-    found = measured(wiener(replace(WORLD, past_noise=tuple(noise)), 0.5), frame=frame, way=way, level=level)
+    found = measured(Wiener(replace(WORLD, past_noise=tuple(noise))), frame=frame, way=way, level=level)
     assert found.learned.shape == (6, 2, 3, 24, 24) and found.optimal.shape == (3, 24, 24)
     assert found.correlation().min() > 0.9999 and slope(found) == pytest.approx(1, abs=1e-4)
     torch.testing.assert_close(found.error, found.least)
@@ -36,7 +37,7 @@ def test_the_optimum_agrees_with_itself(way, frame):
 
 
 def test_averages_over_scenes_agree_better_than_single_ones():
-    optimum, generator = wiener(WORLD, 0.5), torch.Generator().manual_seed(3)
+    optimum, generator = partial(Wiener(WORLD), sigma=0.5), torch.Generator().manual_seed(3)
 
     def scattered(y, c):  # every scene has a filter of its own about the optimal one
         own = 0.2 * torch.randn(len(y), 1, 1, 1, generator=generator)
@@ -53,7 +54,7 @@ def test_averages_over_scenes_agree_better_than_single_ones():
 
 
 def test_what_is_not_optimal_does_not_agree():
-    optimum = wiener(WORLD, 0.5)
+    optimum = partial(Wiener(WORLD), sigma=0.5)
     half = measured(lambda y, c: 0.5 * optimum(y, c))
     assert slope(half) == pytest.approx(0.5, abs=1e-4) and half.correlation().min() > 0.9999
     still = measured(lambda y, c: optimum(y, c.roll(1, 3)))  # follows the motion of another texture
@@ -73,7 +74,7 @@ def test_worlds_without_one_optimum_are_refused(world):
 
 
 def test_a_summary_has_a_column_for_each_and_ones_for_the_optimum():
-    found = [measured(wiener(WORLD, s), sigma=s) for s in (0.2, 1.0)]
+    found = [measured(partial(Wiener(WORLD), sigma=s), sigma=s) for s in (0.2, 1.0)]
     told = summary(found)
     assert list(told) == ["correlation", "slope", "error / least error"]
     for curve in told.values():
@@ -81,7 +82,7 @@ def test_a_summary_has_a_column_for_each_and_ones_for_the_optimum():
 
 
 def test_the_worst_scene_is_that_which_is_farthest_from_the_optimum():
-    optimum = wiener(WORLD, 0.5)
+    optimum = partial(Wiener(WORLD), sigma=0.5)
 
     def fails_once(y, c):  # all scenes are as they should be, but the third
         kept = torch.ones(len(y), 1, 1, 1)

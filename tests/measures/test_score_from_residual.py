@@ -1,11 +1,12 @@
 """Residual and score, Jacobian and covariance, on a denoiser for which both are known."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from scorevid.denoisers import exact as oracles
+from scorevid.denoisers.exact import Oracle
 from scorevid.measures.score_from_residual import (
     cosine,
     covariance_product,
@@ -31,8 +32,8 @@ def problem(sigma, batch=5):
 @pytest.mark.parametrize("sigma", [0.1, 1.0, torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)])
 def test_the_residual_is_the_score(sigma):
     y, c, ahead = problem(0.5)
-    d = residual(oracles.posterior_mean(ahead, sigma), y, c)
-    score = oracles.score(y, ahead, sigma)
+    d = residual(partial(Oracle(ahead), sigma=sigma), y, c)
+    score = Oracle(ahead).score(y, c, sigma)
     torch.testing.assert_close(residual_to_score(d, sigma), score, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(score_to_residual(score, sigma), d, rtol=1e-9, atol=1e-9)
 
@@ -51,9 +52,9 @@ def test_the_jacobian_is_the_covariance():
     """σ² J_y v = Cov[x | y, c] v, and J_y is symmetric."""
     sigma = torch.tensor([0.1, 0.3, 0.5, 1.0, 3.0], dtype=torch.float64)
     y, c, ahead = problem(0.5)
-    f = oracles.posterior_mean(ahead, sigma)
+    f = partial(Oracle(ahead), sigma=sigma)
     v = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
-    cov = oracles.posterior_covariance(y, ahead, sigma)
+    cov = Oracle(ahead).posterior_covariance(y, c, sigma)
     torch.testing.assert_close(covariance_product(f, y, c, v, sigma), cov.product(v), rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(jvp(f, y, c, v), vjp(f, y, c, v), rtol=1e-6, atol=1e-9)
 
@@ -96,8 +97,8 @@ def test_the_shape_of_a_jacobian_is_that_of_the_whole_matrix():
 
 def test_the_jacobian_of_an_optimal_denoiser_has_the_shape_of_a_covariance():
     y, c, ahead = problem(0.5)
-    cov = oracles.posterior_covariance(y, ahead, 0.5)
-    shape = jacobian_shape(oracles.posterior_mean(ahead, 0.5), y, c, torch.Generator().manual_seed(0))
+    cov = Oracle(ahead).posterior_covariance(y, c, 0.5)
+    shape = jacobian_shape(partial(Oracle(ahead), sigma=0.5), y, c, torch.Generator().manual_seed(0))
     values, frames = cov.eigenpairs(1)
     torch.testing.assert_close(0.25 * shape.greatest, values[:, 0], rtol=1e-6, atol=1e-12)
     decided = values[:, 0] > 1e-6
@@ -107,7 +108,7 @@ def test_the_jacobian_of_an_optimal_denoiser_has_the_shape_of_a_covariance():
     assert (shape.least > -1e-9).all()
     assert (shape.asymmetry[decided] < 1e-6).all()
     with pytest.raises(ValueError, match="steps"):
-        jacobian_shape(oracles.posterior_mean(ahead, 0.5), y, c, torch.Generator(), steps=1)
+        jacobian_shape(partial(Oracle(ahead), sigma=0.5), y, c, torch.Generator(), steps=1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -135,7 +136,7 @@ def test_a_spectrum_of_few_values_is_not_made_up_for(dtype, steps):
 
 def test_single_precision_serves_for_the_shape_of_an_oracle():
     y, c, ahead = problem(1.0, batch=20)
-    single = oracles.posterior_mean(ahead.to(torch.float32), 1.0)
+    single = partial(Oracle(ahead.to(torch.float32)), sigma=1.0)
     shape = jacobian_shape(single, y.float(), c.float(), torch.Generator().manual_seed(0), steps=30)
-    exact = oracles.posterior_covariance(y, ahead, 1.0).eigenpairs(1)[0][:, 0].float()
+    exact = Oracle(ahead).posterior_covariance(y, c, 1.0).eigenpairs(1)[0][:, 0].float()
     torch.testing.assert_close(shape.greatest, exact, rtol=1e-3, atol=1e-5)

@@ -1,11 +1,12 @@
 """Effective dimension and overlap, on denoisers whose spectrum is known."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from scorevid.denoisers.wiener import gains, wiener
+from scorevid.denoisers.wiener import Wiener
 from scorevid.measures.linear_weights import jacobian
 from scorevid.measures.spectra import effective_dimension, overlap, spectrum
 from scorevid.worlds.gaussian import Gaussian
@@ -35,8 +36,8 @@ def test_the_estimate_is_the_sum_of_squares_of_wieners_gains():
     world = Gaussian(size=16)
     c, x = (v.double() for v in world.draw(3, torch.Generator().manual_seed(0)))
     for sigma in (0.05, 0.5):
-        exact = gains(world, sigma)[-1].abs().square().sum().item()
-        f = wiener(world, sigma)
+        exact = Wiener(world).gains(sigma)[-1].abs().square().sum().item()
+        f = partial(Wiener(world), sigma=sigma)
         found = effective_dimension(f, x, c, torch.Generator().manual_seed(1), probes=64)
         assert found.mean().item() == pytest.approx(exact, rel=4 * math.sqrt(2 / (exact * 3 * 64)))
         assert spectrum(jacobian(f, x[:1], c[:1])[0]).dimension() == pytest.approx(exact)
@@ -45,7 +46,7 @@ def test_the_estimate_is_the_sum_of_squares_of_wieners_gains():
 def test_the_less_noise_the_more_is_kept():
     world = Gaussian(size=12)
     c, x = (v.double() for v in world.draw(1, torch.Generator().manual_seed(0)))
-    kept = [spectrum(jacobian(wiener(world, s), x, c)[0]).dimension() for s in (0.01, 0.1, 1.0)]
+    kept = [spectrum(jacobian(partial(Wiener(world), sigma=s), x, c)[0]).dimension() for s in (0.01, 0.1, 1.0)]
     assert kept == sorted(kept, reverse=True) and kept[0] <= 144
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from scorevid.denoisers.exact import posterior_mean, score
+from scorevid.denoisers.exact import Oracle
 from scorevid.noise.corruptions import CORRUPTIONS, _power, corrupt, log_likelihood, optimum_and_score
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.futures import Futures
@@ -76,8 +76,8 @@ def test_the_gaussian_case_is_that_of_the_oracles(sigma):
     c, ahead = meetings()
     y, _ = drawn(ahead, sigma, "gaussian")
     mean, scaled_score = optimum_and_score(ahead, sigma)(y)
-    torch.testing.assert_close(mean, posterior_mean(ahead, sigma)(y, c), rtol=1e-6, atol=1e-8)
-    torch.testing.assert_close(scaled_score, sigma**2 * score(y, ahead, sigma), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(mean, Oracle(ahead)(y, c, sigma), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(scaled_score, sigma**2 * Oracle(ahead).score(y, c, sigma), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("corruption", OTHERS)
@@ -85,7 +85,7 @@ def test_the_optimum_of_other_noise_has_less_error_than_the_gaussian_one_under_t
     c, ahead = meetings(600)
     y, x = drawn(ahead, 0.5, corruption)
     matching = (optimum_and_score(ahead, 0.5, corruption)(y)[0] - x).square().sum((1, 2, 3))
-    gaussian = (posterior_mean(ahead, 0.5)(y, c) - x).square().sum((1, 2, 3))
+    gaussian = (Oracle(ahead)(y, c, 0.5) - x).square().sum((1, 2, 3))
     assert matching.mean() < gaussian.mean()
 
 

@@ -1,6 +1,7 @@
 """Faults planted where chapter 4 measures: the claims they should break do not come out."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,14 @@ TAUS = (0.0, 0.1, 1.0)
 
 
 class Optimum:
-    """The optimal denoiser told σ and the noise on the last past frame, or believing in a certain one."""
+    """The optimal denoiser for σ and the noise on the last past frame, or believing in a certain one."""
 
     def __init__(self, sigma=0.3, believes=None):
         self.sigma, self.believes = sigma, believes
 
     def at(self, tau):
         believed = tau if self.believes is None else self.believes
-        return wiener(Gaussian(size=32, past_noise=(0.0, believed)), self.sigma)
+        return partial(Wiener(Gaussian(size=32, past_noise=(0.0, believed))), sigma=self.sigma)
 
 
 def verdicts(at):

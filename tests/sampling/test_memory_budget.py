@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
+from scorevid.sampling import ascend, solve
 from scorevid.sampling import memory_budget as memory
-from scorevid.sampling.ascent import ascend
 from scorevid.sampling.memory_budget import frames_at_once
-from scorevid.sampling.solvers import solve
 
 MIB = 2**20
 
@@ -38,13 +37,13 @@ def test_half_of_what_is_free_is_filled(monkeypatch, mib, due):
     monkeypatch.setattr(memory, "free_memory", lambda device: mib * MIB)
     monkeypatch.setattr(memory, "PER_CHANNEL", MIB)
     f = Hungry()
-    assert frames_at_once(f, *frames(9)) == due
+    assert frames_at_once(f, *frames(9), 1.0) == due
     assert f.seen == ([] if due == 9 else [1])
 
 
 def test_a_network_is_not_evaluated_where_memory_is_no_question():
     f = Hungry()
-    assert frames_at_once(f, *frames(9)) == 9 and f.seen == []
+    assert frames_at_once(f, *frames(9), 1.0) == 9 and f.seen == []
 
 
 def test_what_a_network_needs_is_measured_within_its_bounds(monkeypatch):
@@ -52,14 +51,14 @@ def test_what_a_network_needs_is_measured_within_its_bounds(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 64 * MIB)
     monkeypatch.setattr(memory, "PER_CHANNEL", MIB)
     widest, all_ = 32 * 32 * 4 * 4, (2 * 4 + 2 * 4 + 2 * 8 / 4 + 1) * 32 * 32 * 4
-    fit = frames_at_once(Denoiser(2, (4, 8)).eval(), torch.zeros(10**5, 1, 32, 32), torch.zeros(10**5, 2, 32, 32))
+    fit = frames_at_once(UNet(2, (4, 8)).eval(), torch.zeros(10**5, 1, 32, 32), torch.zeros(10**5, 2, 32, 32), 1.0)
     assert 32 * MIB / (4 * all_) < fit < 32 * MIB / widest
 
 
 @pytest.mark.parametrize("sampler", [ascend, solve])
 def test_samples_are_the_same_in_pieces(monkeypatch, sampler):
     torch.manual_seed(0)
-    f, c = Denoiser(2, (4, 8)).eval(), torch.rand(5, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    f, c = UNet(2, (4, 8)).eval(), torch.rand(5, 2, 8, 8, generator=torch.Generator().manual_seed(1))
     sizes = []
     f.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
     settings = {"max_steps": 20, "h_0": 0.1, "beta": 0.5} if sampler is ascend else {"steps": 4}
@@ -106,5 +105,4 @@ def test_the_machine_tells_or_there_is_no_limit(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    monkeypatch.setattr("os.sysconf", refuse)
     assert memory.free_memory(torch.device("cpu")) == math.inf

@@ -9,7 +9,7 @@ import yaml
 
 from scorevid import load_denoiser
 from scorevid.companion.claims import Bound
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.measures.errors import identity_distances
 from scorevid.studies import ablations
 from scorevid.training.trainer import Trainer
@@ -23,7 +23,7 @@ def test_every_variant_differs_from_the_base_in_one_thing():
     for name, variant in ablations.VARIANTS.items():
         changed = [*variant.network, *variant.noise, *variant.settings]
         assert len(changed) == {"base": 0, "adam": 2}.get(name, 1)  # Adam's rate had to fall as well
-        network = Denoiser(**{**ablations.BASE, **variant.network}).eval()
+        network = UNet(**{**ablations.BASE, **variant.network}).eval()
         assert network(torch.rand(1, 1, 16, 16), torch.rand(1, 2, 16, 16)).shape == (1, 1, 16, 16)
 
 
@@ -44,13 +44,13 @@ def test_a_variant_is_trained_and_published(tmp_path, name, monkeypatch):
 def test_an_interrupted_variant_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr(ablations, "BASE", {"memory": 2, "widths": (4,)})
     monkeypatch.setattr(torch, "compile", lambda function: function)
-    update = Trainer._update
+    update = Trainer.update
 
     def interrupt(self):
         update(self)
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Trainer, "_update", interrupt)
+    monkeypatch.setattr(Trainer, "update", interrupt)
     with pytest.raises(SystemExit, match="goes on"):
         ablations.Ablate(minutes=1, out=tmp_path / "runs", folder=tmp_path / "weights", only=("base",), scenes=20)()
     assert (tmp_path / "runs" / "base" / "checkpoint.pt").is_file()

@@ -1,5 +1,6 @@
 """Several processes train what one trains: real ones, over gloo, started by the command, on two machines, by torchrun."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -15,19 +16,19 @@ import pytest
 import torch
 
 from scorevid.cli import main
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior
-from scorevid.training.batches import generator_for, noisy_batch
-from scorevid.training.logs import read_log
 from scorevid.training.parallel import Processes, make_processes
+from scorevid.training.records import read_log
 from scorevid.training.runs import open_run
-from scorevid.training.trainer import Settings, Trainer
+from scorevid.training.steps import Settings, generator_for, noisy_batch
+from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
 
 SMALL = Leaves(size=16, n_disks=2, memory=1, radius=(2.0, 3.0))
-SETTINGS = Settings(steps=50, batch=8, warmup=5, settle=25, precision="fp32", compile=False)
+SETTINGS = Settings(steps=50, batch=8, warmup=5, freeze_norm_after=25, precision="fp32", compile=False)
 OPTIONS = [
-    *("train", "--batch", "8", "--warmup", "5", "--settle", "25", "--precision", "fp32", "--no-compile"),
+    *("train", "--batch", "8", "--warmup", "5", "--freeze-norm-after", "25", "--precision", "fp32", "--no-compile"),
     *("--world.size", "16", "--world.n-disks", "2", "--world.memory", "1", "--world.radius", "2", "3"),
     *("--network.widths", "4", "8", "--threads", "1", "--log-every", "1", "--device", "cpu"),
 ]
@@ -43,18 +44,15 @@ def largest_difference(one, other):
 
 
 def go_on(trainer, steps):
-    """Train that many updates, a line of the log each."""
-    for _ in range(steps):
-        trainer._update()
-        trainer._write_log(SimpleNamespace(set_postfix_str=lambda *_, **__: None))
-    trainer.save()
+    """Train that many updates, a line of the log each, as if each took a second."""
+    trainer.run(steps / 60, log_every=1, clock=itertools.count().__next__, progress=False)
 
 
 @pytest.fixture
 def alone(tmp_path):
     """The folder of a run of fifty updates by one process."""
     torch.manual_seed(0)
-    Trainer(Denoiser(1, (4, 8)), SMALL, SETTINGS, tmp_path / "alone").run(log_every=1, progress=False)
+    Trainer(UNet(1, (4, 8)), SMALL, SETTINGS, tmp_path / "alone").run(log_every=1, progress=False)
     return tmp_path / "alone"
 
 
@@ -103,8 +101,8 @@ def test_two_processes_train_what_one_trains_and_one_goes_on(tmp_path, alone, st
     assert largest_difference(losses(alone), losses(two)) < BOUND
     for folder in (alone, two):
         trainer = open_run(folder, steps=70)
-        assert trainer.settled_at == 25 and trainer.images == 400
-        assert trainer.made_on.get("processes", 1) == (2 if folder == two else 1)
+        assert trainer.state.frozen_at == 25 and trainer.state.images == 400
+        assert trainer.state.made_on.get("processes", 1) == (2 if folder == two else 1)
         trainer.run(log_every=1, progress=False)
     assert len(losses(two)) == 70
     assert largest_difference(losses(alone), losses(two)) < BOUND
@@ -116,10 +114,10 @@ def test_two_processes_train_what_one_trains_and_one_goes_on(tmp_path, alone, st
 
 
 def test_two_processes_go_on_from_one_and_end_together_when_asked_to(tmp_path):
-    """They take over before the normalisation settles; the signal reaches the first of them alone."""
+    """They take over before the normalisation is frozen; the signal reaches the first of them alone."""
     torch.manual_seed(0)
     one, two = tmp_path / "one", tmp_path / "two"
-    trainer = Trainer(Denoiser(1, (4, 8)), SMALL, SETTINGS, one)
+    trainer = Trainer(UNet(1, (4, 8)), SMALL, SETTINGS, one)
     go_on(trainer, 10)
     shutil.copytree(one, two)
     command = [
@@ -146,27 +144,27 @@ def test_two_processes_go_on_from_one_and_end_together_when_asked_to(tmp_path):
     text = (tmp_path / "said").read_text()
     assert text.count("from step 10, 2 processes") == text.count("--resume goes on from there") == 1
     stopped, again = open_run(two, compile=False), open_run(one, steps=5000)
-    assert stopped.step == max(losses(two)) < 5000 and stopped.made_on["processes"] == 2
+    assert stopped.state.step == max(losses(two)) < 5000 and stopped.state.made_on["processes"] == 2
     go_on(again, 50)
     assert largest_difference(losses(one), losses(two)) < BOUND
 
 
 def test_slices_make_up_the_batch():
     batch = noisy_batch(SMALL, NoisePrior(), 12, generator_for(0, 0))
-    slices = [Processes(SimpleNamespace(world_size=3, global_rank=r)).slice(batch) for r in range(3)]
+    slices = [Processes(SimpleNamespace(world_size=3, global_rank=r)).shard(batch) for r in range(3)]
     assert all(len(part) == 4 for parts in slices for part in parts)
     assert all(
         torch.equal(torch.cat(parts), whole) for whole, parts in zip(batch, zip(*slices, strict=True), strict=True)
     )
-    assert Processes().slice(batch) is batch
+    assert Processes().shard(batch) is batch
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_a_process_starts(tmp_path):
-    trainer = Trainer(Denoiser(1, (4,)), SMALL, SETTINGS, tmp_path)
+    trainer = Trainer(UNet(1, (4,)), SMALL, SETTINGS, tmp_path)
     processes, device = make_processes("cpu", 3)
     assert device == torch.device("cpu")
     with pytest.raises(ValueError, match="must divide by the 3 processes, got 8"):
-        trainer.share(processes)
+        trainer.distribute(processes)
     assert trainer.processes.size == 1
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,16 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from scorevid.denoisers.wiener import (
-    blind_log_density,
-    blind_wiener,
-    gains,
-    log_density,
-    posterior_covariance,
-    prediction,
-    weights,
-    wiener,
-)
+from scorevid.denoisers.wiener import Wiener
 from scorevid.measures.linear_weights import rows
 from scorevid.noise.prior import LAWS, NoisePrior
 from scorevid.worlds.gaussian import Gaussian
@@ -120,14 +112,13 @@ def test_the_share_of_news_is_log_uniform_over_the_range_of_rho():
 
 
 def test_what_is_exact_takes_one_rho():
-    for exact in (wiener, gains, weights, posterior_covariance):
-        with pytest.raises(ValueError, match="one rho"):
-            exact(Gaussian(rho=(0.5, 0.9)), 0.3)
+    with pytest.raises(ValueError, match="rho must be one number"):
+        Wiener(Gaussian(rho=(0.5, 0.9)))
 
 
 def test_the_noise_of_each_past_frame_counts_for_its_own_weights():
     world = Gaussian(size=16, memory=2)
-    clean, worthless = (gains(replace(world, past_noise=(0.0, t)), 0.5) for t in (0.0, 1e5))
+    clean, worthless = (Wiener(replace(world, past_noise=(0.0, t))).gains(0.5) for t in (0.0, 1e5))
     assert clean[0].abs().max() < 1e-12  # clean, the last frame makes the one before superfluous
     assert worthless[1].abs().max() < 1e-6 and worthless[0].abs().max() > 0.5
     assert (worthless[2].real > clean[2].real).all()
@@ -144,12 +135,12 @@ def test_told_denoiser_is_the_conditional_mean_of_dense_linear_algebra(sigma, pa
     seen = np.r_[0:past, past + 64 : past + 128]
     gain = np.linalg.solve(joint[np.ix_(seen, seen)], joint[seen, past : past + 64]).T
     expected = world.mean + (torch.cat([c.flatten(1), y.flatten(1)], 1).numpy() - world.mean) @ gain.T
-    np.testing.assert_allclose(wiener(world, sigma)(y, c).flatten(1), expected, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(Wiener(world)(y, c, sigma).flatten(1), expected, rtol=0, atol=1e-8)
     left = cov[past:, past:] - gain @ joint[seen, past : past + 64]
-    np.testing.assert_allclose(posterior_covariance(world, sigma).matrix(), left, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(Wiener(world).posterior_covariance(sigma=sigma).matrix(), left, rtol=0, atol=1e-8)
     a, _ = given_past(world)
     np.testing.assert_allclose(
-        prediction(world)(c).flatten(1), world.mean + (c.flatten(1).numpy() - world.mean) @ a.T, rtol=0, atol=1e-8
+        Wiener(world).predict(c).flatten(1), world.mean + (c.flatten(1).numpy() - world.mean) @ a.T, rtol=0, atol=1e-8
     )
 
 
@@ -162,11 +153,15 @@ def test_log_density_is_scipys_and_its_gradient_is_the_residual(sigma):
         stats.multivariate_normal.logpdf(v, m, cov + sigma**2 * np.eye(64))
         for v, m in zip(y.flatten(1).numpy(), mean, strict=True)
     ]
-    np.testing.assert_allclose(log_density(SMALL, sigma)(y, c), expected, rtol=1e-8)
+    np.testing.assert_allclose(Wiener(SMALL).log_density(y, c, sigma), expected, rtol=1e-8)
     y.requires_grad_()
-    (score,) = torch.autograd.grad(log_density(SMALL, sigma)(y, c).sum(), y)
-    d = wiener(SMALL, sigma)(y, c) - y
+    (score,) = torch.autograd.grad(Wiener(SMALL).log_density(y, c, sigma).sum(), y)
+    d = Wiener(SMALL)(y, c, sigma) - y
     assert (d / sigma**2 - score).norm() < 1e-8 * score.norm()
+    assert (Wiener(SMALL).score(y, c, sigma) - score).norm() < 1e-8 * score.norm()
+    blind = Wiener(SMALL, NoisePrior(0.005, 200.0))
+    (score,) = torch.autograd.grad(blind.log_density(y, c).sum(), y)
+    assert (blind.score(y, c) - score).norm() < 1e-8 * score.norm()
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.3, 100.0])
@@ -174,9 +169,9 @@ def test_second_order_identity(sigma):
     """σ² J_y = Cov[x | y, c], and trace and product are the matrix's."""
     world = replace(SMALL, size=5)
     y, c, _ = problem(world, sigma, batch=1)
-    f = wiener(world, sigma)
+    f = partial(Wiener(world), sigma=sigma)
     jacobian = torch.func.jacrev(lambda y: f(y, c))(y).reshape(25, 25)
-    cov = posterior_covariance(world, sigma)
+    cov = Wiener(world).posterior_covariance(sigma=sigma)
     torch.testing.assert_close(sigma**2 * jacobian, cov.matrix(), rtol=1e-9, atol=1e-12)
     assert cov.trace().item() == pytest.approx(cov.matrix().trace().item())
     v = torch.randn(1, 1, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -187,34 +182,34 @@ def test_second_order_identity(sigma):
 def test_weights_are_rows_of_the_jacobian_and_account_for_the_output(size):
     world = replace(SMALL, size=size, mean=0.0)
     y, c, _ = problem(world, 0.2)
-    f, due, middle = wiener(world, 0.2), weights(world, 0.2), size // 2
+    f, due, middle = partial(Wiener(world), sigma=0.2), Wiener(world).weights(0.2), size // 2
     row = rows(f, y, c, [(middle, middle)])
     torch.testing.assert_close(torch.cat([row.on_c, row.on_y[:, :, None]], 2)[0, 0], due)
     total = (due * torch.cat([c, y], 1)).sum((1, 2, 3))
     torch.testing.assert_close(total, f(y, c)[:, 0, middle, middle])
-    torch.testing.assert_close(due.sum((1, 2)), gains(world, 0.2)[:, 0, 0].real)
+    torch.testing.assert_close(due.sum((1, 2)), Wiener(world).gains(0.2)[:, 0, 0].real)
 
 
 def test_gains_at_the_ends():
     """Without noise y is believed, in nothing but noise the past is, and then it is a prediction."""
     world = Gaussian(size=8, past_noise=0.1)
-    past, y = gains(world, 1e-6).split([2, 1])
+    past, y = Wiener(world).gains(1e-6).split([2, 1])
     torch.testing.assert_close(y, torch.ones_like(y), rtol=0, atol=1e-8)
     assert past.abs().max() < 1e-8
-    past, y = gains(world, 1e6).split([2, 1])
+    past, y = Wiener(world).gains(1e6).split([2, 1])
     assert y.abs().max() < 1e-9
     noisy, c, x = problem(world, 1e6)
-    torch.testing.assert_close(wiener(world, 1e6)(noisy, c), prediction(world)(c), rtol=0, atol=1e-5)
+    torch.testing.assert_close(Wiener(world)(noisy, c, 1e6), Wiener(world).predict(c), rtol=0, atol=1e-5)
     # without past noise the prediction is the last frame, moved and faded
     clean = replace(world, past_noise=0.0)
-    torch.testing.assert_close(prediction(clean)(x.expand(-1, 2, -1, -1)), world.rho * x.roll(1, 3))
+    torch.testing.assert_close(Wiener(clean).predict(x.expand(-1, 2, -1, -1)), world.rho * x.roll(1, 3))
 
 
 def test_clean_pasts_make_it_markov_and_noisy_ones_are_all_used():
     world = Gaussian(size=8, memory=3)
-    assert gains(world, 0.1)[:2].abs().max() == 0
-    assert gains(world, 0.1)[2].abs().min() > 0.01
-    noisy = gains(replace(world, past_noise=0.1), 0.1)[:3].abs()
+    assert Wiener(world).gains(0.1)[:2].abs().max() == 0
+    assert Wiener(world).gains(0.1)[2].abs().min() > 0.01
+    noisy = Wiener(replace(world, past_noise=0.1)).gains(0.1)[:3].abs()
     assert noisy.amin() > 0.001
     assert (noisy[1:] > noisy[:-1]).all()  # the later, the more
 
@@ -222,13 +217,13 @@ def test_clean_pasts_make_it_markov_and_noisy_ones_are_all_used():
 def test_the_less_reliable_the_past_the_more_is_left_to_y():
     """In every wave; and the more noise on y, the less. The posterior variance grows with either."""
     steps = [0.0, 0.03, 0.1, 0.3, 1.0, 10.0]
-    on_y = torch.stack([gains(Gaussian(past_noise=t), 0.2)[-1].real for t in steps])
+    on_y = torch.stack([Wiener(Gaussian(past_noise=t)).gains(0.2)[-1].real for t in steps])
     assert (on_y.diff(dim=0) > 0).all()
-    variance = torch.stack([posterior_covariance(Gaussian(past_noise=t), 0.2).spectrum for t in steps])
+    variance = torch.stack([Wiener(Gaussian(past_noise=t)).posterior_covariance(sigma=0.2).spectrum for t in steps])
     assert (variance.diff(dim=0) > 0).all()
-    on_y = torch.stack([gains(Gaussian(past_noise=0.1), s)[-1].real for s in steps[1:]])
+    on_y = torch.stack([Wiener(Gaussian(past_noise=0.1)).gains(s)[-1].real for s in steps[1:]])
     assert (on_y.diff(dim=0) < 0).all()
-    variance = torch.stack([posterior_covariance(Gaussian(past_noise=0.1), s).spectrum for s in steps[1:]])
+    variance = torch.stack([Wiener(Gaussian(past_noise=0.1)).posterior_covariance(sigma=s).spectrum for s in steps[1:]])
     assert (variance.diff(dim=0) > 0).all()
 
 
@@ -257,8 +252,8 @@ def test_blind_is_the_average_over_the_noise_prior(law, sigma, law_density):
             density.append(math.log(total[0]) + offset)
             estimates.append(m + vectors @ (total[1:] / total[0] * e))
         tolerance = 1e-7 if law != "peaked" else 1e-3  # the rule meets the bends of the triangle
-        np.testing.assert_allclose(blind_log_density(world, prior)(y, c), density, rtol=0, atol=tolerance)
-        found = blind_wiener(world, prior)(y, c).flatten(1)
+        np.testing.assert_allclose(Wiener(world, prior).log_density(y, c), density, rtol=0, atol=tolerance)
+        found = Wiener(world, prior)(y, c).flatten(1)
         np.testing.assert_allclose(found, estimates, rtol=0, atol=tolerance)
 
 
@@ -266,14 +261,14 @@ def test_blind_is_the_average_over_the_noise_prior(law, sigma, law_density):
 def test_blindness_costs_little_and_single_precision_serves(sigma):
     world = Gaussian(past_noise=0.05, mean=0.5)
     y, c, _ = problem(world, sigma, batch=50, dtype=torch.float32)
-    told, blind = wiener(world, sigma), blind_wiener(world, NoisePrior(0.005, 200.0))
-    least = posterior_covariance(world, sigma).trace().item() / 1024
+    told, blind = partial(Wiener(world), sigma=sigma), Wiener(world, NoisePrior(0.005, 200.0))
+    least = Wiener(world).posterior_covariance(sigma=sigma).trace().item() / 1024
     cost = (told(y, c) - blind(y, c)).square().mean().item()
     assert cost < (0.05 if sigma < 0.1 else 0.01) * least
     for f in (told, blind):
         assert f(y, c).dtype == torch.float32
         assert (f(y, c) - f(y.double(), c.double())).abs().max() < 3e-6
-    for log_p in (log_density(world, sigma), blind_log_density(world, NoisePrior(0.005, 200.0))):
+    for log_p in (partial(Wiener(world).log_density, sigma=sigma), Wiener(world, NoisePrior(0.005, 200.0)).log_density):
         torch.testing.assert_close(log_p(y, c).double(), log_p(y.double(), c.double()), rtol=2e-6, atol=2e-3)
 
 
@@ -282,26 +277,26 @@ def test_nothing_near_it_does_better(sigma):
     """Measured squared error is the posterior variance, and that of other gains, or other shifts, is larger."""
     world = Gaussian(size=16, past_noise=0.1)
     y, c, x = problem(world, sigma, batch=3000, dtype=torch.float32)
-    f = wiener(world, sigma)
+    f = partial(Wiener(world), sigma=sigma)
 
     def error(estimate):
         return (estimate - x).square().mean((1, 2, 3))
 
     optimum = error(f(y, c))
-    expected = posterior_covariance(world, sigma).trace().item() / 256
+    expected = Wiener(world).posterior_covariance(sigma=sigma).trace().item() / 256
     assert abs(optimum.mean() - expected) < 4 * optimum.std() / math.sqrt(3000)
     others = {
         "all too large": 1.03 * f(y, c),
-        "too trusting of y": wiener(world, 0.85 * sigma)(y, c),
-        "too trusting of the past": wiener(world, 1.15 * sigma)(y, c),
-        "past thought cleaner": wiener(replace(world, past_noise=0.07), sigma)(y, c),
-        "past thought noisier": wiener(replace(world, past_noise=0.14), sigma)(y, c),
-        "steadier": wiener(replace(world, rho=0.98), sigma)(y, c),
-        "other spectrum": wiener(replace(world, alpha=1.7), sigma)(y, c),
-        "standing still": wiener(replace(world, shift=(0, 0)), sigma)(y, c),
-        "older frames unseen": wiener(replace(world, memory=1), sigma)(y, c[:, 1:]),
+        "too trusting of y": Wiener(world)(y, c, 0.85 * sigma),
+        "too trusting of the past": Wiener(world)(y, c, 1.15 * sigma),
+        "past thought cleaner": Wiener(replace(world, past_noise=0.07))(y, c, sigma),
+        "past thought noisier": Wiener(replace(world, past_noise=0.14))(y, c, sigma),
+        "steadier": Wiener(replace(world, rho=0.98))(y, c, sigma),
+        "other spectrum": Wiener(replace(world, alpha=1.7))(y, c, sigma),
+        "standing still": Wiener(replace(world, shift=(0, 0)))(y, c, sigma),
+        "older frames unseen": Wiener(replace(world, memory=1))(y, c[:, 1:], sigma),
         "y": y,
-        "past only": prediction(world)(c),
+        "past only": Wiener(world).predict(c),
     }
     for name, estimate in others.items():
         gap = error(estimate) - optimum
@@ -312,42 +307,54 @@ def test_levels_may_differ_within_a_batch():
     y, c, _ = problem(SMALL, 0.3)
     levels = torch.tensor([0.1, 0.3, 0.5])
     for shaped in (levels, levels[:, None, None, None]):
-        together, density = wiener(SMALL, shaped)(y, c), log_density(SMALL, shaped)(y, c)
+        together, density = Wiener(SMALL)(y, c, shaped), Wiener(SMALL).log_density(y, c, shaped)
         for i, s in enumerate(levels.tolist()):
-            torch.testing.assert_close(together[i : i + 1], wiener(SMALL, s)(y[i : i + 1], c[i : i + 1]))
-            torch.testing.assert_close(density[i : i + 1], log_density(SMALL, s)(y[i : i + 1], c[i : i + 1]))
+            torch.testing.assert_close(together[i : i + 1], Wiener(SMALL)(y[i : i + 1], c[i : i + 1], s))
+            torch.testing.assert_close(density[i : i + 1], Wiener(SMALL).log_density(y[i : i + 1], c[i : i + 1], s))
 
 
 def test_all_follow_the_device_of_their_input():
     y, c, _ = (v.to("meta") for v in problem(SMALL, 0.3))
-    for f in (wiener(SMALL, 0.3), blind_wiener(SMALL, NoisePrior(0.1, 1.0))):
+    for f in (partial(Wiener(SMALL), sigma=0.3), Wiener(SMALL, NoisePrior(0.1, 1.0))):
         assert f(y, c).device.type == "meta" and f(y, c).shape == y.shape
-    assert log_density(SMALL, 0.3)(y, c).shape == blind_log_density(SMALL, NoisePrior(0.1, 1.0))(y, c).shape == (3,)
-    assert posterior_covariance(SMALL, 0.3).product(y).shape == prediction(SMALL)(c).shape == y.shape
+    assert (
+        Wiener(SMALL).log_density(y, c, 0.3).shape
+        == Wiener(SMALL, NoisePrior(0.1, 1.0)).log_density(y, c).shape
+        == (3,)
+    )
+    assert Wiener(SMALL).posterior_covariance(sigma=0.3).product(y).shape == Wiener(SMALL).predict(c).shape == y.shape
 
 
 def test_bad_input_is_refused():
     y, c, _ = problem(SMALL, 0.3)
-    for f in (wiener(SMALL, 0.3), blind_wiener(SMALL, NoisePrior(0.1, 1.0)), log_density(SMALL, 0.3)):
+    for f in (
+        partial(Wiener(SMALL), sigma=0.3),
+        Wiener(SMALL, NoisePrior(0.1, 1.0)),
+        partial(Wiener(SMALL).log_density, sigma=0.3),
+    ):
         for wrong, past, message in (
             (y[:, 0], c, r"y must be \(3, 1, 8, 8\)"),
             (y[:2], c, r"y must be \(3, 1, 8, 8\)"),
             (y, c[:, 1:], r"c must be \(B, 3, 8, 8\)"),
             (y, c[..., 1:], r"c must be \(B, 3, 8, 8\)"),
-            ((255 * y).int(), c, "floats"),
-            (y, (255 * c).int(), "floats"),
+            ((255 * y).int(), c, "floating-point"),
+            (y, (255 * c).int(), "floating-point"),
         ):
             with pytest.raises(ValueError, match=message):
                 f(wrong, past)
     for sigma in (0, -1.0, math.nan, math.inf, torch.tensor([1.0, 0.0, 1.0]), torch.ones(3, 2)):
-        for make in (wiener, log_density):
+        for method in (Wiener(SMALL), Wiener(SMALL).log_density, Wiener(SMALL).score):
             with pytest.raises(ValueError, match="sigma must be"):
-                make(SMALL, sigma)
-    for make in (gains, weights, posterior_covariance):
+                method(y, c, sigma)
+    for method in (Wiener(SMALL).gains, Wiener(SMALL).weights, lambda s: Wiener(SMALL).posterior_covariance(sigma=s)):
         with pytest.raises(ValueError, match="sigma must be"):
-            make(SMALL, 0.0)
-    with pytest.raises(ValueError, match="sigma must be a number or"):
-        wiener(SMALL, torch.ones(2))(y, c)
+            method(0.0)
+    with pytest.raises(ValueError, match="give sigma"):
+        Wiener(SMALL)(y, c)
+    with pytest.raises(ValueError, match="laplace"):
+        Wiener(SMALL, NoisePrior(corruption="laplace"))
+    with pytest.raises(ValueError, match="sigma must be a number"):
+        Wiener(SMALL)(y, c, torch.ones(2))
 
 
 BAD = st.one_of(
@@ -394,15 +401,15 @@ def test_worlds_that_are_none_are_refused(bad):
 )
 def test_what_holds_for_any_world(world, sigma):
     """Gains on y lie within (0, 1], sources are no more than fully used, and y never makes the posterior wider."""
-    g = gains(world, sigma)
+    g = Wiener(world).gains(sigma)
     assert g.shape == (world.memory + 1, world.size, world.size) and g.isfinite().all()
-    on_y, variance = g[-1].real, posterior_covariance(world, sigma).spectrum
+    on_y, variance = g[-1].real, Wiener(world).posterior_covariance(sigma=sigma).spectrum
     assert (on_y >= 0).all() and (on_y <= 1).all() and (g[-1].imag == 0).all()
     assert (g.abs().sum(0) <= 1 + 1e-9).all()
     assert (variance >= 0).all() and (variance <= sigma**2 * (1 + 1e-9)).all()
     assert (variance <= world.spectrum() * (1 + 1e-9)).all()
     y, c, _ = problem(world, sigma, batch=2)
-    for f in (wiener(world, sigma), blind_wiener(world, NoisePrior(0.01, 100.0))):
+    for f in (partial(Wiener(world), sigma=sigma), Wiener(world, NoisePrior(0.01, 100.0))):
         assert f(y, c).isfinite().all() and f(y, c).shape == y.shape
-    for log_p in (log_density(world, sigma), blind_log_density(world, NoisePrior(0.01, 100.0))):
+    for log_p in (partial(Wiener(world).log_density, sigma=sigma), Wiener(world, NoisePrior(0.01, 100.0)).log_density):
         assert log_p(y, c).isfinite().all()

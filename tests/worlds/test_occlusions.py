@@ -108,7 +108,7 @@ def test_what_is_near_grows_and_keeps_off_the_border():
 def test_bad_frames_are_refused():
     x = torch.rand(2, 1, 32, 32)
     for a, b in ((x, x[:1]), (x[:, :, :8, :8], x[:, :, :8, :8]), (x.expand(-1, 2, -1, -1), x.expand(-1, 2, -1, -1))):
-        with pytest.raises(ValueError, match=r"are due|16 pixels"):
+        with pytest.raises(ValueError, match=r"must be"):
             estimate_occlusions(a, b)
     with pytest.raises(ValueError, match="flow must be"):
         estimate_occlusions(x, x, "raft")

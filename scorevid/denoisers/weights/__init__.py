@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load, save_file
 
-from scorevid.denoisers.conditioned import build_network
-from scorevid.denoisers.unet import Denoiser
+from scorevid.denoisers.conditioned import Preconditioned, Regression, build_network
+from scorevid.denoisers.unet import UNet
 
 FOLDER = Path(__file__).parent
 
@@ -37,7 +37,7 @@ def load_card(name: str, folder: Path | str = FOLDER) -> dict:
     return json.loads(path.read_text())
 
 
-def load_denoiser(name: str, folder: Path | str = FOLDER, device: str = "cpu") -> Denoiser:
+def load_denoiser(name: str, folder: Path | str = FOLDER, device: str = "cpu") -> UNet | Preconditioned | Regression:
     """A trained denoiser in evaluation mode, with its card as ``.card``.
 
     Raises ValueError for an unknown name and :class:`DamagedWeights` where the file's sha256 is not that of its card.
@@ -60,7 +60,9 @@ def load_denoiser(name: str, folder: Path | str = FOLDER, device: str = "cpu") -
     return network.eval().requires_grad_(False)
 
 
-def save_denoiser(network: Denoiser, name: str, card: dict, folder: Path | str = FOLDER) -> Path:
+def save_denoiser(
+    network: UNet | Preconditioned | Regression, name: str, card: dict, folder: Path | str = FOLDER
+) -> Path:
     """Write weights and card; the card gains the network's arguments, its parameter count, and the sha256."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scorevid.denoisers.baselines import Flow, optical_flow
+from scorevid.worlds.clips.flow import Flow, optical_flow
 
 WINDOW = 2  # pixels about each over which the median of the flow is taken
 AROUND, CONTRAST = 4, 0.03  # pixels about each over which contrast is taken, grey units that are due
@@ -74,8 +74,8 @@ def estimate_occlusions(last: Tensor, following: Tensor, flow: Flow = "dis") -> 
     """Optical flow and occlusions from the last frames to the next ones.
 
     last, following: (B, 1, H, W), greys in [0, 1], 16 pixels and more each way. flow: as in
-    :func:`scorevid.denoisers.baselines.motion`. Raises ValueError for other frames, ImportError without the packages of the extra
-    ``baselines``.
+    :func:`scorevid.worlds.clips.flow.optical_flow`. Raises ValueError for other frames, ModuleNotFoundError without the packages of the
+    extra ``baselines``.
     """
     back, ahead = _median(optical_flow(following, last, flow)), _median(optical_flow(last, following, flow))
     structured = (torch.maximum(_contrast(following), _contrast(last)) >= CONTRAST)[:, 0]

@@ -11,22 +11,31 @@ halves of a pixel.
 
 Sources are the embedded bank, folders of DAVIS, .npz files and video files (:mod:`scorevid.worlds.clips.readers`). Networks of
 different memory are to see the same next frames: there is always a frame before, even for a memory of 0.
+
+The bank and DAVIS say which shots are for testing, and ``test`` names others. Where neither does, as for a video of one's own,
+the end of each shot is held out, a share ``hold_out`` of its frames and 5 at least. A network has seen the beginning of these
+shots, so its errors on their ends are smaller than on shots that it has not seen.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.clips.bank import bank
-from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz, video
+from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz
 from scorevid.worlds.clips.shots import Shots, first_frame, shot_table
+from scorevid.worlds.clips.video_files import video
 from scorevid.worlds.registry import register
+
+LEAST_HELD_OUT = 5  # frames: memories of up to 4 frames part shots alike
 
 
 @register("train-clips", "natural video: the embedded bank, DAVIS, files of your own", "natural")
@@ -51,6 +60,9 @@ class Clips:
     halved: bool = False  # every fourth draw is of twice the size, halved: from further away, moving by half pixels too
     stride: int = 1  # frames from one frame of a draw to the next
     height: int = 96  # pixels, to which DAVIS and video files are made smaller; the bank and .npz are taken as they are
+    hold_out: float = 0.2  # share of each shot, its end, that is for testing where no source and no name says what is
+
+    earlier: ClassVar[dict] = {"hold_out": 0.0}  # fields that descriptions of earlier versions lack, as they were then
 
     def __post_init__(self):
         for name, least in (("size", 1), ("memory", 0), ("pan", 0), ("stride", 1), ("height", 1)):
@@ -64,6 +76,7 @@ class Clips:
             raise ValueError("source must be 'bank' or a path, got nothing")
         checks.one_of("split", self.split, SPLITS)
         checks.number("motion", self.motion, 0, 1)
+        checks.number("hold_out", self.hold_out, 0, 0.9)
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Training pairs: past c (batch, M, H, W), oldest first, and next frame x (batch, 1, H, W), greys in [0, 1]."""
@@ -105,6 +118,8 @@ class Clips:
         """The shots of its split that are long and large enough, by name."""
         found = footage(self.source, self.test, self.height, self.only)
         least = first_frame(self) + 1
+        if self.hold_out and not self.test and not any(s == "bank" or Path(s).is_dir() for s in _several(self.source)):
+            found = {name: self._part(clip, max(least, LEAST_HELD_OUT)) for name, clip in found.items()}
         fit = {k: v for k, v in found.items() if v.split == self.split and len(v.frames) >= least}
         fit = {k: v for k, v in fit.items() if min(v.frames.shape[1:]) >= self.size}
         if not fit:
@@ -113,6 +128,15 @@ class Clips:
                 f"pixels or more; it has {', '.join(f'{k} {v.frames.shape} ({v.split})' for k, v in found.items())}"
             )
         return fit
+
+    def _part(self, clip: Clip, least: int) -> Clip:
+        """The end of a shot that is for testing, or the rest; a shot too short for two parts of so many frames is whole."""
+        tested = max(math.ceil(self.hold_out * len(clip.frames)), least)
+        if len(clip.frames) < tested + least:
+            return clip
+        if self.split == "test":
+            return replace(clip, frames=clip.frames[-tested:], split="test")
+        return replace(clip, frames=clip.frames[:-tested])
 
 
 @lru_cache(maxsize=8)
@@ -127,7 +151,7 @@ def footage(
     """
     found: dict[str, Clip] = {}
     there: dict[str, None] = {}  # names of all shots, those that are not wanted too
-    for one in (source,) if isinstance(source, str) else source:
+    for one in _several(source):
         listed = None
         if one == "bank":
             read = bank()
@@ -149,6 +173,10 @@ def footage(
         raise ValueError(f"no shot is named {', '.join(sorted(unknown))}; there are {', '.join(there)}")
     found = {name: found[name] for name in only or found}
     return found | {name: replace(found[name], split="test") for name in test if name in found}
+
+
+def _several(source: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (source,) if isinstance(source, str) else source
 
 
 def _halve(frames: Tensor) -> Tensor:

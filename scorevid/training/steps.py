@@ -1,0 +1,128 @@
+"""What a run of training is made of: its settings, what it carries from step to step, how many steps, and what each sees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorevid import checks
+from scorevid.noise.corruptions import corrupt
+from scorevid.noise.prior import NoisePrior, PastNoise
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W), sigma (B, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. What is not in the paper's summary is our choice. Raises ValueError for values that cannot be."""
+
+    steps: int | None = None  # updates of the whole run, over which the rate falls; None: as many as fit the minutes
+    batch: int = 48  # images in an update, of all processes together
+    lr: float = 2e-3  # peak learning rate of Adam; after the warm-up it falls to zero as a cosine
+    warmup: int = 500  # updates over which the learning rate rises, a tenth of the run at most
+    freeze_norm_after: int | None = (
+        2000  # updates, half of the run at most; from there normalisation keeps its statistics
+    )
+    frozen_lr_factor: float = 0.4  # factor on the learning rates from there on
+    optimiser: Literal["adam", "muon"] = "muon"  # muon: for the kernels, with Adam for the gains
+    lr_muon: float = 0.02  # peak learning rate of Muon
+    ema_decay: float = 0.999  # of the exponential moving average of the weights, which is what gets published
+    noise: NoisePrior = field(default_factory=NoisePrior)
+    past: PastNoise = field(default_factory=PastNoise)
+    seed: int = 0  # of the initial weights and of the data
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the machine computes in it
+    compile: bool = True  # use torch.compile
+
+    def __post_init__(self):
+        for name in ("steps", "batch", "warmup", "freeze_norm_after"):
+            if getattr(self, name) is not None or name in ("batch", "warmup"):
+                checks.integer(name, getattr(self, name))
+        for name in ("lr", "lr_muon", "frozen_lr_factor"):
+            checks.number(name, getattr(self, name), above=0)
+        checks.number("ema_decay", self.ema_decay, 0, math.nextafter(1, 0))
+        checks.one_of("optimiser", self.optimiser, ("adam", "muon"))
+        checks.one_of("precision", self.precision, ("auto", "bf16", "fp32"))
+
+    def peak_lr(self, optimiser: torch.optim.Optimizer) -> float:
+        """The peak learning rate of one of the optimisers."""
+        return self.lr if isinstance(optimiser, torch.optim.Adam) else self.lr_muon
+
+
+@dataclass
+class TrainState:
+    """What a run carries from step to step, beside weights and optimisers; a checkpoint holds it field by field."""
+
+    planned_steps: int | None = None  # of the whole run; None until they are planned
+    step: int = 0  # updates so far
+    images: int = 0
+    seconds: float = 0.0  # of training
+    frozen: bool = False  # whether normalisation keeps its statistics
+    frozen_at: int = 0  # the step since when, where the average of the weights began anew
+    running_loss: Tensor = field(
+        default_factory=lambda: torch.zeros(2, dtype=torch.float64)
+    )  # sum and count since the log
+    changes: list[dict] = field(default_factory=list)  # settings that were other ones before a step, as the card tells
+    made_on: dict = field(default_factory=dict)  # the machine
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all planned steps are done."""
+        return self.planned_steps is not None and self.step >= self.planned_steps
+
+    def should_freeze(self, after: int | None) -> bool:
+        """Whether it is time to freeze normalisation: after so many steps, or half of the run."""
+        half = math.inf if self.planned_steps is None else self.planned_steps // 2
+        return not self.frozen and after is not None and self.step >= min(after, half)
+
+
+class StepPlanner:
+    """How many steps fit the minutes, from the speed of a run once it is warm.
+
+    minutes: of this run. step, start: where and at what second it begins.
+    """
+
+    WARM_UP = 20  # steps before the speed is measured, over twice as many
+
+    def __init__(self, minutes: float | None, step: int, start: float):
+        self.first, self.end, self.warm = step, start + 60 * (minutes or 0), start
+
+    def plan(self, step: int, now: float) -> int | None:
+        """Steps of the whole run; None but at the step at which the speed is known. To be called after each step."""
+        if step - self.first == self.WARM_UP:
+            self.warm = now
+        if step - self.first != 3 * self.WARM_UP:
+            return None
+        speed = 2 * self.WARM_UP / max(now - self.warm, 1e-9)
+        return step + max(1, int((self.end - now) * speed))
+
+
+def learning_rate(step: int, steps: int | None, warmup: int) -> float:
+    """Factor on the peak rate: a linear rise, then half a cosine down to zero at the last step.
+
+    steps: of the whole run, None while they are not planned yet. The rise takes at most a tenth of them.
+    """
+    warmup = warmup if steps is None else max(1, min(warmup, steps // 10))
+    if steps is None or step < warmup:
+        return min(1.0, (step + 1) / warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The generator of all randomness of one step; streams of different (seed, step) are independent."""
+    state = np.random.SeedSequence([seed, step]).generate_state(1)[0]
+    return torch.Generator(device).manual_seed(int(state))
+
+
+def noisy_batch(
+    world, noise: NoisePrior, batch: int, generator: torch.Generator, past: PastNoise | None = None
+) -> Batch:
+    """Training data, drawn anew: y (B, 1, H, W), c (B, M, H, W) with noise on the past if given, x (B, 1, H, W), sigma (B, 1, 1, 1)."""
+    c, x = world.draw(batch, generator)
+    sigma = noise.draw(batch, generator)
+    y = corrupt(x, sigma, noise.corruption, generator)
+    return y, c if past is None else past.put_on(c, generator), x, sigma
