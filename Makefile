@@ -47,6 +47,7 @@ book: $(STAMP)
 
 $(RAN): $(STAMP) $(CODE)
 	rm -rf _build
+	mkdir -p $(EXECUTED)
 	$(MEASURED) OMP_NUM_THREADS=1 $(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --out $(EXECUTED)
 	@touch $@
 
@@ -62,21 +63,22 @@ pages: $(STAMP)
 pdf: $(STAMP) $(PAGE)
 	$(BIN)/python scripts/print_book.py
 
-# asked by a variable, so that make --dry-run tests nothing
+# make by a variable, so that make --dry-run tests nothing
 UP_TO_DATE = $(MAKE) --question $(1) >/dev/null 2>&1
+SIDE_BY_SIDE = $(MAKE) --keep-going -j2 $(1)
 
 # nbval runs the chapters, for the book as well, unless they have been run for it already: then it compares what they showed.
 # What fails does not keep the rest from being tested
 test: $(STAMP)
 	@failed=; set -x; \
 	if $(call UP_TO_DATE,$(RAN)); then $(NBVAL) --executed $(EXECUTED) || failed=nbval; \
-	else rm -rf _build; $(MEASURED) $(NBVAL) --keep-executed $(EXECUTED) && touch $(RAN) || failed=nbval; fi; \
-	$(MAKE) --keep-going -j2 unit reading || failed="$$failed tests"; \
+	else rm -rf _build; mkdir -p $(EXECUTED); $(MEASURED) $(NBVAL) --keep-executed $(EXECUTED) && touch $(RAN) || failed=nbval; fi; \
+	$(call SIDE_BY_SIDE,unit reading) || failed="$$failed tests"; \
 	set +x; test -z "$$failed" || { echo "failed: $$failed" >&2; exit 1; }
 
 # the built book, tested by one process, whose words do not mingle with those of other tests meanwhile
 reading: $(STAMP)
-	@mkdir -p _build; { $(call UP_TO_DATE,$(PAGE)) || $(BUILD); failed=$$?; $(PYTEST) tests/book/test_book.py && test $$failed = 0; } \
+	@{ $(call UP_TO_DATE,$(PAGE)) || $(BUILD); failed=$$?; $(PYTEST) tests/book/test_book.py && test $$failed = 0; } \
 	  >_build/reading.log 2>&1; failed=$$?; cat _build/reading.log; exit $$failed
 
 unit: $(STAMP)
