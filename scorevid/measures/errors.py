@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.exact import Oracle, optimum_and_score
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
 from scorevid.denoisers.wiener import Wiener
 from scorevid.estimates import Estimate, ratio_interval
 from scorevid.measures.score_from_residual import relative_error
-from scorevid.noise.corruptions import Corruption, corrupt, optimum_and_score
+from scorevid.noise.corruptions import Corruption, corrupt
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.gaussian import Gaussian
@@ -120,7 +120,7 @@ def identity_distances(
 ) -> IdentityDistances:
     """How far the residual of f is from the optimum and from the score, both exact (:mod:`scorevid.noise.corruptions`)."""
     y = corrupt(futures.draw(generator), sigma, corruption, generator)
-    optimum, score = optimum_and_score(futures, sigma, corruption)(y)
+    optimum, score = optimum_and_score(y, futures, sigma, corruption)
     d, d_star = apply_batched(f, y, c, sigma, batch=batch) - y, optimum - y
     distances = {
         "to_optimum": d - d_star,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scorevid.worlds.clips.probes import PROBES, MARGIN, probe_pixels
+from scorevid.worlds.clips.probes import MARGIN, PROBES, probe_pixels
 
 
 def drawn(size=32):
