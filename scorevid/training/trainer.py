@@ -31,9 +31,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scorevid import checks
-from scorevid.denoisers.conditioned import Preconditioned, Regression, build_network
+from scorevid.denoisers.conditioned import Network, build_network
 from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
-from scorevid.denoisers.unet import UNet
 from scorevid.interrupts import stop_signals
 from scorevid.machine import computes_in_bf16, machine
 from scorevid.training.compiling import CheckedCompile
@@ -43,7 +42,6 @@ from scorevid.training.records import Checkpoint, append_to_log, load_checkpoint
 from scorevid.training.steps import Batch, Settings, StepPlanner, TrainState, generator_for, learning_rate, noisy_batch
 from scorevid.worlds.registry import describe_world
 
-Trainable = UNet | Preconditioned | Regression  # has memory, config and squared_error(y, c, x, sigma)
 NOT_ABOUT_THE_RESULT = {"compile"}  # a setting that may change between resumptions without a note
 
 
@@ -55,7 +53,7 @@ class Trainer:
     otherwise. ``state`` tells how far the run is.
     """
 
-    def __init__(self, network: Trainable, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
+    def __init__(self, network: Network, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
         if network.memory != world.memory:
             raise ValueError(f"the network has a memory of {network.memory}, the world one of {world.memory}")
         self.checkpoint, self.log = Path(out) / "checkpoint.pt", Path(out) / "log.jsonl"
@@ -175,7 +173,7 @@ class Trainer:
         for module in self._normalisations():
             module.frozen = frozen
 
-    def denoiser(self) -> Trainable:
+    def denoiser(self) -> Network:
         """The averaged network in evaluation mode.
 
         While the normalisation follows the batch, its running variances belong to the raw weights; with the averaged
