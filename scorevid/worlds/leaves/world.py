@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from scorevid import checks
+from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.next_frames import draw_depth
 from scorevid.worlds.leaves.scenes import Scene, overlap_distance
-from scorevid.worlds.registry import register
+from scorevid.worlds.registry import TestScenes, register
 
 MEETING_GAP = (1.1, 1.6)  # pixels between the edges one frame before; more than the width of an anti-aliased edge
 MIN_MEETING_SPEED = 1.5  # pixels a frame; slower disks cannot close the gap and overlap
@@ -70,6 +71,16 @@ class Leaves:
         """Training pairs: past c (batch, M, H, W) and next frame x (batch, 1, H, W)."""
         video = self.scenes(batch, generator).video()
         return video[:, :-1], video[:, -1:]
+
+    def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
+        """Random scenes to judge a denoiser by, and meetings of two disks with exactly two futures."""
+        return TestScenes.draw(self, n, generator, undecided=self._undecided)
+
+    def _undecided(self, n: int, generator: torch.Generator) -> tuple[Tensor, Futures]:
+        from scorevid.worlds.leaves.meetings import undecided_meetings  # which imports this module
+
+        scenes, futures = undecided_meetings(self, n, generator)
+        return scenes.past(), futures
 
     def scenes(self, batch: int, generator: torch.Generator) -> Scene:
         """Random scenes, a share ``meeting`` of which has an undecided first touch of disks 0 and 1.
