@@ -14,21 +14,15 @@ import os
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from numbers import Integral
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import torch
 
+from scorevid.companion.records import COLLECT_VARIABLE, Record, write_record
 from scorevid.estimates import Estimate, format_interval
 
-FOLDER_VARIABLE = "SCOREVID_CLAIMS"  #: where records go, one JSON file a claim; nowhere if it is not set
-#: "1": what comes out otherwise than stated is recorded and does not raise
-COLLECT_VARIABLE = "SCOREVID_CLAIMS_COLLECT"
 Measured = Estimate | Sequence[float]  # an estimate, or (value, low, high)
-Verdict = Literal["holds", "fails", "undecided"]
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # it names the record's file
 _BOUND = re.compile(rf"\s*(?:(<=|>=|<|>)\s*({_NUMBER})|in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\])\s*")
@@ -83,35 +77,12 @@ def decide(estimate: Measured, bound: Bound | str) -> Verdict:
 
 
 def _versions() -> dict[str, str]:
+    import torch
+
     import scorevid
 
     packages = {"scorevid": scorevid, "torch": torch, "numpy": np}
     return {name: package.__version__ for name, package in packages.items()} | {"python": platform.python_version()}
-
-
-@dataclass(frozen=True)
-class Record:
-    """What was measured for a claim, and what follows."""
-
-    id: str
-    value: float
-    low: float
-    high: float
-    n: int
-    bound: str
-    verdict: Verdict
-    why: str | None = None
-    error: str | None = None  # how the claim came out otherwise than stated
-    context: dict = field(default_factory=dict)
-    versions: dict = field(default_factory=_versions)
-
-    def __repr__(self) -> str:
-        return f"{self.verdict}: {self.id} {self.bound} (measured {self.text})"
-
-    @property
-    def text(self) -> str:
-        """Value and interval, rounded, for prose."""
-        return f"{format_interval(self.value, self.low, self.high)}, n = {self.n:,}"
 
 
 def check(
@@ -136,7 +107,7 @@ def check(
     a failure without reason, or a context that JSON cannot hold.
     """
     made = record(claim, estimate, bound, n, known_failure, context)
-    _write(made)
+    write_record(made)
     if made.error and os.environ.get(COLLECT_VARIABLE) != "1":
         raise ClaimError(made.error)
     return made
@@ -170,27 +141,13 @@ def record(
     elif known_failure is not None and low in limits and high in limits:
         error = f"the claim {claim} is said to fail ({known_failure}), but holds: {found}"
     measured = {"value": value, "low": low, "high": high, "n": int(n), "bound": limits.text}
-    return Record(claim, **measured, verdict=verdict, why=known_failure, error=error, context=context)
-
-
-def read_records(folder: Path | str) -> list[dict]:
-    """All records in a folder, by id."""
-    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+    return Record(
+        claim, **measured, verdict=verdict, why=known_failure, error=error, context=context, versions=_versions()
+    )
 
 
 def _plain(value):
     """NumPy scalars, arrays and tensors as numbers and lists; anything else is not for a record."""
-    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+    if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r}")
-
-
-def _write(record: Record) -> None:
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if not folder:
-        return
-    path = Path(folder) / f"{record.id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(asdict(record), indent=2) + "\n")
-    os.replace(partial, path)

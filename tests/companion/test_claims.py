@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorevid.companion.claims import Bound, ClaimError, check, decide, read_records, record
+from scorevid.companion.claims import Bound, ClaimError, check, decide, record
+from scorevid.companion.records import read_records
 from scorevid.estimates import Estimate
 
 ROOT = Path(__file__).parents[2]
