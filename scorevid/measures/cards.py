@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from scorevid import checks
 from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.measures.errors import SIGMAS, excess_curve, gaussian_score_error, squared_errors
 from scorevid.noise.corruptions import corrupt
@@ -25,6 +26,8 @@ def score_card(f: AnyDenoiser, world: Leaves | Gaussian | Clips, scenes: int = 1
     the relative squared error of the score; for natural video, scenes are patches of shots held out, as many of each shot
     as there are, up to an even share.
     """
+    checks.integer("scenes", scenes, most=10**6)
+    checks.integer("seed", seed, 0, 2**63 - 1)
     device = next(iter(f.parameters())).device if isinstance(f, torch.nn.Module) else "cpu"
     generator = torch.Generator(device).manual_seed(seed)
     if isinstance(world, Clips):

@@ -72,7 +72,8 @@ def train(name: str, minutes: float, folder: Path) -> None:
         trainer = open_run(folder)
     else:
         settings = Settings(
-            **{"freeze_norm_after": 1000, "frozen_lr_factor": 1.0, "noise": NoisePrior(**variant.noise)} | variant.settings
+            **{"freeze_norm_after": 1000, "frozen_lr_factor": 1.0, "noise": NoisePrior(**variant.noise)}
+            | variant.settings
         )
         torch.manual_seed(settings.seed)
         trainer = Trainer(build_network(BASE | variant.network), Leaves(), settings, folder)
@@ -102,7 +103,7 @@ class Ablate:
                 continue
             print(name, flush=True)
             train(name, self.minutes, self.out / name)
-            publish(self.out / name, name, self.folder, self.scenes)
+            publish(self.out / name, name, self.folder, self.scenes, force=True)
 
 
 if __name__ == "__main__":
