@@ -80,9 +80,10 @@ notebooks: $(STAMP)
 	for notebook in $(NOTEBOOKS); do $(BIN)/python -m nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.timeout=1200 $$notebook || exit; done
 
-# the picture of the front page and the README
+# the picture of the front page and the README, the small ones of its gallery, and the figures of the theory page
 picture: $(STAMP)
 	$(BIN)/python book/result.py
+	$(BIN)/python book/drawings.py
 
 # networks of other parameterisation on one backbone, each trained for the same processor time; an hour
 peers: $(STAMP)

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scorevid.denoisers.unet import UNet
 from scorevid.machine import computes_in_bf16
-from scorevid.sampling.solvers import solve
+from scorevid.sampling import solve
 from scorevid.training.steps import generator_for
 from scorevid.worlds.clips.world import Clips
 from side_by_side import (

@@ -27,7 +27,7 @@ from scorevid.denoisers.unet import UNet
 from scorevid.machine import computes_in_bf16
 from scorevid.measures import calibration, choices
 from scorevid.noise.prior import NoisePrior
-from scorevid.sampling.solvers import solve
+from scorevid.sampling import solve
 from scorevid.training.compiling import lost_gradients
 from scorevid.training.steps import Settings, generator_for, learning_rate
 from scorevid.training.trainer import Trainer
@@ -88,7 +88,7 @@ class Peer:
     def __init__(self, network: UNet2DModel, world: Leaves, given, bf16: bool):
         self.network, self.world, self.batch, self.bf16 = network, world, given.batch, bf16
         for block in network.up_blocks:
-            if block.upsamplers:  # compiled in bf16, their own loses gradients (scorevid.denoisers.unet.double)
+            if block.upsamplers:  # compiled in bf16, their own loses gradients (scorevid.denoisers.unet.upsample2x)
                 block.upsamplers = nn.ModuleList(Double(each.conv) for each in block.upsamplers)
         self.network = network.to(memory_format=torch.channels_last).train()
         self.noising = DDPMScheduler(num_train_timesteps=LEVELS)

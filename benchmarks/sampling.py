@@ -19,9 +19,8 @@ from scorevid import load_denoiser
 from scorevid.denoisers.weights import load_card
 from scorevid.estimates import Estimate, mean_interval
 from scorevid.measures import choices
-from scorevid.sampling.ascent import ascend
-from scorevid.sampling.solvers import solve
-from scorevid.studies import sampling as sweeps
+from scorevid.sampling import ascend, solve
+from scorevid.studies import load_results
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.registry import make_world
 from side_by_side import (
@@ -120,7 +119,7 @@ def memory(weights: str, sampler: str, how: str, batch: int, limit: int) -> dict
 
 def stored(network: str, card: dict) -> dict[str, dict]:
     """What the sweep of chapter 3 found for both samplers. Raises ValueError where it is of other weights."""
-    sweep, found = sweeps.load("solvers"), {}
+    sweep, found = load_results("solvers"), {}
     if sweep["parameters"]["sha256"] != card["sha256"]:
         raise ValueError(
             f"the stored sweep of solvers is of other weights than {card['name']} has now: make sweep first"

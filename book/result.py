@@ -16,7 +16,7 @@ from PIL import Image
 from scorevid import load_denoiser
 from scorevid.companion import figures
 from scorevid.measures import choices
-from scorevid.sampling.solvers import solve
+from scorevid.sampling import solve
 from scorevid.worlds.leaves import Leaves, undecided_meetings
 
 FOLDER = Path(__file__).parent / "_static"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterable
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -80,11 +82,13 @@ def noisy_and_past(y: Tensor, c: Tensor, memory: int | None = None) -> None:
     frames("c", c, memory, batch=len(y), size=tuple(y.shape[2:]))
 
 
-def levels(sigma: float | Tensor, like: Tensor) -> Tensor:
+def levels(sigma: float | Tensor | None, like: Tensor) -> Tensor:
     """σ as (1, 1, 1, 1) or (B, 1, 1, 1), of dtype and device of frames ``like`` (B, …).
 
     sigma: a number, (B,) or (B, 1, 1, 1), positive and finite.
     """
+    if sigma is None:
+        raise ValueError("sigma must be given, as this denoiser needs the noise level, got None")
     level = torch.as_tensor(sigma, dtype=like.dtype)  # checked where it is: a number must not make a GPU wait
     if (
         level.ndim not in (0, 1, 4)
@@ -122,3 +126,12 @@ def evaluation_mode(f: object) -> None:
     """A network must be in evaluation mode: in training mode its output depends on the rest of the batch."""
     if getattr(f, "training", False):
         raise ValueError("the denoiser is in training mode, where it depends on the batch: call its eval() first")
+
+
+def installed(module: str, extra: str) -> ModuleType:
+    """A module that comes with an extra of this package. Raises ModuleNotFoundError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as problem:
+        message = f"{module} is needed here ({problem}): pip install 'scorevid[{extra}]'"
+        raise ModuleNotFoundError(message, name=module) from problem

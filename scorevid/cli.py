@@ -191,9 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         command = parse(arguments)
         if given and isinstance(command, Train) and command.devices * command.nodes > 1:
-            raise ValueError(
-                "several processes are started by the command line only, or by torchrun"
-            )  # each runs it anew
+            raise ValueError("several processes are started by the command line only, or by torchrun")
         command()
     except BrokenPipeError:  # whoever reads what is printed has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,7 +1,10 @@
 """The commands, from training to published weights."""
 
 import json
+import re
+import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -67,6 +70,27 @@ def test_natural_video_trains_and_is_scored_on_shots_held_out(tmp_path, capsys, 
     main(["evaluate", run, "--scenes", "40"])
     scores = json.loads(capsys.readouterr().out)
     assert scores["scenes"] == 40 and scores["squared_error_copy"] > 1e-4 and "excess_error" not in scores
+
+
+def test_a_run_on_video_of_ones_own_can_be_evaluated_and_published(tmp_path, capsys):
+    """It says nothing of which shots are for testing: the end of each is held out."""
+    shot, run = np.random.default_rng(0).integers(0, 256, (24, 32, 40), dtype=np.uint8), str(tmp_path / "run")
+    np.savez(tmp_path / "mine.npz", shot=shot)
+    main(["train-clips", *TINY[:-4], "--world.source", str(tmp_path / "mine.npz"), "--network.widths", "4",
+          "--out", run])  # fmt: skip
+    main(["publish", run, "mine", "--folder", str(tmp_path), "--scenes", "4"])
+    assert load_denoiser("mine", tmp_path).card["world"]["hold_out"] == 0.2
+    capsys.readouterr()
+    main(["evaluate", run, "--scenes", "4"])
+    assert json.loads(capsys.readouterr().out)["scenes"] == 1  # of five frames, three of a patch
+
+
+def test_a_missing_package_is_said_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "mine.mp4").write_bytes(b"video")
+    with pytest.raises(SystemExit):
+        main(["train-clips", *TINY[:-4], "--world.source", str(tmp_path / "mine.mp4"), "--out", str(tmp_path / "run")])
+    assert re.search(r"scorevid: av is needed here .*: pip install 'scorevid\[video\]'\n", capsys.readouterr().err)
 
 
 def test_a_regression_on_the_past_trains_goes_on_and_says_its_licence(tmp_path):

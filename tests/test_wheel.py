@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SAMPLE = """
 import torch, scorevid
-from scorevid.sampling.ascent import ascend
+from scorevid.sampling import ascend
 from scorevid.worlds.leaves.world import Leaves
 assert scorevid.__file__.startswith({prefix!r}), scorevid.__file__
 f = scorevid.load_denoiser("leaves-32")

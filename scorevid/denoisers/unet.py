@@ -16,6 +16,7 @@ kernels, pooling and up-sampling are our choice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -24,48 +25,48 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scorevid import checks
-from scorevid.denoisers.normalisation import Scaling
+from scorevid.denoisers.normalisation import ScaleNorm
 
 
-class Block(nn.Sequential):
-    """Twice: 3 × 3 convolution, scaling, ReLU.
+class ScaledConv(nn.Module):
+    """3 × 3 convolution and bias-free normalisation of what comes out: (B, channels_in, H, W) -> (B, channels, H, W).
 
-    Once a scaling has settled it multiplies the kernel, which is small, and no longer what comes out of it.
+    Once the normalisation is fixed it multiplies the kernel, which is small, instead of the output. normalise: whether there
+    is one; without it the kernel starts as He et al. (2015) have it.
     """
 
     def __init__(self, channels_in: int, channels: int, bias: bool = False, normalise: bool = True):
-        layers = []
-        for width in (channels_in, channels):
-            convolution = nn.Conv2d(width, channels, 3, padding=1, bias=bias)
-            layers += [convolution, Scaling(channels), nn.ReLU(inplace=True)]
-            if not normalise:
-                del layers[-2]
-                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        super().__init__(*layers)
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=bias)
+        self.norm = ScaleNorm(channels) if normalise else None
+        if not normalise:
+            nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, channels_in, H, W); returns (B, channels, H, W)."""
-        layers = list(self)
-        for layer, after in zip(layers, [*layers[1:], None], strict=True):
-            if isinstance(after, Scaling) and after.is_fixed:
-                x = _scaled(layer, x, after.scale(after.variance))
-            elif not (isinstance(layer, Scaling) and layer.is_fixed):
-                x = layer(x)
-        return x
+        """The normalised convolution."""
+        if self.norm is None:
+            return self.conv(x)
+        if not self.norm.is_fixed:
+            return self.norm(self.conv(x))
+        scale = self.norm.scale(self.norm.variance)
+        bias = None if self.conv.bias is None else self.conv.bias * scale
+        return F.conv2d(x, self.conv.weight * scale[:, None, None, None], bias, padding=1)
 
 
-def _scaled(convolution: nn.Conv2d, x: Tensor, scale: Tensor) -> Tensor:
-    """The convolution with each channel that comes out multiplied by its scale (C,)."""
-    bias = None if convolution.bias is None else convolution.bias * scale
-    return F.conv2d(x, convolution.weight * scale[:, None, None, None], bias, padding=convolution.padding)
+class Block(nn.Sequential):
+    """Twice: scaled convolution, ReLU. (B, channels_in, H, W) -> (B, channels, H, W)."""
+
+    def __init__(self, channels_in: int, channels: int, bias: bool = False, normalise: bool = True):
+        first, second = (ScaledConv(width, channels, bias, normalise) for width in (channels_in, channels))
+        super().__init__(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
 
 
-def double(x: Tensor) -> Tensor:
+def upsample2x(x: Tensor) -> Tensor:
     """Frames (B, C, H, W) of twice the height and width, by bilinear interpolation.
 
-    Where it is compiled it is written out as sums, which are fused with what stands beside them, and on (B, H, W, C), the
-    order in memory. On processors and in bf16 PyTorch 2.13 compiles the derivative of its own interpolation to one that can
-    be zero everywhere.
+    Where it is compiled it is written out as sums, which are fused with their neighbours, and on (B, H, W, C), the order in
+    memory. On processors and in bf16 PyTorch 2.13 compiles the derivative of its own interpolation to one that can be zero
+    everywhere.
     """
     if not torch.compiler.is_compiling():
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -76,6 +77,20 @@ def double(x: Tensor) -> Tensor:
         after = torch.cat([x.narrow(dim, 1, n - 1), x.narrow(dim, n - 1, 1)], dim)
         x = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim + 1).flatten(dim, dim + 1)
     return x.permute(0, 3, 1, 2)
+
+
+def migrate(state: dict[str, Tensor], prefix: str = "") -> None:
+    """Rename, in place, what weights and checkpoints of version 0.1 hold of a network.
+
+    There a block was a row of layers, convolutions at 0 and 3 and their normalisations at 1 and 4, or, without any,
+    convolutions at 0 and 2.
+    """
+    old = re.compile(rf"({re.escape(prefix)}(?:encoder|decoder)\.\d+)\.(\d)\.(weight|bias|gain|variance)")
+    for key in list(state):
+        if found := old.fullmatch(key):
+            block, layer, name = found.groups()
+            part = "conv" if name in ("weight", "bias") else "norm"
+            state[f"{block}.{0 if layer in '01' else 2}.{part}.{name}"] = state.pop(key)
 
 
 class UNet(nn.Module):
@@ -132,10 +147,14 @@ class UNet(nn.Module):
             x = block(x)
             kept.append(x)
         for level in reversed(range(len(self.decoder))):
-            x = double(self.up[level](x))
+            x = upsample2x(self.up[level](x))
             x = self.decoder[level](torch.cat([kept[level], x], 1) if self.lateral else x)
         return self.out(x).to(y.dtype)
 
     def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor | None = None) -> Tensor:
         """The training loss: mean square of f(y, c) − x over frames and pixels."""
         return (self(y, c) - x).square().mean()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+        migrate(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -90,8 +90,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "count_fates",  # how many of each
         ],
         "level_of_choice": [
-            "Ways",  # how probable each sample's end was on its way
-            "follow",  # samples, with that
+            "Trajectories",  # how probable each sample's end was on its way
+            "trace_choice",  # samples, with that
         ],
     },
 )

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.exact import Oracle, optimum_and_score
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
 from scorevid.denoisers.wiener import Wiener
 from scorevid.estimates import ratio_interval
 from scorevid.measures.score_from_residual import relative_error
-from scorevid.noise.corruptions import Corruption, corrupt, optimum_and_score
+from scorevid.noise.corruptions import Corruption, corrupt
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.gaussian import Gaussian
@@ -108,7 +108,7 @@ def identity_distances(
     "residual" ‖d*‖², and "excess" ‖d − d*‖² in the pixels where the futures differ alone.
     """
     y = corrupt(futures.draw(generator), sigma, corruption, generator)
-    optimum, score = optimum_and_score(futures, sigma, corruption)(y)
+    optimum, score = optimum_and_score(y, futures, sigma, corruption)
     d, d_star = apply_batched(f, y, c, sigma, batch=batch) - y, optimum - y
     distances = {
         "to optimum": d - d_star,

@@ -22,108 +22,105 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from itertools import takewhile
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from itertools import count, takewhile
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from scorevid.denoisers.protocol import needs_sigma
-from scorevid.sampling.starts import (
-    Callback,
-    Centre,
-    Samples,
-    Start,
-    check_count,
-    check_levels,
-    check_source,
-    residual_level,
-)
+from scorevid import checks
+from scorevid.sampling.sampler import Centre, Sampler, SamplerState, Samples
 
 
-@torch.no_grad()
-def ascend(
-    f: Callable[..., Tensor],
-    c: Tensor,
-    *,
-    n_samples: int = 1,
-    sigma_0: float = 1.0,
-    sigma_L: float = 0.01,
-    h_0: float = 0.01,
-    h_max: float = 1.0,
-    beta: float = 0.01,
-    max_steps: int = 2000,
-    sigma: Literal["residual", "schedule"] = "residual",
-    centre: Centre = None,
-    generator: torch.Generator,
-    batch_limit: int | None = None,
-    callback: Callback | None = None,
-    progress: bool = False,
-) -> Samples:
-    """Draw samples of the next frame given the past.
-
-    f: any denoiser f(y, c) -> (B, 1, H, W); a network must be in evaluation mode. c: (B, M, H, W), each scene is
-    sampled ``n_samples`` times. The defaults of σ_0, σ_L, h_0 and β are those of the earlier public code.
+@dataclass(frozen=True)
+class Ascent(Sampler):
+    """The ascent, by default with the constants of the earlier public code.
 
     sigma_0, sigma_L: first and last noise level in grey units. For the right frequencies σ_0 has to be several times
     the distance between the futures, and within what f was trained on. h_0: first step size; h grows towards
     ``h_max`` (1 in the published algorithm). beta: in (0, 1], 1 adds no noise. max_steps: bound on the updates.
-    sigma: the noise level of each update, read from the "residual" as published, or the one that the "schedule"
-    σ_{t+1} = (1 − β h_t) σ_t from σ_0 foresees. A denoiser that needs its level, (n,), gets the schedule's.
-    centre: mean of the start: None for mid-grey ½, another grey level, frames (B, 1, H, W), or "prediction" for the
-    denoiser's own estimate f(½ + σ_0 z, c), which costs one more evaluation.
-    generator: of all randomness, on c's device. Noise is drawn for all B·S samples at every step, so a sample does not
-    depend on when others finish, nor, but for rounding, on ``batch_limit``: the most frames that f is given at once, None
-    for as many as fit into half of the free memory if f is an ``nn.Module`` (:mod:`scorevid.sampling.memory_budget`), and all of them
-    if it is any other callable.
-    callback: called as (t, y, d, sigma, active) after each evaluation, before the update: y and d (n, 1, H, W) of the
-    samples still running, sigma (n,), and their places in the flattened (B, S) as ``active`` (n,).
-    progress: show a bar.
+    level_from: "ladder" is the schedule σ_{t+1} = (1 − β h_t) σ_t from σ_0.
 
-    The state is kept in single precision, or double if c is. Samples that are above σ_L at ``max_steps`` are denoised
-    as they are, count as not converged, and a warning says how many; so does one for estimates that are not finite.
-    Raises ValueError for bad input before any work.
+    Samples that are above σ_L at ``max_steps`` are denoised as they are, and a warning says how many; so does one for
+    estimates that are not finite.
     """
-    _check_constants(sigma_0, sigma_L, h_0, h_max, beta)
-    told = needs_sigma(f)
-    check_source(sigma, told)
-    check_count("max_steps", max_steps)
-    start = Start(f, c, n_samples, sigma_0, centre, generator, batch_limit, told)
-    y, c, level = start.y, start.c, sigma_0
 
-    x, last = torch.empty_like(y), torch.zeros_like(y[:, 0, 0, 0])
-    steps = torch.zeros(len(y), dtype=torch.long, device=y.device)
-    active = torch.arange(len(y), device=y.device)
-    expected = schedule_length(sigma_0, sigma_L, h_0, beta, h_max) if progress else None
-    bar = tqdm(total=expected, disable=not progress, unit="step")
-    for t in range(1, max_steps + 2):
-        estimate = start.denoise(y, c, level)
-        d = estimate - y
-        at = residual_level(d)
-        if sigma == "schedule":
-            at = torch.full_like(at, level).where(at.isfinite(), at)
-        if callback is not None:
-            callback(t, y, d, at, active)
-        going = (at > sigma_L) & at.isfinite()
-        if t > max_steps:
-            going = torch.zeros_like(going)
-        if not going.all():
-            over = active[~going]
-            x[over], steps[over], last[over] = estimate[~going], t - 1, at[~going]
-            active, y, c, d, at = active[going], y[going], c[going], d[going], at[going]
-        if not len(active):
-            break
-        h = step_size(t, h_0, h_max)
-        y = partial_step(y, d, at, h, beta, start.noise()[active] if beta < 1 else None)
-        level *= 1 - beta * h
-        bar.update()
-    bar.close()
+    sigma_0: float = 1.0
+    sigma_L: float = 0.01
+    h_0: float = 0.01
+    h_max: float = 1.0
+    beta: float = 0.01
+    max_steps: int = 2000
+    _: KW_ONLY
+    centre: Centre = None
 
-    converged = last <= sigma_L
-    _warn(last, converged, sigma_L, max_steps)
-    return Samples(*start.folded(x, steps, steps + 1 + start.evaluations, last, converged))
+    def __post_init__(self):
+        super().__post_init__()
+        checks.ladder_ends(self.sigma_0, self.sigma_L)
+        for name in ("h_0", "h_max", "beta"):
+            checks.number(name, getattr(self, name), high=1.0, above=0.0)
+        checks.integer("max_steps", self.max_steps)
+
+    @property
+    def expected_steps(self) -> int:
+        """Updates from σ_0 to σ_L with an exact denoiser of known σ; a network's residual may under- or overestimate σ."""
+        return sum(1 for _ in takewhile(lambda level: level > self.sigma_L, self.levels()))
+
+    def levels(self) -> Iterator[float]:
+        """The noise levels σ_0, σ_1, ... before each update with an exact denoiser of known σ, without end."""
+        level = self.sigma_0
+        for t in count(1):
+            yield level
+            level *= 1 - self.beta * step_size(t, self.h_0, self.h_max)
+
+    def _sample(self, state: SamplerState) -> Samples:
+        x, last, steps = (
+            torch.empty_like(state.y),
+            torch.zeros_like(state.y[:, 0, 0, 0]),
+            torch.zeros_like(state.active),
+        )
+        of_start = state.evaluations
+        for t, level in enumerate(self.levels(), 1):
+            estimate, sigma = state.observe(level)
+            going = (sigma > self.sigma_L) & sigma.isfinite() & (t <= self.max_steps)
+            if not going.all():
+                over = state.active[~going]
+                x[over], steps[over], last[over] = estimate[~going], t - 1, sigma[~going]
+                state.keep(going)
+                estimate, sigma = estimate[going], sigma[going]
+            if not len(state.active):
+                break
+            h = step_size(t, self.h_0, self.h_max)
+            z = state.noise()[state.active] if self.beta < 1 else None
+            state.y = partial_step(state.y, estimate - state.y, sigma, h, self.beta, z)
+        reached = last <= self.sigma_L
+        self._warn(last, reached)
+        return state.samples(x, reached, steps=steps, evaluations=of_start + steps + 1, sigma=last)
+
+    def _warn(self, sigma: Tensor, reached: Tensor) -> None:
+        lost = ~sigma.isfinite()
+        stopped = ~reached & ~lost
+        far = f"with a noise estimate of up to {sigma[stopped].max():.3g}" if stopped.any() else ""
+        why = f"were stopped at the bound of {self.max_steps} steps {far}, above sigma_L = {self.sigma_L:g}"
+        for some, fate in ((stopped, why), (lost, "diverged: their residual is not finite")):
+            if some.any():  # at the line that called the sampler
+                warnings.warn(f"{int(some.sum())} of {len(some)} samples {fate}", stacklevel=5)
+
+
+KS2021 = Ascent()  #: as in Kadkhodaie and Simoncelli's earlier public code
+
+
+def ascend(
+    f, c: Tensor, *, generator, n_samples=1, batch_limit=None, callback=None, progress=False, **settings
+) -> Samples:
+    """Draw samples of the next frame given the past by the stochastic ascent.
+
+    settings: the fields of :class:`Ascent`. The rest is as for any :class:`~scorevid.sampling.sampler.Sampler`, which says
+    what is returned and raised.
+    """
+    call = {"batch_limit": batch_limit, "callback": callback, "progress": progress}
+    return Ascent(**settings)(f, c, generator=generator, n_samples=n_samples, **call)
 
 
 def step_size(t: int, h_0: float = 0.01, h_max: float = 1.0) -> float:
@@ -141,44 +138,3 @@ def partial_step(y: Tensor, d: Tensor, sigma: Tensor, h: float, beta: float, z: 
         return y + h * d
     gamma = math.sqrt((1 - beta * h) ** 2 - (1 - h) ** 2) * sigma
     return y + h * d + gamma[:, None, None, None] * z
-
-
-def schedule(sigma_0: float = 1.0, h_0: float = 0.01, beta: float = 0.01, h_max: float = 1.0) -> Iterator[float]:
-    """The noise levels σ_0, σ_1, … before each update with an exact denoiser of known σ, σ_{t+1} = (1 − β h_t) σ_t."""
-    level, t = sigma_0, 0
-    while True:
-        yield level
-        t += 1
-        level *= 1 - beta * step_size(t, h_0, h_max)
-
-
-def schedule_length(
-    sigma_0: float = 1.0, sigma_L: float = 0.01, h_0: float = 0.01, beta: float = 0.01, h_max: float = 1.0
-) -> int:
-    """Updates that the ascent takes with an exact denoiser of known σ, from σ_0 to σ_L.
-
-    One evaluation of the denoiser each, and one more to denoise at the end. Networks take fewer or more, as their
-    residual under- or overestimates σ.
-    """
-    _check_constants(sigma_0, sigma_L, h_0, h_max, beta)
-    return sum(1 for _ in takewhile(lambda level: level > sigma_L, schedule(sigma_0, h_0, beta, h_max)))
-
-
-def _warn(sigma: Tensor, converged: Tensor, sigma_L: float, max_steps: int) -> None:
-    lost = ~sigma.isfinite()
-    bound = ~converged & ~lost
-    if bound.any():
-        warnings.warn(
-            f"{int(bound.sum())} of {len(bound)} samples were stopped at the bound of {max_steps} steps with a noise "
-            f"estimate of up to {sigma[bound].max():.3g}, above sigma_L = {sigma_L:g}",
-            stacklevel=3,
-        )
-    if lost.any():
-        warnings.warn(f"{int(lost.sum())} of {len(lost)} samples diverged: their residual is not finite", stacklevel=3)
-
-
-def _check_constants(sigma_0, sigma_L, h_0, h_max, beta) -> None:
-    check_levels(sigma_0, sigma_L)
-    for name, value in (("h_0", h_0), ("h_max", h_max), ("beta", beta)):
-        if not 0 < value <= 1:
-            raise ValueError(f"{name} must lie in (0, 1], got {value}")

@@ -1,1 +1,29 @@
-"""Room."""
+"""What takes long, and is stored with its parameters in ``results``, from where chapters draw it.
+
+``sampling`` is what chapter 3 measures of samplers. ``natural`` measures denoisers of natural video, and ``natural_margins``
+says by how much they are ahead. ``ablations`` trains the small networks of chapter 2. ``stored`` keeps results.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submodules=["ablations", "natural", "natural_margins"],
+    submod_attrs={
+        "sampling": [
+            "ASCENT",  # the ascent that chapter 3 looks at
+            "CONSTANTS",  # values of its constants that are compared
+            "SOLVERS",  # samplers that are compared
+            "ChoiceStatistics",  # how often samples chose which future
+            "by_solver",  # stored results of a network, by sampler
+            "choice_statistics",  # how often samples chose which future
+            "meetings",  # scenes to compare samplers on
+            "nearer_to_grey",  # which of two futures mid-grey is nearer to
+        ],
+        "stored": [
+            "load_results",  # results with their parameters
+            "settings_of",  # a sampler as it is stored
+            "store_results",  # keep results with their parameters
+        ],
+    },
+)

@@ -1,17 +1,12 @@
 r"""Natural video: how well the next frame is denoised, shot by shot, and what each past frame is worth.
 
 Errors are squared errors a pixel, averaged over the patches of one shot (or some of their pixels) before anything else is
-done with them, and told as
-
-.. math:: \text{PSNR} = -10 \log_{10} \text{(mean squared error)} \quad \text{in dB re 1 grey unit}^2 .
-
-Intervals are over shots: patches of one shot are no independent witnesses of natural video. What a past frame is worth is
-the PSNR with M frames less that with M − 1, on the same patches under the same noise.
+done with them. :mod:`scorevid.studies.natural_margins` reads them.
 
 Where they are measured, networks and baselines are shown whole frames of a shot, and judged on patches of them. Samples are
 made of patches.
 
-**Baselines.** They predict the next frame from the past alone, p = p(c). Each is told σ, which the networks are not, and
+**Baselines.** They predict the next frame from the past alone, p = p(c). Each is given σ, which the networks are not, and
 is joined with the noisy frame by one number,
 
 .. math:: \hat x = p + g\, (y - p) , \qquad g = \frac{v}{v + \sigma^2} , \qquad v = \mathrm E (p - x)^2 ,
@@ -29,49 +24,39 @@ of the whole shot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scorevid.denoisers import baselines
+from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.denoisers.weights import FOLDER, load_denoiser
-from scorevid.estimates import mean_interval
 from scorevid.measures.errors import apply_batched
 from scorevid.measures.sample_quality import gradient_energy
-from scorevid.measures.score_from_residual import AnyDenoiser
-from scorevid.studies import sampling as sweeps
+from scorevid.sampling.solvers import Ladder, Multistep
 from scorevid.worlds.clips.occlusions import estimate_occlusions
 from scorevid.worlds.clips.patches import Patches, cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.world import Clips
 
 MEMORIES = (0, 1, 2, 3)
 REGRESSION = "regression"
-COMMITTED = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
-BASELINES = (*COMMITTED, REGRESSION)
+CLASSICAL = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
+BASELINES = (*CLASSICAL, REGRESSION)
 GAINS = ("own", "denoised")
 THIRDS = ("least motion", "middling motion", "most motion")  # of the patches of each shot
 WHERE = ("all", *THIRDS, "near occlusions", "elsewhere")
 NEAR = 2  # pixels from an occlusion
-SAMPLER = sweeps.RECOMMENDED | {"sigma_0": 3.0}  # the largest noise level that the networks were trained with
+SAMPLER = Multistep(Ladder(sigma_0=3.0))  # the largest noise level that the networks were trained with
 
 
 def load_networks(name: str = "natural-32", folder: Path | str = FOLDER) -> dict[str, AnyDenoiser]:
     """The denoisers "M = 0" … "M = 3", published as NAME-m0 …, and the network "regression", peers/NAME-regression."""
     networks = {f"M = {m}": load_denoiser(f"{name}-m{m}", folder) for m in MEMORIES}
     return networks | {REGRESSION: load_denoiser(f"{name}-regression", Path(folder) / "peers")}
-
-
-def psnr(squared_error) -> np.ndarray:
-    """−10 log₁₀ of mean squared errors in grey units², in dB. Raises ValueError for errors that are not positive."""
-    squared_error = np.asarray(squared_error, dtype=float)
-    if not (squared_error > 0).all():
-        raise ValueError(f"squared errors must be positive, got {squared_error.tolist()}")
-    return -10 * np.log10(squared_error)
 
 
 def join(p: Tensor, y: Tensor, sigma: float, v: float) -> Tensor:
@@ -85,16 +70,14 @@ def best_mix(p: Tensor, w: Tensor, x: Tensor) -> Tensor:
     return p + (step * (x - p)).sum() / step.square().sum().clamp_min(1e-12) * step
 
 
-def committed(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[str, Tensor]:
+def deterministic_baselines(world: Clips, patches: Patches, regression: AnyDenoiser) -> dict[str, Tensor]:
     """What each of ``BASELINES`` predicts from the past alone, (N, 1, size, size) each, cut from whole frames.
 
     The world's memory is to be at least 2 and that of the regression network.
     """
-    predictors = (*COMMITTED.values(), partial(denoise, regression))
-    made = cut_from_whole_frames(
-        world, patches, lambda c, x: torch.cat([p(torch.zeros_like(x), c) for p in predictors], 1)
-    )
-    return dict(zip(BASELINES, made.split(1, 1), strict=True))
+    predictors = CLASSICAL | {REGRESSION: partial(denoise, regression)}
+    no_y = torch.zeros_like
+    return _cut_by_name(world, patches, lambda c, x: {name: f(no_y(x), c) for name, f in predictors.items()})
 
 
 @torch.no_grad()
@@ -109,7 +92,7 @@ def denoise(f: AnyDenoiser, y: Tensor, c: Tensor) -> Tensor:
         raise ValueError(f"the network has a memory of {memory} frames, the past has {c.shape[1]}")
     (height, width), step = y.shape[-2:], 2 ** (len(getattr(f, "widths", (1,))) - 1)
     if min(height, width) < step:
-        raise ValueError(f"frames of at least {step} × {step} pixels are due, got {height} × {width}")
+        raise ValueError(f"y and c must have {step} × {step} pixels or more, got {height} × {width}")
     frames = torch.cat([c[:, c.shape[1] - memory :], y], 1)
     frames = F.pad(frames, (0, -width % step, 0, -height % step), mode="reflect")
     return apply_batched(f, frames[:, -1:], frames[:, :-1])[..., :height, :width]
@@ -136,23 +119,22 @@ def measure(
     patches = held_out(world)
     if frames is not None:
         patches = few_frames(patches, frames, seed)
-    predictions = committed(world, patches, networks[REGRESSION])
+    predictions = deterministic_baselines(world, patches, networks[REGRESSION])
+    denoisers = {name: f for name, f in networks.items() if name != REGRESSION}
     near = cut_from_whole_frames(world, patches, lambda c, x: estimate_occlusions(c[:, -1:], x).near(NEAR)[:, None])
     shots = {shot: torch.tensor([clip == shot for clip in patches.clip]) for shot in dict.fromkeys(patches.clip)}
     regions = {shot: masks(patches.motion[own], near[own]) for shot, own in shots.items()}
-    tables: dict[str, dict[tuple, list[float]]] = {shot: {} for shot in shots}
-    denoisers = {name: f for name, f in networks.items() if name != REGRESSION}
+    errors: dict[str, dict[tuple, list[float]]] = {shot: {} for shot in shots}
     for sigma in sigmas:
-        y, *answers = cut_from_whole_frames(world, patches, partial(_answers, denoisers, sigma, generator)).split(1, 1)
-        answered = dict(zip(denoisers, answers, strict=True))
+        answers = _cut_by_name(world, patches, partial(_answers, denoisers, sigma, generator))
         for shot, own in shots.items():
-            x, of_networks = patches.x[own], {name: answer[own] for name, answer in answered.items()}
-            of_baselines = {name: p[own] for name, p in predictions.items()}
-            for key, estimate in _estimates(x, y[own], of_networks, of_baselines, sigma):
+            x = patches.x[own]
+            of_networks, of_baselines = ({name: v[own] for name, v in some.items()} for some in (answers, predictions))
+            for key, estimate in _estimates(x, of_networks, of_baselines, sigma):
                 error = (estimate - x).square()
                 for where, region in regions[shot].items():
                     if region.any():
-                        tables[shot].setdefault((*key, where), []).append(error[region].mean().item())
+                        errors[shot].setdefault((*key, where), []).append(error[region].mean().item())
     return [
         {
             "shot": shot,
@@ -161,8 +143,8 @@ def measure(
             "motion": patches.motion[own].square().mean().sqrt().item(),
             "occlusions": near[own].float().mean().item(),
             "errors": [
-                {"predictor": p, "gain": gain, "where": where, "squared_error": errors}
-                for (p, gain, where), errors in tables[shot].items()
+                {"predictor": p, "gain": gain, "where": where, "squared_error": v}
+                for (p, gain, where), v in errors[shot].items()
             ],
         }
         for shot, own in shots.items()
@@ -177,19 +159,32 @@ def masks(motion: Tensor, near: Tensor) -> dict[str, Tensor]:
     return dict(zip(WHERE, regions, strict=True))
 
 
-def _answers(denoisers, sigma, generator, c, x):
-    """The noisy frame and what each network makes of it, (B, 1 + len(denoisers), H, W)."""
+def _cut_by_name(world: Clips, patches: Patches, function: Callable) -> dict[str, Tensor]:
+    """What a function of whole frames (c, x) returns by name, (B, 1, H, W) each, cut: (N, 1, size, size) each."""
+    made: dict[str, Tensor] = {}
+
+    def as_channels(c: Tensor, x: Tensor) -> Tensor:
+        made.update(function(c, x))
+        return torch.cat(list(made.values()), 1)
+
+    channels = cut_from_whole_frames(world, patches, as_channels).split(1, 1)
+    return dict(zip(made, channels, strict=True))
+
+
+def _answers(denoisers, sigma, generator, c, x) -> dict[str, Tensor]:
+    """The noisy frame, as "noisy", and what each network makes of it, (B, 1, H, W)."""
     y = x + sigma * torch.randn(x.shape, generator=generator)
-    return torch.cat([y, *(denoise(f, y, c) for f in denoisers.values())], 1)
+    return {"noisy": y} | {name: denoise(f, y, c) for name, f in denoisers.items()}
 
 
-def _estimates(x, y, of_networks, of_baselines, sigma):
+def _estimates(x, answers, of_baselines, sigma):
     """((predictor, gain), estimate) of all predictors on patches of one shot."""
-    for name, answer in of_networks.items():
-        yield (name, None), answer
+    for name, answer in answers.items():
+        if name != "noisy":
+            yield (name, None), answer
     for name, p in of_baselines.items():
-        yield (name, "own"), join(p, y, sigma, (p - x).square().mean().item())
-        yield (name, "denoised"), best_mix(p, of_networks["M = 0"], x)
+        yield (name, "own"), join(p, answers["noisy"], sigma, (p - x).square().mean().item())
+        yield (name, "denoised"), best_mix(p, answers["M = 0"], x)
 
 
 @torch.no_grad()
@@ -200,86 +195,36 @@ def sharpness(f: AnyDenoiser, patches: Patches, seed: int = 0) -> list[dict]:
     "sample_error", "mean_error": mean squared errors, grey units². For the true law the first would be 1, and the error of
     a sample twice that of the mean, since sample and truth are then independent draws.
     """
-    found = []
+    records = []
     for shot in dict.fromkeys(patches.clip):
         own = patches.select(torch.tensor([clip == shot for clip in patches.clip]))
-        own = own.select(own.motion.argsort(descending=True)[: -(-len(own.x) // 3)])
-        mean, samples = predict(f, own.c, 1, torch.Generator().manual_seed(seed))
-        energies = [
-            gradient_energy(v, torch.ones_like(own.x[:, 0], dtype=torch.bool)).sum() for v in (samples, mean, own.x)
-        ]
-        found.append(
+        own = own.select(own.motion.argsort(descending=True)[: (len(own.x) + 2) // 3])
+        mean, samples = predict(f, own.c, 1, generator=torch.Generator().manual_seed(seed))
+        everywhere = torch.ones_like(own.x[:, 0], dtype=torch.bool)
+        of_samples, of_mean, of_truth = (gradient_energy(v, everywhere).sum() for v in (samples, mean, own.x))
+        records.append(
             {
                 "shot": shot,
                 "patches": len(own.x),
-                "samples": (energies[0] / energies[2]).item(),
-                "mean": (energies[1] / energies[2]).item(),
+                "samples": (of_samples / of_truth).item(),
+                "mean": (of_mean / of_truth).item(),
                 "sample_error": (samples - own.x).square().mean().item(),
                 "mean_error": (mean - own.x).square().mean().item(),
             }
         )
-    return found
+    return records
 
 
 @torch.no_grad()
-def predict(f: AnyDenoiser, c: Tensor, n_samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def predict(f: AnyDenoiser, c: Tensor, n_samples: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """One-step mean (B, 1, H, W) and samples (B, S, H, W) of the next frame given the past alone.
 
     c: (B, M, H, W), M at least the memory of f. The mean is what f makes of strong noise, σ = σ₀ of ``SAMPLER``, around
     what it made of noise around mid-grey: there next to nothing is to be read off y.
     """
     c = c[:, c.shape[1] - getattr(f, "memory", c.shape[1]) :]
-    samples = sweeps.sample(f, c, SAMPLER, generator, n_samples=n_samples, batch_limit=32).x
+    samples = SAMPLER(f, c, n_samples=n_samples, generator=generator, batch_limit=32).x
     mean = torch.full_like(samples[:, :1], 0.5)
     for _ in range(2):
-        mean = denoise(f, mean + SAMPLER["sigma_0"] * torch.randn(mean.shape, generator=generator), c)
+        mean = denoise(f, mean + SAMPLER.sigma_0 * torch.randn(mean.shape, generator=generator), c)
     return mean, samples
-
-
-def decibels(records: Sequence[dict], predictor: str, gain: str | None = None, where: str = "all") -> np.ndarray:
-    """PSNR of a predictor on each shot at each σ, (shots, S) in dB; NaN for shots that have no such pixels.
-
-    records: of :func:`measure`. Raises ValueError for a predictor, gain or place that no record has.
-    """
-    rows = []
-    for record in records:
-        own = [e for e in record["errors"] if (e["predictor"], e["gain"], e["where"]) == (predictor, gain, where)]
-        rows.append(psnr(own[0]["squared_error"]) if own else None)
-    length = next((len(row) for row in rows if row is not None), None)
-    if length is None:
-        raise ValueError(f"no record has {predictor!r} with the gain {gain!r} for {where!r}")
-    return np.array([np.full(length, np.nan) if row is None else row for row in rows])
-
-
-def over_shots(values) -> np.ndarray:
-    """Mean over shots with its 95 % interval by Student's t, (3, S): value, low, high. values: (shots, S), NaN left out."""
-    return np.array([mean_interval(column[np.isfinite(column)]) for column in np.asarray(values, dtype=float).T]).T
-
-
-def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2", where: str = "all") -> dict[str, np.ndarray]:
-    """By how many dB a network is ahead of each baseline, shot by shot, (shots, S); NaN as in :func:`decibels`."""
-    ours = decibels(records, of, where=where)
-    return {name: ours - decibels(records, name, gain, where) for name in BASELINES}
-
-
-def least_margin(
-    records: Sequence[dict],
-    sigmas: Sequence[float],
-    low: float,
-    high: float,
-    names: Sequence[str] = BASELINES,
-    of: str = "M = 2",
-    gain: str = "own",
-    where: str = "all",
-) -> tuple[float, float, float]:
-    """The smallest mean margin over these baselines with hindsight, at any σ in [low, high]: (value, low, high) in dB.
-
-    The interval is that over shots for the baseline and level that came out worst; that these were chosen for it, it does
-    not tell. Raises ValueError where no σ lies in the range.
-    """
-    keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
-    if not keep:
-        raise ValueError(f"none of the noise levels {list(sigmas)} lies in [{low}, {high}]")
-    ahead = margins(records, gain, of, where)
-    found = np.concatenate([over_shots(ahead[name])[:, keep] for name in names], 1)
-    return tuple(found[:, found[0].argmin()].tolist())

@@ -2,7 +2,7 @@
 
 Dask hands out the runs, starts a killed worker anew and gives its run to another. What counts is what lies in the folder
 (:mod:`scorevid.sweep.folder`); what a worker does is in :mod:`scorevid.sweep.worker`. Not to be confused with
-:mod:`scorevid.studies.sampling`, which holds results of the comparisons behind chapter 3.
+:mod:`scorevid.studies.stored`, which holds results of the comparisons behind chapter 3.
 """
 
 from __future__ import annotations

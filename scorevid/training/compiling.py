@@ -2,8 +2,8 @@
 
 A compiler may get the loss right and lose gradients: training then goes on, seems well, and learns less. PyTorch 2.13 does so
 on processors, in bf16, with the derivative of interpolation, where that is fused with certain neighbours.
-:func:`scorevid.denoisers.unet.double` avoids it; other versions, machines and networks may have other such cases. So the first
-compiled step of a run, and the first with frozen normalisation, is compared with an eager one.
+:func:`scorevid.denoisers.unet.upsample2x` avoids it; other versions, machines and networks may have other such cases. So the
+first compiled step of a run, and the first with frozen normalisation, is compared with an eager one.
 
 Rounding alone sets gradients apart: those of a network that is trained to its end are small differences of large terms, and
 in bf16 may be off by as much as they are long. What is lost altogether is shorter than that by far.

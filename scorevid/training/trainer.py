@@ -32,9 +32,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scorevid import checks
-from scorevid.denoisers.conditioned import Preconditioned, Regression, build_network
-from scorevid.denoisers.normalisation import Scaling, estimate_statistics
-from scorevid.denoisers.unet import UNet
+from scorevid.denoisers.conditioned import Network, build_network
+from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.files import sole_writer
 from scorevid.interrupts import stop_signals
 from scorevid.machine import computes_in_bf16, machine
@@ -45,7 +44,6 @@ from scorevid.training.records import Checkpoint, append_to_log, load_checkpoint
 from scorevid.training.steps import Batch, Settings, StepPlanner, TrainState, generator_for, learning_rate, noisy_batch
 from scorevid.worlds.registry import describe_world
 
-Trainable = UNet | Preconditioned | Regression  # has memory, config and squared_error(y, c, x, sigma)
 NOT_ABOUT_THE_RESULT = {"compile"}  # a setting that may change between resumptions without a note
 FIRST_SAVE = 5.0  # seconds of training up to the first checkpoint
 SHORT = 2.0  # minutes; to compile takes a good part of them
@@ -59,7 +57,7 @@ class Trainer:
     otherwise. ``state`` tells how far the run is.
     """
 
-    def __init__(self, network: Trainable, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
+    def __init__(self, network: Network, world, settings: Settings, out: Path | str, *, device="cpu", resume=False):
         if network.memory != world.memory:
             raise ValueError(f"the network has a memory of {network.memory}, the world one of {world.memory}")
         self.checkpoint, self.log = Path(out) / "checkpoint.pt", Path(out) / "log.jsonl"
@@ -89,7 +87,7 @@ class Trainer:
         self.processes = self.loss.processes = processes
         if processes.size > 1:
             for module in self._normalisations():
-                module.average = all_reduce_mean
+                module.reduce_mean = all_reduce_mean
         self._joint_loss = processes.wrap_ddp(self.loss, self.network)
 
     def run(
@@ -181,9 +179,9 @@ class Trainer:
         self.state.frozen = frozen
         self.loss.unchecked = True
         for module in self._normalisations():
-            module.settled = frozen
+            module.frozen = frozen
 
-    def denoiser(self) -> Trainable:
+    def denoiser(self) -> Network:
         """The averaged network in evaluation mode.
 
         While the normalisation follows the batch, its running variances belong to the raw weights; with the averaged
@@ -250,8 +248,8 @@ class Trainer:
             self.state.changes.append({"until_step": self.state.step} | changed)
         self.freeze(self.state.frozen)
 
-    def _normalisations(self) -> list[Scaling]:
-        return [module for module in self.network.modules() if isinstance(module, Scaling)]
+    def _normalisations(self) -> list[ScaleNorm]:
+        return [module for module in self.network.modules() if isinstance(module, ScaleNorm)]
 
     def _fresh_batches(self, batches: int = 40) -> Iterator[Batch]:
         streams = (generator_for(2**31 + self.state.step, k, self.device) for k in range(batches))

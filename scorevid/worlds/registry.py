@@ -50,12 +50,16 @@ def describe_world(world) -> dict:
 
 
 def make_world(description: dict):
-    """A world from its description. Raises ValueError for an unknown name or parameter, and as the world does."""
+    """A world from its description, in which ``earlier`` of the class fills in fields that were not there yet.
+
+    Raises ValueError for an unknown name or parameter, and as the world does.
+    """
     parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in description.items()}
     name, known = parameters.pop("name"), worlds()
     if name not in known:
         raise ValueError(f"there is no world named {name!r}; known are {', '.join(known)}")
+    world = known[name].world
     try:
-        return known[name].world(**parameters)
+        return world(**{**getattr(world, "earlier", {}), **parameters})
     except TypeError as problem:
         raise ValueError(f"this version of scorevid cannot make the world {name}: {problem}") from None

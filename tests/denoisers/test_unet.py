@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from scorevid.denoisers.normalisation import Scaling
-from scorevid.denoisers.unet import Block, UNet, double
+from scorevid.denoisers.unet import ScaledConv, UNet, upsample2x
 
 
 def network(memory=2, widths=(4, 8, 8), lateral=True, seed=0):
@@ -53,29 +53,47 @@ def test_nothing_in_it_is_added():
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("settled", [True, False])
-def test_a_settled_scaling_of_the_kernel_is_that_of_what_comes_out(bias, settled):
+@pytest.mark.parametrize("frozen", [True, False])
+def test_scaling_the_kernel_is_scaling_the_output(bias, frozen):
+    """Also its derivatives: a kernel scaled by a detached gain would leave the gain untrained."""
     torch.manual_seed(0)
-    block, x = Block(3, 4, bias).double(), torch.randn(2, 3, 8, 8).double()
-    for scaling in (block[1], block[4]):
-        scaling.variance.uniform_(0.5, 2)
-        scaling.gain.data.uniform_(0.5, 2)
-        scaling.settled = settled
-    block.train(settled)
-    one_by_one = x
-    for layer in block:
-        one_by_one = layer(one_by_one)
-    torch.testing.assert_close(block(x), one_by_one)
-    parameters = list(block.parameters())
-    due = torch.autograd.grad(one_by_one.square().sum(), parameters)
-    torch.testing.assert_close(torch.autograd.grad(block(x).square().sum(), parameters), due)
+    layer, x = ScaledConv(3, 4, bias).double(), torch.randn(2, 3, 8, 8).double()
+    layer.norm.variance.uniform_(0.5, 2)
+    layer.norm.gain.data.uniform_(0.5, 2)
+    layer.norm.frozen = frozen
+    layer.train(frozen)
+    expected = layer.norm(layer.conv(x))
+    torch.testing.assert_close(layer(x), expected)
+    parameters = list(layer.parameters())
+    gradients = torch.autograd.grad(expected.square().sum(), parameters)
+    torch.testing.assert_close(torch.autograd.grad(layer(x).square().sum(), parameters), gradients)
 
 
-def test_a_scaling_that_follows_the_batch_is_not_of_the_kernel():
+def test_a_norm_that_follows_the_batch_is_not_part_of_the_kernel():
+    """Its scale has to be that of the batch, which undoes a factor on the input."""
     torch.manual_seed(0)
-    block, x = Block(3, 4).double(), torch.randn(2, 3, 8, 8).double()
-    assert not any(m.is_fixed for m in block if isinstance(m, Scaling))
-    torch.testing.assert_close(block(7 * x), block(x), rtol=1e-3, atol=1e-4)
+    layer, x = ScaledConv(3, 4).double(), torch.randn(2, 3, 8, 8).double()
+    assert not layer.norm.is_fixed
+    torch.testing.assert_close(layer(7 * x), layer(x), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": True}, {"normalise": False}, {"lateral": False}])
+def test_weights_of_version_0_1_load(options):
+    """Its blocks were rows of layers, whose numbers named the parameters: each has to come to the layer that has its place."""
+    network = UNet(1, (4, 6), **options)
+    place = {"0.conv": 0, "0.norm": 1, "2.conv": 3, "2.norm": 4} if network.normalise else {"0.conv": 0, "2.conv": 2}
+    old = {}
+    for key, value in network.state_dict().items():
+        for part, layer in place.items():
+            key = key.replace(f".{part}.", f".{layer}.")
+        old[key] = value + 1
+    again = UNet(1, (4, 6), **options)
+    again.load_state_dict(old)
+    for key, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value + 1), key
+    assert len(old) == len(network.state_dict())
+    nested = nn.ModuleDict({"backbone": UNet(1, (4, 6), **options)})
+    nested.load_state_dict({f"backbone.{key}": value for key, value in old.items()})
 
 
 def test_lateral_connections_are_an_option():
@@ -119,9 +137,9 @@ def test_input_that_does_not_fit_is_refused(y, c, message):
 def test_doubling_written_out_for_the_compiler_is_the_interpolation(height, width, monkeypatch):
     x = torch.randn(2, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x.requires_grad_(True)
-    found = [double(x)]
+    found = [upsample2x(x)]
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    found.append(double(x))
+    found.append(upsample2x(x))
     assert torch.allclose(*found, atol=1e-12)
     weights = torch.randn(found[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(*(torch.autograd.grad((y * weights).sum(), x)[0] for y in found), atol=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.exact import Oracle, optimum_and_score
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.wiener import Wiener
 from scorevid.measures.cards import score_card
@@ -20,7 +20,7 @@ from scorevid.measures.errors import (
     identity_distances,
     squared_errors,
 )
-from scorevid.noise.corruptions import CORRUPTIONS, optimum_and_score
+from scorevid.noise.corruptions import CORRUPTIONS
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves.meetings import undecided_meetings
@@ -80,8 +80,15 @@ def test_the_excess_curve_is_the_ratio_at_each_level_within_its_interval(undecid
 def test_only_gaussian_noise_makes_the_optimal_residual_the_score(undecided, corruption):
     """Where a single future is left, theory gives the miss: as large as the residual for Laplace and uniform noise."""
     c, ahead = undecided
-    both = optimum_and_score(ahead, 0.2, corruption)
-    found = identity_distances(lambda y, c: both(y)[0], c, ahead, 0.2, corruption, generator(), batch=len(c))
+    found = identity_distances(
+        lambda y, c: optimum_and_score(y, ahead, 0.2, corruption)[0],
+        c,
+        ahead,
+        0.2,
+        corruption,
+        generator(),
+        batch=len(c),
+    )
     assert all(v.shape == (len(c),) for v in found.values())
     assert found["to optimum"].max() == found["excess"].max() == 0
     np.testing.assert_allclose(found["to score"], found["optimum to score"])

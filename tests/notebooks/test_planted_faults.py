@@ -12,7 +12,8 @@ from scorevid.companion import claims
 from scorevid.denoisers.exact import Oracle
 from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
-from scorevid.studies import sampling as sweeps
+from scorevid.sampling import RECOMMENDED
+from scorevid.studies import choice_statistics, nearer_to_grey
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
 
@@ -30,16 +31,16 @@ def problem():
 def verdicts(f, problem, n_samples=1):
     """Verdicts of the claims about choices, by id, for a denoiser under the recommended settings."""
     c, ahead = problem
-    samples = sweeps.sample(f, c, sweeps.RECOMMENDED, torch.Generator().manual_seed(1), n_samples=n_samples)
+    samples = RECOMMENDED(f, c, n_samples=n_samples, generator=torch.Generator().manual_seed(1))
     even = (choices.first_probability(ahead) - 0.5).abs() < 0.25
     u = choices.projection(samples.x, ahead)
-    found = sweeps.measure(samples, ahead)
+    found = choice_statistics(samples, ahead)
     measures = {
         "sampling.chooses": choices.blend_share(u[even]),
-        "sampling.blends": found["blends"],
-        "sampling.prefers-likelier": found["slope"],
-        "sampling.slope": found["slope"],
-        "sampling.grey-cured": found["towards_grey"],
+        "sampling.blends": found.blends,
+        "sampling.prefers-likelier": found.slope,
+        "sampling.slope": found.slope,
+        "sampling.grey-cured": found.towards_grey,
     }
     # what could not be fitted has no verdict
     return {name: claims.decide(m, BOUNDS[name]) for name, m in measures.items() if m is not None}
@@ -78,7 +79,7 @@ def test_odds_that_are_not_known_or_turned_around_are_seen(problem):
 
 def test_a_preference_for_what_is_nearer_to_grey_is_seen(problem):
     c, ahead = problem
-    nearer = sweeps.nearer_to_grey(ahead)
+    nearer = nearer_to_grey(ahead)
     logit = ahead.probabilities[:, 0].logit() + torch.where(nearer, 1.0, -1.0)
     biased = replace(ahead, probabilities=torch.stack([logit.sigmoid(), (-logit).sigmoid()], 1))
     assert verdicts(exact(biased, c), problem, n_samples=10)["sampling.grey-cured"] == "fails"

@@ -8,7 +8,7 @@ import yaml
 
 from scorevid import estimates
 from scorevid.companion import claims
-from scorevid.studies import natural
+from scorevid.studies import natural, natural_margins
 from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.world import Clips
 
@@ -31,11 +31,11 @@ def records():
 
 def verdicts(records, name="M = 2"):
     """Verdicts by claim, with the network of that name taken for that of memory 2."""
-    psnr = {k: natural.decibels(records, k)[:, SIGMAS.index(0.5)] for k in ("M = 0", "M = 1", name)}
+    psnr = {k: natural_margins.decibels(records, k)[:, SIGMAS.index(0.5)] for k in ("M = 0", "M = 1", name)}
     measures = {
         "natural.memory-gain-db": estimates.mean_interval(psnr[name] - psnr["M = 0"]),
         "natural.second-frame-db": estimates.mean_interval(psnr[name] - psnr["M = 1"]),
-        "natural.beats-others": natural.least_margin(records, SIGMAS, 0.05, 1, OTHERS, name),
+        "natural.beats-others": natural_margins.least_margin(records, SIGMAS, 0.05, 1, OTHERS, name),
     }
     return {claim: claims.decide(m, BOUNDS[claim]) for claim, m in measures.items()}
 
@@ -64,9 +64,9 @@ def test_noise_on_the_parameters_is_seen(records):
 @pytest.mark.parametrize("name", ["last frame", "noisy frame", "M = 0"])
 def test_baselines_beat_what_is_no_better_than_they(records, name):
     for claim, range_of in {"natural.beats-baselines": (0, 1), "natural.beats-baselines.middle": (0.05, 0.2)}.items():
-        margin = natural.least_margin(records, SIGMAS, *range_of, of=name)
+        margin = natural_margins.least_margin(records, SIGMAS, *range_of, of=name)
         assert claims.decide(margin, BOUNDS[claim]) != "holds" or name == "M = 0"
-    margin = natural.least_margin(records, SIGMAS, 0.05, 1, OTHERS, name, "denoised")
+    margin = natural_margins.least_margin(records, SIGMAS, 0.05, 1, OTHERS, name, "denoised")
     assert claims.decide(margin, BOUNDS["natural.beats-mixtures"]) != "holds"
 
 

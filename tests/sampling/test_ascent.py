@@ -16,7 +16,8 @@ from scipy import special
 from scorevid.denoisers.exact import Oracle
 from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior
-from scorevid.sampling.ascent import ascend, partial_step, schedule_length, step_size
+from scorevid.sampling import KS2021, Ascent, ascend
+from scorevid.sampling.ascent import partial_step, step_size
 from scorevid.worlds.futures import Futures
 
 
@@ -41,11 +42,11 @@ def towards_half(y, c):
 
 @pytest.mark.parametrize(("beta", "steps"), [(1.0, 32), (0.5, 47), (0.1, 127), (0.01, 661)])
 def test_length_of_the_schedule(beta, steps):
-    assert schedule_length(beta=beta) == steps
+    assert Ascent(beta=beta).expected_steps == steps
     # and the ascent takes that many, within the scatter of the norm of noise, when only one future is possible
     ahead = Futures(torch.full((1, 1, 64, 64), 0.5), torch.ones(1, 1))
     drawn = ascend(partial(Oracle(ahead), sigma=1.0), torch.zeros(3, 1, 64, 64), beta=beta, generator=generator())
-    assert drawn.converged.all()
+    assert drawn.reached_sigma_L.all()
     assert (drawn.steps - steps).abs().max() <= 2 + (0.1 if beta == 0.01 else 0.01) * steps
     torch.testing.assert_close(drawn.x, torch.full_like(drawn.x, 0.5))
 
@@ -55,7 +56,7 @@ def test_step_size():
     assert step_size(100) == pytest.approx(1 / 1.99)
     assert step_size(100, h_max=0.2) == 0.2
     assert [step_size(t, h_0=1.0) for t in (1, 2, 9)] == [1, 1, 1]
-    assert schedule_length(beta=0.5, h_max=0.1) == 1 + next(
+    assert Ascent(beta=0.5, h_max=0.1).expected_steps == 1 + next(
         t for t in range(1000) if math.prod(1 - 0.5 * step_size(s, h_max=0.1) for s in range(1, t + 2)) <= 0.01
     )
 
@@ -128,7 +129,7 @@ def test_frequencies_at_the_published_constants_are_too_sure():
     drawn = ascend(f, c, n_samples=600, sigma_0=8.0, beta=0.01, generator=generator())
     share = (drawn.x[0].mean((1, 2)) > 0.5).float().mean().item()
     assert 0.10 < share < 0.18
-    assert drawn.converged.all()
+    assert drawn.reached_sigma_L.all()
 
 
 def test_a_sample_depends_on_nothing_but_its_scene_and_its_noise():
@@ -160,8 +161,8 @@ def test_samples_are_laid_out_by_scene():
     c = torch.rand(3, 2, 4, 5, generator=generator())
     drawn = ascend(partial(Oracle(ahead, past=c), sigma=1.0), c, n_samples=2, beta=0.5, generator=generator())
     torch.testing.assert_close(drawn.x, ahead.frames.expand(3, 2, 4, 5))
-    assert drawn.steps.shape == drawn.sigma.shape == drawn.converged.shape == (3, 2)
-    assert (drawn.sigma <= 0.01).all() and drawn.converged.all()
+    assert drawn.steps.shape == drawn.sigma.shape == drawn.reached_sigma_L.shape == (3, 2)
+    assert (drawn.sigma <= 0.01).all() and drawn.reached_sigma_L.all()
 
 
 @pytest.mark.parametrize("centre", [None, 0.2, torch.tensor(0.2), "frames", "prediction"])
@@ -207,7 +208,7 @@ def test_the_bound_on_steps_warns():
     c = torch.zeros(2, 1, 4, 4)
     with pytest.warns(UserWarning, match="6 of 6 samples were stopped at the bound of 7 steps"):
         drawn = ascend(towards_half, c, n_samples=3, max_steps=7, generator=generator())
-    assert not drawn.converged.any() and (drawn.steps == 7).all() and drawn.x.isfinite().all()
+    assert not drawn.reached_sigma_L.any() and (drawn.steps == 7).all() and drawn.x.isfinite().all()
 
     def restless(y, c):  # its residual is always .3 in scenes whose past is white
         return torch.where(c > 0.5, y + 0.3, towards_half(y, c))
@@ -215,7 +216,7 @@ def test_the_bound_on_steps_warns():
     mixed = torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])
     with pytest.warns(UserWarning, match="2 of 4 samples were stopped at the bound of 200"):
         drawn = ascend(restless, mixed, n_samples=2, beta=0.5, max_steps=200, generator=generator())
-    assert drawn.converged.tolist() == [[True, True], [False, False]]
+    assert drawn.reached_sigma_L.tolist() == [[True, True], [False, False]] and drawn.finite.all()
 
 
 def test_a_residual_that_is_not_finite_is_reported_and_spoils_no_other():
@@ -225,7 +226,7 @@ def test_a_residual_that_is_not_finite_is_reported_and_spoils_no_other():
     mixed = torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])
     with pytest.warns(UserWarning, match="1 of 2 samples diverged"):
         drawn = ascend(broken, mixed, beta=0.5, generator=generator())
-    assert drawn.converged.tolist() == [[True], [False]]
+    assert drawn.reached_sigma_L.tolist() == drawn.finite.tolist() == [[True], [False]]
     assert drawn.x[0].isfinite().all()
 
 
@@ -267,16 +268,18 @@ def table(first_cell):
 
 def test_lengths_on_the_theory_page():
     for sigma_0, *steps in table(r"$\sigma_0 = 1$"):
-        assert [schedule_length(sigma_0, beta=beta) for beta in (1, 0.5, 0.1, 0.01)] == steps
+        assert [Ascent(sigma_0, beta=beta).expected_steps for beta in (1, 0.5, 0.1, 0.01)] == steps
 
 
 def test_frequencies_on_the_theory_page():
     """The same ascent in the one coordinate that matters, with σ known; 20,000 samples for each entry."""
-    expected = np.array(table(".05"))
+    expected = np.array(table("0.05"))
     odds, random = expected[:, 0], np.random.default_rng(0)
-    for column, beta in enumerate((1.0, 0.5, 0.01), 1):
+    for column, (beta, exact_start) in enumerate(((1.0, False), (0.5, False), (0.01, False), (1.0, True)), 1):
         y, sigma = 8 * random.standard_normal((4, 20_000)), 8.0
-        for t in range(1, schedule_length(8.0, beta=beta) + 1):
+        if exact_start:  # a draw from the density at σ₀: a future, ±1, under noise
+            y += np.where(random.random(y.shape) < odds[:, None], 1, -1)
+        for t in range(1, Ascent(8.0, beta=beta).expected_steps + 1):
             h = step_size(t)
             mean = np.tanh((special.logit(odds)[:, None] + 2 * y / sigma**2) / 2)  # futures at ±1
             gamma = sigma * math.sqrt(max((1 - beta * h) ** 2 - (1 - h) ** 2, 0))
@@ -355,8 +358,8 @@ def test_shapes(batch, n_samples, memory, size, beta, h_0, limit):
     c = torch.rand(batch, memory, *size, generator=generator())
     drawn = ascend(f, c, n_samples=n_samples, beta=beta, h_0=h_0, batch_limit=limit, generator=generator())
     assert drawn.x.shape == (batch, n_samples, *size) and drawn.x.isfinite().all()
-    assert drawn.steps.shape == drawn.sigma.shape == drawn.converged.shape == (batch, n_samples)
-    assert drawn.converged.all() and (drawn.sigma <= 0.01).all()
+    assert drawn.steps.shape == drawn.sigma.shape == drawn.reached_sigma_L.shape == (batch, n_samples)
+    assert drawn.reached_sigma_L.all() and (drawn.sigma <= 0.01).all()
     assert (drawn.steps <= 1000).all()
 
 
@@ -366,10 +369,10 @@ def test_constants_are_accepted_or_refused(sigma_0, sigma_L, h_0, beta):
     good = 0 < sigma_L < sigma_0 and 1e-3 < h_0 <= 1 and 1e-3 < beta <= 1
     constants = {"sigma_0": sigma_0, "sigma_L": sigma_L, "h_0": h_0, "beta": beta}
     if good:
-        assert 1 <= schedule_length(**constants) < 10**6
+        assert 1 <= Ascent(**constants).expected_steps < 10**6
     elif not (0 < sigma_L < sigma_0 and 0 < h_0 <= 1 and 0 < beta <= 1):
         with pytest.raises(ValueError, match=r"due|must"):
-            schedule_length(**constants)
+            Ascent(**constants)
         with pytest.raises(ValueError, match=r"due|must"):
             ascend(must_not_run, torch.zeros(1, 1, 4, 4), generator=generator(), **constants)
 
@@ -395,21 +398,24 @@ def test_the_schedules_level_is_that_of_the_residual_for_an_exact_residual():
     def f(y, c):  # an "estimate" whose residual has the norm that the schedule foresees
         return y + levels[next(at)] * y / y.flatten(1).norm(dim=1)[:, None, None, None] * 4
 
-    steps = schedule_length(2.0, 0.05, 0.1, 0.5)
+    steps = Ascent(2.0, 0.05, 0.1, beta=0.5).expected_steps
     levels = [2.0]
     for t in range(1, steps + 1):
         levels.append(levels[-1] * (1 - 0.5 * step_size(t, 0.1)))
     found = []
-    for source in ("residual", "schedule"):
+    for source in ("residual", "ladder"):
         at = iter(range(steps + 1))
         c = torch.zeros(3, 1, 4, 4, dtype=torch.float64)
-        found.append(ascend(f, c, sigma_0=2.0, sigma_L=0.05, h_0=0.1, beta=0.5, sigma=source, generator=generator()))
+        found.append(
+            ascend(f, c, sigma_0=2.0, sigma_L=0.05, h_0=0.1, beta=0.5, level_from=source, generator=generator())
+        )
     torch.testing.assert_close(found[0].x, found[1].x)
     assert (found[0].steps == steps).all() and (found[1].steps == steps).all()
     assert (found[0].evaluations == steps + 1).all()
 
 
-def test_a_denoiser_that_needs_sigma_gets_the_schedules_level():
+@pytest.mark.parametrize("level_from", ["residual", "ladder"])
+def test_a_denoiser_that_needs_sigma_gets_the_schedules_level(level_from):
     given = []
 
     def f(y, c, sigma):
@@ -419,7 +425,7 @@ def test_a_denoiser_that_needs_sigma_gets_the_schedules_level():
     f.needs_sigma = True
     c = torch.zeros(2, 1, 4, 4)
     samples = ascend(
-        f, c, sigma_0=1.0, sigma_L=0.4, h_0=0.5, beta=0.5, sigma="schedule", centre="prediction",
+        f, c, sigma_0=1.0, sigma_L=0.4, h_0=0.5, beta=0.5, level_from=level_from, centre="prediction",
         generator=generator(),
     )  # fmt: skip
     assert given == pytest.approx([1, 1, 0.75, 0.5, 0.3125])
@@ -427,7 +433,9 @@ def test_a_denoiser_that_needs_sigma_gets_the_schedules_level():
 
 
 def test_the_source_of_sigma_is_checked():
-    needs_it = Oracle(Futures(torch.zeros(1, 1, 4, 4), torch.ones(1, 1)))
-    for f, sigma in ((lambda y, c: y, "known"), (needs_it, "residual")):
-        with pytest.raises(ValueError, match="sigma"):
-            ascend(f, torch.zeros(1, 1, 4, 4), sigma=sigma, generator=generator())
+    with pytest.raises(ValueError, match="level_from must be one of residual, ladder, got 'known'"):
+        Ascent(level_from="known")
+
+
+def test_the_published_constants():
+    assert Ascent(1.0, 0.01, 0.01, 1.0, 0.01, 2000, level_from="residual", centre=None) == KS2021

@@ -1,8 +1,6 @@
 """The solvers against exact steps, against one another, and two of them against another library."""
 
-import inspect
 import math
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -14,16 +12,28 @@ from scipy import stats
 from scorevid.denoisers.exact import Oracle
 from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
-from scorevid.sampling import solvers
-from scorevid.sampling.ascent import ascend, partial_step
-from scorevid.sampling.solvers import ladder
-from scorevid.studies import sampling as sweeps
+from scorevid.sampling import RECOMMENDED, Churn, Ladder, Multistep, ascend, solvers
+from scorevid.sampling.ascent import partial_step
 from scorevid.worlds.futures import Futures
 
 METHODS = ("euler", "heun", "ancestral", "churn", "multistep")
 BLIND = NoisePrior(0.001, 100.0)
 
-solve = partial(solvers.solve, steps=30, sigma_0=4.0, beta=0.5, sigma="schedule")  # unless a test says otherwise
+
+def solve(f, c, *, method="multistep", steps=30, sigma_0=4.0, level_from="ladder", **more):
+    """What the tests of this file use unless they say otherwise."""
+    more = {"beta": 0.5} | more if method == "multistep" else more
+    return solvers.solve(f, c, method=method, steps=steps, sigma_0=sigma_0, level_from=level_from, **more)
+
+
+def without_noise(method):
+    """Settings that make a solver deterministic, where it has such."""
+    return {"churn": {"gamma": 0.0}, "multistep": {"beta": 1.0}}.get(method, {})
+
+
+def needs_sigma(f):
+    f.needs_sigma = True
+    return f
 
 
 def generator(seed=0):
@@ -38,26 +48,23 @@ def two_points(weight: float, distance: float = 1.0, size: int = 8) -> Futures:
     return Futures(frames, torch.tensor([[weight, 1 - weight]]))
 
 
+@needs_sigma
 def gaussian(y, c, sigma):
     """E[x | y] of unit Gaussian pixels about ½."""
     return 0.5 + (y - 0.5) / (1 + torch.as_tensor(sigma).reshape(-1, 1, 1, 1) ** 2)
 
 
-gaussian.needs_sigma = True
-
-
 def test_ladders():
-    levels = ladder(4, 16.0, 1.0)
-    assert levels.tolist() == pytest.approx([16, 8, 4, 2, 1])
-    assert ladder(2, 16.0, 4.0, rho=2).tolist() == pytest.approx([16, 9, 4])
+    assert Ladder(16.0, 1.0, 4).levels() == pytest.approx([16, 8, 4, 2, 1])
+    assert Ladder(16.0, 4.0, 2, rho=2).levels() == pytest.approx([16, 9, 4])
 
 
 @settings(max_examples=30)
 @given(st.integers(1, 50), st.floats(0.01, 0.5), st.floats(1.1, 100), st.sampled_from([None, 1.0, 7.0]))
 def test_ladders_descend_between_their_ends(steps, low, factor, rho):
-    levels = ladder(steps, low * factor, low, rho)
-    assert len(levels) == steps + 1 and (levels.diff() < 0).all()
-    assert levels[0].item() == pytest.approx(low * factor) and levels[-1].item() == pytest.approx(low)
+    levels = Ladder(low * factor, low, steps, rho).levels()
+    assert len(levels) == steps + 1 and all(after < before for before, after in pairwise(levels))
+    assert levels[0] == pytest.approx(low * factor) and levels[-1] == pytest.approx(low)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -69,13 +76,12 @@ def test_a_known_frame_is_found(method):
     torch.testing.assert_close(samples.x, x.expand(-1, 2, -1, -1))
     twice = method in ("heun", "churn")
     assert (samples.evaluations == (12 if twice else 7)).all() and (samples.steps == 5).all()  # one for the centre
-    assert samples.converged.all()
+    assert samples.finite.all() and samples.reached_sigma_L.all()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_noise_follows_the_ladder(method):
     """With the answer known to the denoiser, what is left on the way is noise of exactly the ladder's level."""
-    levels = ladder(6, 3.0, 0.05)
     seen = []
     solve(
         lambda y, c: torch.full_like(y, 0.5),
@@ -84,12 +90,12 @@ def test_noise_follows_the_ladder(method):
         steps=6,
         sigma_0=3.0,
         sigma_L=0.05,
-        churn=0.0,
         centre=None,
         generator=generator(),
         callback=lambda t, y, d, *_: seen.append(d.std().item()),
+        **({"gamma": 0.0} if method == "churn" else {}),
     )
-    assert seen == pytest.approx(levels.tolist(), rel=0.02)
+    assert seen == pytest.approx(Ladder(3.0, 0.05, 6).levels(), rel=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -107,7 +113,7 @@ def test_the_variance_of_gaussian_frames(method):
         centre=None,
         generator=generator(),
     )
-    levels, v = ladder(steps, high, low).tolist(), high**2
+    levels, v = Ladder(high, low, steps).levels(), high**2
     for level, after in pairwise(levels):
         shrink, r = 1 / (1 + level**2), after / level
         if method == "ancestral":
@@ -123,20 +129,19 @@ def test_the_variance_of_gaussian_frames(method):
 def test_second_order_is_more_accurate_than_euler_at_equal_cost(method):
     """Deterministic solvers from the same start; the exact flow of unit Gaussian pixels is √(1 + σ²) / √(1 + σ_0²)."""
     c = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
-    common = {"sigma_0": 8.0, "sigma_L": 0.01, "centre": None, "generator": None}
+    common = {"sigma_0": 8.0, "sigma_L": 0.01, "centre": None}
 
     def error(method, steps):
         path = []
-        common["generator"] = generator()
         solve(
             gaussian,
             c,
             method=method,
             steps=steps,
-            beta=1.0,
-            churn=0.0,
+            generator=generator(),
             callback=lambda t, y, *_: path.append(y),
             **common,
+            **without_noise(method),
         )
         exact = 0.5 + (path[0] - 0.5) * math.sqrt((1 + 0.01**2) / (1 + 64))
         return (path[-1] - exact).norm().item()
@@ -165,8 +170,7 @@ def test_euler_is_the_ascent_without_noise():
 def test_multistep_is_exact_for_estimates_linear_in_log_sigma(beta):
     """D = a + b ln σ, two steps: the mean of y' against the integral of its linear equation by quadrature."""
     a, b, levels = 0.2, 0.3, [2.0, 1.0, 0.4]
-    f = lambda y, c, sigma: (a + b * sigma.log())[:, None, None, None].expand_as(y)  # noqa: E731
-    f.needs_sigma = True
+    f = needs_sigma(lambda y, c, sigma: (a + b * sigma.log())[:, None, None, None].expand_as(y))
     seen = []
     solve(
         f, torch.zeros(1, 1, 64, 64), method="multistep", steps=2, sigma_0=levels[0], sigma_L=0.4, beta=beta,
@@ -196,15 +200,17 @@ def test_a_schedule_is_followed_whatever_its_steps():
         assert (seen[-1] - 0.5).std().item() == pytest.approx(0.01, rel=0.1)
 
 
-@pytest.mark.parametrize("sigma", ["residual", "schedule"])
+@pytest.mark.parametrize("level_from", ["residual", "ladder"])
 @pytest.mark.parametrize("method", METHODS)
-def test_frequencies_are_right_with_the_exact_denoiser(method, sigma):
+def test_frequencies_are_right_with_the_exact_denoiser(method, level_from):
     """Two futures of odds 1 : 4 at a distance of 1: a binomial test of the samples' choices."""
     ahead, n = two_points(0.2), 2000
     c = torch.zeros(1, 1, 8, 8)
     f = Oracle(ahead, prior=BLIND)
     steps = 30 if method in ("heun", "churn") else 60
-    samples = solve(f, c, method=method, steps=steps, n_samples=n, sigma_0=8.0, sigma=sigma, generator=generator(5))
+    samples = solve(
+        f, c, method=method, steps=steps, n_samples=n, sigma_0=8.0, level_from=level_from, generator=generator(5)
+    )
     choice = choices.classify(choices.projection(samples.x, ahead))
     assert (choice != choices.BLEND).float().mean() > 0.99
     chosen = int((choice == 0).sum())
@@ -229,14 +235,14 @@ def test_a_wrong_level_is_corrected_by_the_residual():
     f = lambda y, c: torch.full_like(y, 0.5)  # noqa: E731
     c, noisier = torch.zeros(8, 1, 16, 16), torch.randn(8, 1, 16, 16, generator=generator(9))
     at = {}
-    for sigma in ("residual", "schedule"):
+    for level_from in ("residual", "ladder"):
         samples = solve(
-            f, c, method="euler", steps=8, sigma_0=1.0, sigma_L=0.05, sigma=sigma, centre=0.5 + noisier,
-            generator=generator(), callback=lambda t, y, d, s, a, key=sigma: at.__setitem__(key, d.std().item()),
+            f, c, method="euler", steps=8, sigma_0=1.0, sigma_L=0.05, level_from=level_from, centre=0.5 + noisier,
+            generator=generator(), callback=lambda t, y, d, s, a, key=level_from: at.__setitem__(key, d.std().item()),
         )  # fmt: skip
-        assert samples.converged.all()
+        assert samples.finite.all() and samples.reached_sigma_L.all()
     assert at["residual"] == pytest.approx(0.05, rel=0.05)
-    assert at["schedule"] > 1.3 * 0.05
+    assert at["ladder"] > 1.3 * 0.05
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -250,16 +256,22 @@ def test_samples_do_not_depend_on_the_batch_limit(method):
     torch.testing.assert_close(a, b)
 
 
-def test_denoisers_that_need_sigma_are_given_the_level():
-    ahead, told = two_points(0.5), []
+@pytest.mark.parametrize("level_from", ["residual", "ladder"])
+def test_denoisers_that_need_sigma_are_given_the_ladders_level(level_from):
+    """Also where others' levels are read from the residual: the same call serves both kinds."""
+    ahead, given, started_from = two_points(0.5), [], []
 
+    @needs_sigma
     def f(y, c, sigma):
-        told.append(sigma.unique().tolist())
+        given.append(sigma.unique().tolist())
         return Oracle(ahead)(y, c, sigma)
 
-    f.needs_sigma = True
-    solve(f, torch.zeros(1, 1, 8, 8), method="euler", steps=2, sigma_0=4.0, sigma_L=1.0, generator=generator())
-    assert [round(v[0], 5) for v in told] == [4, 4, 2, 1]  # the first for the centre
+    solve(
+        f, torch.zeros(1, 1, 8, 8), method="euler", steps=2, sigma_0=4.0, sigma_L=1.0, level_from=level_from,
+        generator=generator(), callback=lambda t, y, d, sigma, _: started_from.append(sigma.item()),
+    )  # fmt: skip
+    assert [round(v[0], 5) for v in given] == [4, 4, 2, 1]  # the first for the centre
+    assert started_from == pytest.approx([4, 2, 1])
 
 
 @pytest.mark.parametrize("method", ["euler", "ancestral"])
@@ -303,9 +315,9 @@ def test_against_azula(method):
         {"rho": 0.0},
         {"beta": 0.0},
         {"beta": 1.5},
-        {"churn": -0.1},
-        {"churn": math.nan},
-        {"sigma": "guess"},
+        {"method": "churn", "gamma": -0.1},
+        {"method": "churn", "gamma": math.nan},
+        {"level_from": "guess"},
         {"n_samples": 0},
         {"centre": "mean"},
         {"generator": None},
@@ -321,5 +333,32 @@ def test_bad_input_is_refused_before_any_work(wrong):
 
 
 def test_the_defaults_are_what_chapter_3_recommends():
-    defaults = {k: v.default for k, v in inspect.signature(solvers.solve).parameters.items()}
-    assert defaults | sweeps.RECOMMENDED == defaults
+    assert Multistep(Ladder(5.0, 0.01, 12), beta=1.0, level_from="residual", centre="prediction") == RECOMMENDED
+    c = torch.rand(1, 1, 4, 4, generator=generator())
+    default = solvers.solve(lambda y, c: (c + y).tanh(), c, generator=generator(1))
+    assert torch.equal(RECOMMENDED(lambda y, c: (c + y).tanh(), c, generator=generator(1)).x, default.x)
+
+
+def test_a_callback_sees_the_levels_that_a_sampler_names():
+    """With churn y has more noise than the ladder's level where it is denoised."""
+    sampler, seen = Churn(Ladder(3.0, 0.05, 6, rho=7.0), gamma=0.5, level_from="ladder", centre=None), []
+    sampler(
+        lambda y, c: torch.full_like(y, 0.5), torch.zeros(200, 1, 16, 16), generator=generator(),
+        callback=lambda t, y, d, *_: seen.append(d.std().item()),
+    )  # fmt: skip
+    assert seen == pytest.approx(sampler.levels(), rel=0.02)
+    assert seen[:-1] == pytest.approx([1.5 * level for level in sampler.ladder.levels()[:-1]], rel=0.02)
+
+
+def test_a_sample_that_diverges_is_neither_finite_nor_down():
+    c = torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])
+    samples = solve(lambda y, c: torch.where(c > 0.5, torch.nan, 0.5 + 0 * y), c, steps=3, generator=generator())
+    assert samples.finite.tolist() == samples.reached_sigma_L.tolist() == [[True], [False]]
+
+
+def test_progress(capsys):
+    c = torch.zeros(1, 1, 4, 4)
+    solve(lambda y, c: c, c, steps=3, generator=generator())
+    assert capsys.readouterr().err == ""
+    solve(lambda y, c: c, c, steps=3, generator=generator(), progress=True)
+    assert "4/4" in capsys.readouterr().err

@@ -5,11 +5,22 @@ import pytest
 import torch
 
 from scorevid import estimates
-from scorevid.denoisers.conditioned import Preconditioned
 from scorevid.denoisers.weights import FOLDER, load_card
 from scorevid.measures import choices
-from scorevid.sampling.starts import Samples
-from scorevid.studies import sampling as sweeps
+from scorevid.sampling import RECOMMENDED, Ascent, Heun, Ladder, Samples
+from scorevid.studies import (
+    ASCENT,
+    SOLVERS,
+    by_solver,
+    choice_statistics,
+    load_results,
+    meetings,
+    nearer_to_grey,
+    settings_of,
+    store_results,
+    stored,
+)
+from scorevid.studies.sampling import bins, distance_from_one
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.world import Leaves
 
@@ -26,7 +37,8 @@ def scenes(n=400, seed=0) -> tuple[Futures, torch.Tensor]:
 
 def as_samples(x: torch.Tensor, evaluations: int = 3) -> Samples:
     count = torch.full(x.shape[:2], evaluations)
-    return Samples(x, count, count, torch.zeros(x.shape[:2]), torch.ones(x.shape[:2], dtype=torch.bool))
+    good = torch.ones(x.shape[:2], dtype=torch.bool)
+    return Samples(x, steps=count, evaluations=count, sigma=0.0 * count, finite=good, reached_sigma_L=good)
 
 
 def drawn(ahead: Futures, probability: torch.Tensor, n: int = 20) -> torch.Tensor:
@@ -37,35 +49,35 @@ def drawn(ahead: Futures, probability: torch.Tensor, n: int = 20) -> torch.Tenso
 
 def test_true_draws_measure_as_such():
     ahead, first = scenes()
-    assert (sweeps.nearer_to_grey(ahead) == first).all()
-    found = sweeps.measure(as_samples(drawn(ahead, ahead.probabilities[:, 0])), ahead)
+    assert (nearer_to_grey(ahead) == first).all()
+    found = choice_statistics(as_samples(drawn(ahead, ahead.probabilities[:, 0])), ahead)
     for name, due in (("slope", 1), ("intercept", 0), ("towards_grey", 0)):
-        value, low, high = found[name]
+        value, low, high = getattr(found, name)
         assert low < value < high and value == pytest.approx(due, abs=0.1)
-    assert found["blends"][0] == 0 and found["rendering_error"] == pytest.approx(0, abs=1e-9)
-    assert found["evaluations"] == 3 and found["converged"] == 1 and found["scenes"] == 400
-    assert found["calibration_error"][0] < 0.02
+    assert found.blends.value == 0 and found.rendering_error == pytest.approx(0, abs=1e-9)
+    assert found.evaluations == 3 and found.converged == 1 and found.scenes == found.slope.n == 400
+    assert found.calibration_error.value < 0.02
 
 
 def test_a_bias_towards_grey_is_seen_although_scenes_are_balanced():
     ahead, first = scenes()
     logit = ahead.probabilities[:, 0].logit() * 1.5 + torch.where(first, 1.0, -1.0)
-    found = sweeps.measure(as_samples(drawn(ahead, logit.sigmoid())), ahead)
-    assert found["slope"][0] == pytest.approx(1.5 / 1.2, abs=0.2)  # two lines shifted apart look flatter together
-    assert found["intercept"][0] == pytest.approx(0, abs=0.1)
-    assert found["towards_grey"][0] == pytest.approx(1.0, abs=0.1)
+    found = choice_statistics(as_samples(drawn(ahead, logit.sigmoid())), ahead)
+    assert found.slope.value == pytest.approx(1.5 / 1.2, abs=0.2)  # two lines shifted apart look flatter together
+    assert found.intercept.value == pytest.approx(0, abs=0.1)
+    assert found.towards_grey.value == pytest.approx(1.0, abs=0.1)
 
 
 def test_blends_alone_have_no_slope():
     ahead, _ = scenes()
-    found = sweeps.measure(as_samples(ahead.frames.mean(1, keepdim=True)), ahead)
-    assert found["blends"][0] == 1 and found["slope"] is None and found["towards_grey"] is None
+    found = choice_statistics(as_samples(ahead.frames.mean(1, keepdim=True)), ahead)
+    assert found.blends.value == 1 and found.slope is None and found.towards_grey is None
 
 
 def test_bins_hold_all_that_chose():
     odds = np.linspace(0, 1, 25)
     counts = choices.Counts(np.full(25, 3), np.full(25, 1), np.full(25, 2))
-    found = sweeps.bins(odds, counts, 5)
+    found = bins(odds, counts, 5)
     assert found["probability"] == pytest.approx([odds[5 * k : 5 * k + 5].mean() for k in range(5)])
     assert found["frequency"] == pytest.approx([0.75] * 5)
     low, high = estimates.wilson(15, 20).interval
@@ -77,72 +89,93 @@ def test_bins_hold_all_that_chose():
     [([1.5, 1.25, 2.0], [0.5, 0.25, 1.0]), ([0.75, 0.5, 1.25], [0.25, 0, 0.5]), ([0.5, 0.25, 0.75], [0.5, 0.25, 0.75])],
 )
 def test_how_far_a_slope_is_from_one(slope, distance):
-    assert sweeps.distance_from_one(slope) == distance
-    assert sweeps.distance_from_one(None) is None
-
-
-def test_sampling_takes_the_sampler_that_the_settings_name():
-    x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    c = x.expand(-1, 2, -1, -1)
-    asked = []
-
-    def f(y, c):
-        asked.append(len(y))
-        return c[:, :1]
-
-    fixed = sweeps.sample(f, c, sweeps.RECOMMENDED, torch.Generator().manual_seed(0), n_samples=3)
-    assert len(asked) == sweeps.RECOMMENDED["steps"] + 2 == int(fixed.evaluations[0, 0])
-    ascent = sweeps.sample(f, c, sweeps.ASCENT, torch.Generator().manual_seed(0))
-    for samples in (fixed, ascent):
-        torch.testing.assert_close(samples.x, x.expand_as(samples.x))
-
-
-def test_a_network_that_needs_sigma_takes_its_level_from_the_schedule():
-    network = Preconditioned(2, (4, 8)).eval()
-    c = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
-    samples = sweeps.sample(network, c, sweeps.RECOMMENDED, torch.Generator().manual_seed(0))
-    assert samples.x.shape == (1, 1, 8, 8) and samples.x.isfinite().all()
+    assert distance_from_one(slope) == distance
+    assert distance_from_one(None) is None
 
 
 def test_results_are_stored_with_their_parameters(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeps, "FOLDER", tmp_path / "results")
+    monkeypatch.setattr(stored, "FOLDER", tmp_path / "results")
     ahead, _ = scenes(40)
-    results = [{"solver": "β", **sweeps.measure(as_samples(drawn(ahead, ahead.probabilities[:, 0])), ahead)}]
-    path = sweeps.store("some", {"seed": 1}, results)
+    found = choice_statistics(as_samples(drawn(ahead, ahead.probabilities[:, 0])), ahead)
+    results = [{"solver": "β", "settings": settings_of(ASCENT)} | found.record()]
+    path = store_results("some", {"seed": 1}, results)
     assert path.name == "some.json"
-    assert sweeps.load("some") == {"parameters": {"seed": 1}, "results": results}
-    with pytest.raises(ValueError, match="no stored sweep named 'other'; stored are: some"):
-        sweeps.load("other")
+    assert load_results("some") == {"parameters": {"seed": 1}, "results": results}
+    with pytest.raises(ValueError, match="stored results, some; got 'other'"):
+        load_results("other")
+
+
+def test_samplers_are_stored_by_name_and_fields():
+    settings = settings_of(Heun(Ladder(5.0, 0.01, 6, rho=7.0), level_from="ladder", centre=None))
+    assert settings == {
+        "sampler": "Heun",
+        "level_from": "ladder",
+        "centre": None,
+        "ladder": {"sigma_0": 5.0, "sigma_L": 0.01, "steps": 6, "rho": 7.0},
+    }
+    assert settings_of(Ascent())["beta"] == 0.01
+
+
+def test_new_results_have_the_keys_of_those_that_are_stored():
+    ahead, _ = scenes(40)
+    found = choice_statistics(as_samples(drawn(ahead, ahead.probabilities[:, 0])), ahead, replicates=20).record()
+    for name in ("slope", "constants", "training", "solvers"):
+        kept = load_results(name)["results"][0]
+        assert list(found) == [key for key in kept if key in found], name
+        assert {key: type(kept[key]) for key in found} == {key: type(v) for key, v in found.items()}, name
+        assert list(kept["bins"]) == list(found["bins"])
+
+
+def test_what_is_stored_was_measured_with_the_samplers_of_today():
+    """Stored with the arguments of solve and ascend, as they were then; a default that has changed would part them."""
+    rows = load_results("solvers")["results"]
+    for solver, samplers in SOLVERS.items():
+        kept = by_solver(rows, "oracle", [solver])[solver]
+        assert [r["settings"]["steps"] for r in kept] == [s.ladder.steps for s in samplers]
+        assert {r["settings"]["sigma_0"] for r in kept} == {s.sigma_0 for s in samplers} == {5.0}
+        two = kept[0]["settings"]["method"] in ("heun", "churn")
+        assert [r["evaluations"] for r in kept] == [(2 if two else 1) * s.ladder.steps + 2 for s in samplers]
+        of = {"schedule": "ladder"}
+        assert {of.get(r["settings"]["sigma"], r["settings"]["sigma"]) for r in kept} == {
+            s.level_from for s in samplers
+        }
+    (recommended,) = by_solver(rows, "oracle", ["recommended"])["recommended"]
+    assert recommended["settings"] == {"method": "multistep", "sigma": RECOMMENDED.level_from} | {
+        "steps": RECOMMENDED.ladder.steps, "sigma_0": RECOMMENDED.sigma_0, "beta": RECOMMENDED.beta, "centre": "prediction"
+    }  # fmt: skip
+    for name, sampler in (("ascent", ASCENT), ("published", Ascent())):
+        (kept,) = by_solver(rows, "oracle", [name])[name]
+        assert kept["settings"] == {key: getattr(sampler, key) for key in kept["settings"]}
 
 
 def test_what_is_stored_is_about_the_weights_as_published():
     for name in ("solvers", "constants", "slope"):
-        parameters = sweeps.load(name)["parameters"]
+        parameters = load_results(name)["parameters"]
         card = load_card(parameters["weights"])
         assert (parameters["sha256"], parameters["images"]) == (card["sha256"], card["training"]["images"]), name
-    for name, sha256 in sweeps.load("solvers")["parameters"]["peers"].items():
+    for name, sha256 in load_results("solvers")["parameters"]["peers"].items():
         assert sha256 == load_card(name, FOLDER / "peers")["sha256"], name
-    natural = sweeps.load("natural")["parameters"]
+    natural = load_results("natural")["parameters"]
     for name, sha256 in natural["sha256"].items():
         if name == "regression":
             card = load_card(f"{natural['weights']}-regression", FOLDER / "peers")
         else:
             card = load_card(f"{natural['weights']}-m{name[-1]}")
         assert sha256 == card["sha256"], name
-    history = sweeps.load("training")
+    history = load_results("training")
     assert history["results"][-1]["sha256"] == load_card(history["parameters"]["weights"])["sha256"]
 
 
 def test_what_is_stored_has_enough_scenes_to_speak_of():
     """A trial with a few scenes, kept by mistake, would draw figures all the same."""
     for name, least in (("solvers", 500), ("constants", 400), ("training", 1000), ("slope", 4000)):
-        assert sweeps.load(name)["parameters"]["n_scenes"] >= least, name
-    assert sweeps.load("solvers")["parameters"]["n_published"] >= 2000
-    assert all(record["patches"] >= 100 for record in sweeps.load("natural")["results"])
+        assert load_results(name)["parameters"]["n_scenes"] >= least, name
+    assert load_results("solvers")["parameters"]["n_published"] >= 2000
+    assert all(record["patches"] >= 100 for record in load_results("natural")["results"])
 
 
 def test_meetings_have_even_odds_and_an_exact_denoiser():
-    c, ahead, oracle = sweeps.meetings(Leaves(), 12, torch.Generator().manual_seed(0))
+    c, ahead, oracle = meetings(Leaves(), 12, torch.Generator().manual_seed(0))
     assert c.shape == (12, 2, 32, 32) and (ahead.count() == 2).all()
     torch.testing.assert_close(choices.first_probability(ahead), torch.linspace(0.05, 0.95, 12))
     strong = oracle(ahead.mean() + 20 * torch.randn(12, 1, 32, 32, generator=torch.Generator().manual_seed(1)), c)

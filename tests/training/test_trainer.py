@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scorevid.denoisers.normalisation import Scaling, estimate_statistics
+from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.training.records import read_log
@@ -205,8 +205,8 @@ def test_statistics_of_the_averaged_network_are_those_of_the_data():
     data = [noisy_batch(SMALL, NoisePrior(), 64, generator_for(0, k)) for k in range(30)]
     estimate_statistics(network, iter(data))
     assert not network.training
-    first = next(m for m in network.modules() if isinstance(m, Scaling))
-    convolution = network.encoder[0][0]
+    first = next(m for m in network.modules() if isinstance(m, ScaleNorm))
+    convolution = network.encoder[0][0].conv
     with torch.no_grad():
         variances = torch.stack([convolution(torch.cat([c, y], 1)).var((0, 2, 3), correction=0) for y, c, *_ in data])
     torch.testing.assert_close(first.variance, variances.mean(0))

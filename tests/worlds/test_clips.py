@@ -1,12 +1,8 @@
-"""Natural video: the embedded bank, files of all kinds and states, and the patches that are drawn from them."""
+"""Natural video as a world: the patches that are drawn."""
 
-import builtins
-import hashlib
 import json
-import re
 import shutil
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_davis import write_davis
-from PIL import Image
+from made_video import write_video
 
-from scorevid.worlds.clips.bank import FOLDER, DamagedBank, bank, index, pack, unpack
-from scorevid.worlds.clips.patches import held_out, only_held_out
-from scorevid.worlds.clips.readers import SEEN, Clip, davis, davis_lists, npz, shrink, video
+from scorevid.worlds.clips.bank import bank
+from scorevid.worlds.clips.patches import held_out
+from scorevid.worlds.clips.readers import SEEN
 from scorevid.worlds.clips.world import Clips, footage
+from scorevid.worlds.registry import make_world
+
+pytestmark = pytest.mark.filterwarnings("ignore::scorevid.worlds.clips.readers.UncheckedFootage")
 
 
 def generator(seed=0):
@@ -39,346 +38,10 @@ def drifts(tmp_path_factory):
     return str(path)
 
 
-# the bank
-
-
-def test_the_bank_holds_what_its_index_says():
-    shots = index()["shots"]
-    assert list(bank()) == [shot["name"] for shot in shots]
-    for shot in shots:
-        frames = bank()[shot["name"]].frames
-        assert frames.dtype == np.uint8 and frames.shape == (shot["frames"], *shot["size"])
-        assert hashlib.sha256(frames).hexdigest() == shot["sha256_frames"]
-        assert hashlib.sha256((FOLDER / shot["file"]).read_bytes()).hexdigest() == shot["sha256_file"]
-        assert shot["size"][0] >= 64
-        assert not frames.flags.writeable
-
-
-def test_the_bank_is_small_and_has_no_other_files():
-    listed = {shot["file"] for shot in index()["shots"]} | {"index.json", "NOTICE.txt", "__init__.py"}
-    found = {path.name: path.stat().st_size for path in FOLDER.iterdir() if path.is_file()}
-    assert set(found) == listed
-    assert sum(found.values()) <= 12_000_000
-
-
-def test_every_source_is_named_with_version_member_sums_and_licence():
-    sources = index()["sources"]
-    assert {shot["source"] for shot in index()["shots"]} == set(sources)
-    for source in sources.values():
-        assert source["package"] and source["version"] and source["member"] and source["licence"]
-        assert len(source["sha256_archive"]) == len(source["sha256_member"]) == 64
-
-
-def test_the_page_on_data_lists_the_shots_as_they_are():
-    page = Path(__file__).parents[2] / "book" / "data.md"
-    if not page.is_file():
-        pytest.skip("not a git checkout")
-    rows = re.findall(
-        r"^\| `([\w-]+)` \|.*\| (\d+) \| (\d) \| (\d+) × (\d+) \| (.*) \| (.*) \|$", page.read_text(), re.M
-    )
-    shots = index()["shots"]
-    assert [(row[0], *map(int, row[1:5]), row[5]) for row in rows] == [
-        (shot["name"], shot["frames"], shot["stride"], *shot["size"], shot["split"]) for shot in shots
-    ]
-    for row, shot in zip(rows, shots, strict=True):
-        assert index()["sources"][shot["source"]]["licence"].startswith(row[6])
-
-
-def test_whole_shots_are_held_out_and_share_no_frame_with_those_for_training():
-    splits = {name: clip.split for name, clip in bank().items()}
-    assert {name for name, split in splits.items() if split == "test"} == {"taz", "bikes-0"}
-    assert {name for name, split in splits.items() if split == SEEN} == {"vtest-675"}
-    taken = {}
-    for shot in index()["shots"]:
-        frames = range(shot["first"], shot["first"] + shot["frames"] * shot["stride"], shot["stride"])
-        assert frames[-1] < index()["sources"][shot["source"]]["frames"]
-        for frame in frames:
-            assert taken.setdefault((shot["source"], frame), shot["name"]) == shot["name"]
-    training = {hashlib.sha256(f).digest() for c in bank().values() if c.split == "train" for f in c.frames}
-    assert not any(
-        hashlib.sha256(f).digest() in training for c in bank().values() if c.split != "train" for f in c.frames
-    )
-
-
-def test_shots_have_no_cuts():
-    """At the cuts of "bikes" frames change by 24 grey levels or more, and more than 2.6 times as much as around."""
-    for name, clip in bank().items():
-        change = np.array(
-            [np.abs(np.diff(clip.frames[t : t + 2].astype(int), axis=0)).mean() for t in range(len(clip.frames) - 1)]
-        )
-        around = np.array([np.median(change[max(0, t - 4) : t + 5]) for t in range(len(change))])
-        assert not ((change > 20) & (change > 2.6 * around)).any(), name
-
-
-def test_frames_are_full_pictures_without_borders():
-    for name, clip in bank().items():
-        assert 40 < clip.frames.mean() < 220, name
-        for k in range(4):
-            turned = np.rot90(clip.frames, k, (1, 2))[:, :5].astype(int)
-            steps = np.abs(np.diff(turned, axis=1)).mean((0, 2))
-            assert steps[0] < 3 * steps[1:].max() + 2, (name, k)
-
-
-def test_a_damaged_bank_is_refused(tmp_path):
-    shot = min(index()["shots"], key=lambda s: s["bytes"])
-    whole = (FOLDER / shot["file"]).read_bytes()
-    middle = len(whole) // 2
-    frames = bank()[shot["name"]].frames
-    for k, content in enumerate(
-        [
-            whole[:middle],
-            b"",
-            whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-            pack(frames[::-1], shot["differences"], preset=0),
-            pack(frames[1:], shot["differences"], preset=0),
-            None,
-        ]
-    ):
-        folder = tmp_path / str(k)
-        folder.mkdir()
-        (folder / "index.json").write_text(json.dumps({"shots": [shot]}))
-        if content is not None:
-            (folder / shot["file"]).write_bytes(content)
-        with pytest.raises(DamagedBank, match=shot["file"]):
-            bank(folder)
-    with pytest.raises(DamagedBank, match=r"index\.json is missing"):
-        bank(tmp_path)
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), st.permutations("tyx"), st.integers(0, 3))
-def test_packing_loses_nothing(shape, axes, n):
-    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    differences = "".join(axes[:n])
-    assert (unpack(pack(frames, differences, preset=0), shape, differences) == frames).all()
-
-
-# smaller frames
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.integers(1, 30), st.integers(1, 40), st.data())
-def test_smaller_frames_keep_the_aspect_and_the_mean(tall, wide, data):
-    height = data.draw(st.integers(1, tall))
-    if wide * height // tall == 0:
-        return
-    frame = np.random.default_rng(0).integers(0, 256, (tall, wide), dtype=np.uint8)
-    small = shrink(frame, height)
-    assert small.shape == (height, wide * height // tall)
-    assert (shrink(np.full_like(frame, 77), height) == 77).all()
-    used = min(wide, round(small.shape[1] * tall / height))
-    left = (wide - used) // 2
-    assert abs(small.mean() - frame[:, left : left + used].mean()) <= 0.5
-
-
-def test_whole_ratios_average_blocks():
-    frame = noise(1, 50, 85)[0]
-    blocks = frame.reshape(10, 5, 17, 5).astype(int).sum((1, 3))
-    assert (shrink(frame, 10) == (2 * blocks + 25) // 50).all()
-
-
-def test_frames_are_not_made_larger():
-    with pytest.raises(ValueError, match="too small"):
-        shrink(noise()[0], 49)
-
-
-# files
-
-
 @pytest.fixture
 def davis_folder(tmp_path):
     """The official layout with three short sequences; "pigs" has the frames that repeat others."""
     return write_davis(tmp_path, {"pigs": 27, "bear": 4}, {"goat": 5})
-
-
-def test_davis_reads_the_official_layout_without_the_frames_that_repeat(davis_folder):
-    found = davis(davis_folder, height=32)
-    assert {name: (clip.frames.shape, clip.split) for name, clip in found.items()} == {
-        "pigs": ((26, 32, 58), "train"),
-        "bear": ((4, 32, 58), "train"),
-        "goat": ((5, 32, 58), "test"),
-    }
-    assert abs(found["pigs"].frames[-1].mean() - 200) < 2  # 00026 follows 00024
-    assert list(davis(davis_folder, ("val",), height=32)) == ["goat"]
-    assert list(davis(davis_folder, sequences=("bear",), height=48)) == ["bear"]
-    assert davis(davis_folder, sequences=("bear",), height=48)["bear"].frames.shape == (4, 48, 88)
-
-
-def test_davis_says_what_is_missing_or_damaged(davis_folder):
-    bear = davis_folder / "JPEGImages" / "480p" / "bear"
-    with pytest.raises(ValueError, match=r"JPEGImages.*is missing.*DAVIS-2017-trainval-480p\.zip"):
-        davis(davis_folder / "nowhere")
-    with pytest.raises(ValueError, match=r"2016\.txt is missing"):
-        davis(davis_folder, ("2016",))
-    with pytest.raises(ValueError, match="do not name wolf"):
-        davis(davis_folder, sequences=("bear", "wolf"), height=32)
-    with pytest.raises(ValueError, match="do not name any sequence"):
-        davis(davis_folder, (), height=32)
-    with pytest.raises(ValueError, match="too small for a height of 96"):
-        davis(davis_folder)
-    Image.new("L", (90, 48)).save(bear / "00003.jpg")
-    with pytest.raises(ValueError, match=r"00003\.jpg is \(48, 90\)"):
-        davis(davis_folder, sequences=("bear",), height=32)
-    whole = (bear / "00000.jpg").read_bytes()
-    for content in (b"", b"no picture", whole[: len(whole) // 2]):
-        (bear / "00003.jpg").write_bytes(content)
-        with pytest.raises(ValueError, match=r"00003\.jpg is damaged"):
-            davis(davis_folder, sequences=("bear",), height=32)
-    (bear / "00002.jpg").unlink()
-    with pytest.raises(ValueError, match=r"lacks the frame 00002\.jpg"):
-        davis(davis_folder, sequences=("bear",), height=32)
-    for path in bear.glob("0000[13].jpg"):
-        path.unlink()
-    with pytest.raises(ValueError, match="'bear' has too few frames: 1"):
-        davis(davis_folder, sequences=("bear",), height=32)
-    shutil.rmtree(bear)
-    with pytest.raises(ValueError, match=r"480p lacks bear: folders of 00000\.jpg"):
-        davis(davis_folder, sequences=("bear",), height=32)
-    bear.mkdir()
-    with pytest.raises(ValueError, match="bear has no frames"):
-        davis(davis_folder, sequences=("bear",), height=32)
-
-
-def test_the_lists_of_davis_are_read_without_its_frames(davis_folder):
-    shutil.rmtree(davis_folder / "JPEGImages" / "480p" / "bear")
-    assert davis_lists(davis_folder) == {"pigs": "train", "bear": "train", "goat": "val"}
-    assert davis_lists(davis_folder, ("val",)) == {"goat": "val"}
-
-
-def test_npz_reads_arrays_by_name(tmp_path):
-    np.savez_compressed(tmp_path / "two.npz", one=noise(), two=noise(3))
-    found = npz(tmp_path / "two.npz", test=("two",))
-    assert (found["one"].frames == noise()).all() and found["one"].split == "train"
-    assert found["two"].frames.shape == (3, 48, 64) and found["two"].split == "test"
-    with pytest.raises(ValueError, match=r"no clips named three; it has one, two"):
-        npz(tmp_path / "two.npz", test=("three",))
-
-
-def test_npz_refuses_damaged_files_and_other_arrays(tmp_path):
-    path = tmp_path / "file.npz"
-    with pytest.raises(ValueError, match="there is no file"):
-        npz(path)
-    np.savez_compressed(path, one=noise())
-    whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 255
-    for content in (b"", b"no arrays", whole[: len(whole) // 2], bytes(flipped)):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"file\.npz is damaged"):
-            npz(path)
-    with path.open("wb") as file:
-        np.save(file, noise())
-    with pytest.raises(ValueError, match=r"file\.npz is damaged, or no \.npz"):
-        npz(path)
-    np.savez(path)
-    with pytest.raises(ValueError, match="is empty"):
-        npz(path)
-    np.savez(path, objects=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"damaged, or no \.npz"):
-        npz(path)
-    for wrong, said in (
-        (noise().astype(np.float32), "float32"),
-        (noise()[0], r"\(48, 64\)"),
-        (noise(1), "too few frames: 1"),
-        (noise(tall=31), "too small: 31 × 64"),
-    ):
-        np.savez(path, wrong=wrong)
-        with pytest.raises(ValueError, match=f"'wrong'.*{said}"):
-            npz(path)
-
-
-def test_a_clip_has_a_known_split():
-    with pytest.raises(ValueError, match="split must be one of"):
-        Clip("name", noise(), "validation")
-    with pytest.raises(ValueError, match="got list"):
-        Clip("name", [])
-
-
-def write_video(path, frames, codec="ffv1", pixels="gray"):
-    av = pytest.importorskip("av")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.height, stream.width = frames.shape[1:]
-        stream.pix_fmt = pixels
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray").reformat(format=pixels)))
-        container.mux(stream.encode())
-
-
-def test_video_reads_back_what_was_written(tmp_path):
-    path = tmp_path / "mine.mkv"
-    write_video(path, noise(7))
-    clip = video(path)
-    assert (clip.frames == noise(7)).all()
-    assert (clip.name, clip.split) == ("mine.mkv", "train")
-    assert (video(path, stride=3).frames == noise(7)[::3]).all()
-    assert video(path, height=32).frames.shape == (7, 32, 42)
-    assert (video(path, height=32).frames[2] == shrink(noise(7)[2], 32)).all()
-
-
-def test_luma_of_the_studio_is_stretched_to_black_and_white(tmp_path):
-    frames = np.stack([np.full((48, 64), grey, np.uint8) for grey in (0, 128, 255)])
-    write_video(tmp_path / "studio.mkv", frames, pixels="yuv420p")
-    assert (video(tmp_path / "studio.mkv").frames == frames).all()
-
-
-def test_video_refuses_what_is_no_video(tmp_path):
-    av = pytest.importorskip("av")
-    path = tmp_path / "mine.mkv"
-    with pytest.raises(ValueError, match="there is no file"):
-        video(path)
-    for content in (b"", b"no video", bytes(range(256)) * 40):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"mine\.mkv is damaged, or no video file"):
-            video(path)
-    with av.open(str(tmp_path / "sound.wav"), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 400), np.int16), format="s16", layout="mono")
-        sound.sample_rate = 8000
-        container.mux(stream.encode(sound))
-    with pytest.raises(ValueError, match=r"sound\.wav has no video stream"):
-        video(tmp_path / "sound.wav")
-    write_video(path, noise(1))
-    with pytest.raises(ValueError, match="too few frames: 1"):
-        video(path)
-    write_video(path, noise(4))
-    with pytest.raises(ValueError, match="too few frames: 1 at stride 4"):
-        video(path, stride=4)
-    with pytest.raises(ValueError, match="too small for a height of 50"):
-        video(path, height=50)
-    with pytest.raises(ValueError, match="stride must be"):
-        video(path, stride=0)
-    write_video(path, noise(4, 24, 64))
-    with pytest.raises(ValueError, match="too small: 24 × 64"):
-        video(path)
-
-
-def test_damaged_video_is_refused(tmp_path):
-    path = tmp_path / "mine.mkv"
-    write_video(path, noise(6))
-    whole = bytearray(path.read_bytes())
-    for k in range(len(whole) // 3, 2 * len(whole) // 3):
-        whole[k] ^= 255
-    path.write_bytes(bytes(whole))
-    with pytest.raises(ValueError, match="damaged"):
-        video(path)
-
-
-def test_without_pyav_it_is_said_how_to_install_it(tmp_path, monkeypatch):
-    (tmp_path / "mine.mkv").write_bytes(b"video")
-    through = builtins.__import__
-
-    def without_av(name, *args, **kwargs):
-        if name == "av":
-            raise ImportError("no av")
-        return through(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_av)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'scorevid\[video\]'"):
-        video(tmp_path / "mine.mkv")
-
-
-# the world
 
 
 @settings(deadline=None, max_examples=15)
@@ -545,41 +208,6 @@ def test_only_the_shots_that_are_named_are_taken_and_in_that_order(drifts, davis
         footage((drifts, str(davis_folder)), ("wolf",), 32, ("fox", "b"))
 
 
-@pytest.fixture
-def mixed_folder(tmp_path):
-    """DAVIS with sequences held out of a training in both lists, and one in "val" that was in training."""
-    return write_davis(tmp_path, {"bear": 6, "wolf": 6}, {"seen": 6, "goat": 6})
-
-
-def test_what_was_trained_on_is_not_measured_whatever_davis_calls_it(mixed_folder):
-    """That "val" counts as for testing would let it in."""
-    world = Clips(test=("goat", "wolf"), height=32)
-    assert {"seen"} < set(replace(world, source=str(mixed_folder), split="test").clips())
-    held = only_held_out(world, str(mixed_folder))
-    assert list(held.clips()) == ["goat", "wolf"] and set(held_out(held).clip) == {"goat", "wolf"}
-    frames = {name: clip.frames for name, clip in footage(str(mixed_folder), height=32).items()}
-    np.savez(mixed_folder / "all.npz", **frames)  # a file does not tell what is for testing
-    from_file = only_held_out(world, str(mixed_folder / "all.npz"))
-    assert held_out(from_file).clip == held_out(held).clip and torch.equal(held_out(from_file).x, held_out(held).x)
-
-
-def test_held_out_shots_that_cannot_be_measured_are_named(mixed_folder):
-    source = str(mixed_folder)
-    with pytest.raises(ValueError, match="names no shots that were held out"):
-        only_held_out(Clips(height=32), source)
-    with pytest.raises(ValueError, match="no shot is named fox, lynx; there are bear, wolf, seen, goat"):
-        only_held_out(Clips(test=("goat", "lynx", "fox"), height=32), source)
-    with pytest.raises(ValueError, match=r"there is no .*nowhere"):
-        only_held_out(Clips(test=("goat",)), str(mixed_folder / "nowhere"))
-    np.savez(mixed_folder / "some.npz", goat=noise(3), wolf=noise())
-    with pytest.raises(ValueError, match=r"goat of .* too short or too small"):
-        only_held_out(Clips(test=("goat", "wolf"), memory=3), str(mixed_folder / "some.npz"))
-    for name in ("goat", "wolf"):
-        shutil.rmtree(mixed_folder / "JPEGImages" / "480p" / name)
-    with pytest.raises(ValueError, match="480p lacks wolf, goat"):
-        only_held_out(Clips(test=("goat", "wolf"), height=33), source)
-
-
 def test_shots_too_short_or_too_small_are_left_out(tmp_path, drifts):
     np.savez(tmp_path / "mixed.npz", short=noise(3), small=noise(tall=40), good=noise())
     path = str(tmp_path / "mixed.npz")
@@ -639,28 +267,87 @@ def test_a_world_is_made_again_from_plain_fields(drifts):
     assert all(torch.equal(a, b) for a, b in zip(again.draw(4, generator()), world.draw(4, generator()), strict=True))
 
 
-def test_held_out_patches_share_no_pixel_and_are_where_they_say(drifts):
-    world = Clips(source=drifts, split="test", test=("a", "b"), size=16, memory=2)
-    found = held_out(world)
-    n = 2 * 3 * (2 * 3)  # shots, times 3 of 9 frames, 2 rows of tiles of 3
-    assert found.c.shape == (n, 2, 16, 16) and found.x.shape == (n, 1, 16, 16) and len(found.clip) == n
-    taken = set()
-    for k, name in enumerate(found.clip):
-        t, i, j = found.place[k].tolist()
-        cut = footage(drifts)[name].frames[t - 2 : t + 1, i : i + 16, j : j + 16]
-        assert (torch.cat([found.c[k], found.x[k]]) * 255).round().equal(torch.from_numpy(cut).float())
-        pixels = {(name, s, p, q) for s in range(t - 2, t + 1) for p in range(i, i + 16) for q in range(j, j + 16)}
-        assert not taken & pixels
-        taken |= pixels
-    assert torch.allclose(found.motion, (found.x - found.c[:, -1:]).square().mean((1, 2, 3)).sqrt())
+# what is held out of footage that does not say what is for testing
 
 
-def test_so_many_held_out_patches_of_each_shot_chosen_by_a_seed(drifts):
-    world = Clips(source=drifts, split="test", test=("a", "b"), size=16, memory=0)
-    found, again, other = (held_out(world, most=4, seed=seed) for seed in (0, 0, 1))
-    assert found.clip == ["a"] * 4 + ["b"] * 4
-    assert found.c.shape == (8, 0, 16, 16)
-    assert torch.equal(found.place, again.place) and not torch.equal(found.place, other.place)
-    assert (found.motion > 0).all()
-    with pytest.raises(ValueError, match="most must be"):
-        held_out(world, most=0)
+@pytest.fixture
+def own(tmp_path):
+    """Shots of one's own, whose frames tell their number; "short" cannot be parted."""
+    shots = {name: np.full((n, 40, 40), 0, np.uint8) for name, n in (("long", 50), ("middle", 20), ("short", 9))}
+    for frames in shots.values():
+        frames[:] = np.arange(len(frames), dtype=np.uint8)[:, None, None]
+    np.savez(tmp_path / "own.npz", **shots)
+    return str(tmp_path / "own.npz")
+
+
+def numbers(world):
+    return {name: clip.frames[:, 0, 0].tolist() for name, clip in world.clips().items()}
+
+
+def test_the_end_of_each_shot_is_held_out_and_not_trained_on(own):
+    """Else a run on one's own video could be neither evaluated nor published, or on what it was trained on."""
+    train, test = (numbers(Clips(source=own, split=split)) for split in ("train", "test"))
+    assert train == {"long": [*range(40)], "middle": [*range(15)], "short": [*range(9)]}
+    assert test == {"long": [*range(40, 50)], "middle": [*range(15, 20)]}
+    for split, low, high in (("train", 2, 39), ("test", 17, 49)):
+        drawn = torch.cat(Clips(source=own, split=split, flip=False).draw(300, generator()), 1) * 255
+        assert drawn[:, -1].min() >= low and drawn.max() <= high
+    assert set(held_out(Clips(source=own, split="test")).clip) == {"long", "middle"}
+
+
+def test_memories_part_shots_alike(own):
+    """Else what one network was trained on would be held out of another, and they could not be compared."""
+    parted = [numbers(Clips(source=own, memory=memory)) for memory in range(5)]
+    assert all(one == parted[0] for one in parted)
+    assert numbers(Clips(source=own, memory=3, stride=4, split="test"))["long"] == [*range(37, 50)]  # all that it takes
+
+
+def test_what_is_held_out_may_be_more_or_nothing(own, tmp_path):
+    assert numbers(Clips(source=own, hold_out=0.5, split="test"))["long"] == [*range(25, 50)]
+    assert numbers(Clips(source=own, hold_out=0.0))["long"] == [*range(50)]
+    with pytest.raises(ValueError, match="no shot in the split 'test'"):
+        Clips(source=own, hold_out=0.0, split="test").clips()
+    np.savez(tmp_path / "short.npz", short=noise(8))
+    with pytest.raises(ValueError, match="no shot in the split 'test'"):
+        Clips(source=str(tmp_path / "short.npz"), split="test").clips()
+    with pytest.raises(ValueError, match="hold_out must lie in"):
+        Clips(hold_out=1.0)
+
+
+def test_nothing_more_is_held_out_where_a_source_or_a_name_says_what_is_for_testing(own, davis_folder):
+    """Published networks were trained on such sources: their worlds must stay as they were."""
+    named = Clips(source=own, test=("middle",))
+    assert numbers(named)["long"] == [*range(50)]
+    assert numbers(replace(named, split="test")) == {"middle": [*range(20)]}
+    for source in (("bank", own), (str(davis_folder), own)):
+        world = Clips(source=source, height=32)
+        assert numbers(world)["long"] == [*range(50)]
+        assert "long" not in replace(world, split="test").clips()
+    assert Clips(only=("cup",)).clips()["cup"].frames.shape[0] == 217
+
+
+def test_a_description_of_an_earlier_version_held_nothing_out(own):
+    description = {"name": "Clips", **asdict(Clips(source=own))}
+    assert make_world(description) == Clips(source=own)
+    del description["hold_out"]
+    assert make_world(description) == Clips(source=own, hold_out=0.0)
+
+
+def test_published_worlds_draw_what_they_did(drifts):
+    """Sums of grey levels as the version before hold_out drew them: the same footage, places, mirrors and pans."""
+    drawn = {}
+    worlds = {
+        "bank": Clips(),
+        "test": Clips(split="test", memory=1),
+        "natural": Clips(memory=3, pan=2, halved=True, source=("bank", drifts), test=("b",)),
+        "named": Clips(source=drifts, test=("a",), split="test", stride=2),
+    }
+    for name, world in worlds.items():
+        c, x = world.draw(40, generator(1))
+        drawn[name] = (round((255 * c.double()).sum().item()), round((255 * x.double()).sum().item()))
+    assert drawn == {
+        "bank": (9175121, 4548857),
+        "test": (4924332, 4896416),
+        "natural": (15706575, 5434775),
+        "named": (8433664, 6674432),
+    }

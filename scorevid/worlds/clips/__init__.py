@@ -1,7 +1,7 @@
 """Natural video: the embedded bank, DAVIS, arrays and video files, and the patches that are drawn from them.
 
-``readers`` and ``bank`` give footage, ``shots`` cuts it, ``world`` draws from it. ``patches`` are held out, ``occlusions``
-estimates where something comes to cover something else.
+``readers``, ``video_files`` and ``bank`` give footage, ``shots`` cuts it, ``world`` draws from it. ``patches`` are held out,
+``flow`` is optical flow, ``occlusions`` where by that something comes to cover something else.
 """
 
 import lazy_loader as lazy
@@ -9,6 +9,10 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "flow": [
+            "optical_flow",  # dense optical flow between two frames
+            "warp",  # a frame carried along a flow
+        ],
         "occlusions": [
             "Occlusions",  # what became visible and what was covered between two frames
             "estimate_occlusions",  # these from optical flow
@@ -23,10 +27,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "readers": [
             "SEEN",  # the split of test shots whose background was seen in training
             "Clip",  # one shot
+            "UncheckedFootage",  # the warning of files that nothing vouches for
             "davis",  # sequences of DAVIS
             "davis_lists",  # their names, without their frames
             "npz",  # a file of arrays
             "shrink",  # a frame made smaller by averaging areas
+        ],
+        "video_files": [
             "video",  # a video file
         ],
         "world": [

@@ -6,8 +6,6 @@ of the extra ``baselines``.
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -26,7 +24,7 @@ def optical_flow(a: Tensor, b: Tensor, flow: Flow = "dis") -> Tensor:
     """Dense optical flow from a to b, (B, 2, H, W) as (x, y) in pixels: what is at p in a is at p + flow(p) in b.
 
     a, b: (B, 1, H, W) frames of 16 pixels and more, greys in [0, 1]. Raises ValueError for other frames and for an unknown
-    flow, ImportError without the packages.
+    flow, ModuleNotFoundError without the packages.
     """
     checks.one_of("flow", flow, _FLOWS)
     checks.frames("a", a, 1, finite=True, least=LEAST_SIZE)
@@ -48,16 +46,8 @@ def warp(frame: Tensor, offset: Tensor) -> Tensor:
     return functional.grid_sample(frame, torch.stack([x, y], 3), padding_mode="border", align_corners=True)
 
 
-def baseline_package(module: str, name: str) -> ModuleType:
-    """A module of a package of the extra ``baselines``. Raises ImportError without it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"this baseline takes {name}: install scorevid[baselines]") from error
-
-
 def _dis():
-    cv2 = baseline_package("cv2", "opencv-python-headless")
+    cv2 = checks.installed("cv2", "baselines")
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setFinestScale(0)
 
@@ -74,7 +64,7 @@ def _dis():
 
 
 def _tvl1():
-    registration = baseline_package("skimage.registration", "scikit-image")
+    registration = checks.installed("skimage.registration", "baselines")
 
     def find(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """From a to b, (2, H, W) as (x, y) in pixels."""

@@ -1,4 +1,4 @@
-"""Footage from files, as grey frames: the official layout of DAVIS, a file of arrays, a video of one's own.
+"""Footage from files, as grey frames: the official layout of DAVIS, and files of arrays.
 
 Whatever it was, footage becomes a :class:`Clip`: (T, H, W) uint8, one shot without a cut, oldest frame first. Frames are
 made smaller by averaging areas, in integers, so that all machines agree. Nothing here downloads anything.
@@ -12,8 +12,7 @@ not come with this package, and weights trained on it have to say so.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from scorevid import checks
+
 SEEN = "test, background seen in training"  #: a split of its own, reported apart
 SPLITS = ("train", "test", SEEN)
 DUPLICATES = {"pigs": ("00025", "00050", "00075")}  # DAVIS frames that repeat the one before
 SMALLEST, FEWEST = 32, 2  # pixels of the shorter side, frames: below that there is nothing to predict
+NO_CHECKSUMS = "such files hold no checksums, so damage that leaves them readable goes unnoticed"
+
+
+class UncheckedFootage(UserWarning):
+    """Frames were read, and nothing in their file vouches for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,113 +47,77 @@ class Clip:
     def __post_init__(self):
         frames = self.frames
         if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 3:
-            came = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
-            raise ValueError(f"clip {self.name!r}: frames (T, H, W) of uint8 were due, got {came}")
+            given = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+            raise ValueError(f"clip {self.name!r}: frames must be (T, H, W) of uint8, got {given}")
         if len(frames) < FEWEST:
-            raise ValueError(f"clip {self.name!r} has too few frames: {len(frames)}, at least {FEWEST} were due")
+            raise ValueError(f"clip {self.name!r} has too few frames: {len(frames)}, at least {FEWEST} are needed")
         if min(frames.shape[1:]) < SMALLEST:
             size = " × ".join(map(str, frames.shape[1:]))
-            raise ValueError(f"clip {self.name!r} is too small: {size} pixels, {SMALLEST} each way were due")
+            raise ValueError(f"clip {self.name!r} is too small: {size} pixels, at least {SMALLEST} each way are needed")
         if self.split not in SPLITS:
             raise ValueError(f"clip {self.name!r}: split must be one of {SPLITS}, got {self.split!r}")
 
 
-def davis(
-    path: Path | str, subsets: Sequence[str] = ("train", "val"), sequences: Sequence[str] = (), height: int = 96
-) -> dict[str, Clip]:
+def davis(path: Path | str, sequences: Sequence[str] = (), height: int = 96) -> dict[str, Clip]:
     """Sequences of DAVIS 2017 at 480p by name; those of "val" are for testing. About the archive see the module.
 
     path: the folder that holds ``JPEGImages/480p/<sequence>/00000.jpg …`` and ``ImageSets/2017/{train,val}.txt``.
-    sequences: names of those wanted, all of the subsets if empty. height: of the frames, in pixels.
+    sequences: names of those wanted, all if empty. height: of the frames, in pixels.
 
     The three frames of ``pigs`` that repeat their neighbours are skipped. Raises ValueError that names what is missing or
-    damaged: a folder, a list, sequences, a frame.
+    damaged: a folder, a list, sequences, a frame. Warns with :class:`UncheckedFootage`, for JPEG has no checksums.
     """
-    listed, images = davis_lists(path, subsets), Path(path) / "JPEGImages" / "480p"
+    listed, images = davis_lists(path), Path(path) / "JPEGImages" / "480p"
     if not listed or (unknown := set(sequences) - set(listed)):
         wanted = ", ".join(sorted(unknown)) if listed else "any sequence"
-        raise ValueError(f"the lists {', '.join(subsets)} in {Path(path) / 'ImageSets' / '2017'} do not name {wanted}")
-    listed = {name: subset for name, subset in listed.items() if not sequences or name in sequences}
-    if absent := [name for name in listed if not (images / name).is_dir()]:
-        raise ValueError(f"{images} lacks {', '.join(absent)}: folders of 00000.jpg and so on were due")
-    return {
-        name: Clip(
-            name,
-            np.stack([shrink(frame, height) for frame in _jpegs(images / name)]),
-            "train" if subset == "train" else "test",
-        )
-        for name, subset in listed.items()
-    }
+        raise ValueError(f"the lists in {Path(path) / 'ImageSets' / '2017'} do not name {wanted}")
+    wanted = [name for name in listed if not sequences or name in sequences]
+    if absent := [name for name in wanted if not (images / name).is_dir()]:
+        raise ValueError(f"{images} lacks {', '.join(absent)}: folders of 00000.jpg and so on are expected")
+    clips = {}
+    for name in wanted:
+        frames = np.stack([shrink(frame, height) for frame in _jpegs(images / name)])
+        clips[name] = Clip(name, frames, "train" if listed[name] == "train" else "test")
+    count = sum(len(clip.frames) for clip in clips.values())
+    warnings.warn(f"{path}: {count} frames of JPEG were read; {NO_CHECKSUMS}", UncheckedFootage, stacklevel=2)
+    return clips
 
 
-def davis_lists(path: Path | str, subsets: Sequence[str] = ("train", "val")) -> dict[str, str]:
-    """Sequences that the lists in a folder of DAVIS name, and the subset of each. No frame is read.
+def davis_lists(path: Path | str) -> dict[str, str]:
+    """Sequences that the lists in a folder of DAVIS name, and of each its list, "train" or "val". No frame is read.
 
-    path, subsets: as for :func:`davis`. Raises ValueError for a folder or a list that is missing.
+    Raises ValueError for a folder or a list that is missing.
     """
     path, listed = Path(path), {}
     if not (images := path / "JPEGImages" / "480p").is_dir():
         raise ValueError(f"{images} is missing: {path} should be the unpacked DAVIS-2017-trainval-480p.zip")
-    for subset in subsets:
+    for subset in ("train", "val"):
         listing = path / "ImageSets" / "2017" / f"{subset}.txt"
         if not listing.is_file():
-            raise ValueError(f"{listing} is missing: the list of sequences, train.txt or val.txt, was due")
-        listed |= dict.fromkeys(listing.read_text().split(), subset)
+            raise ValueError(f"{listing} is missing: a list of sequences is expected")
+        try:
+            listed |= dict.fromkeys(listing.read_text().split(), subset)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{listing} is damaged: {error}") from error
     return listed
 
 
-def npz(path: Path | str, test: Sequence[str] = ()) -> dict[str, Clip]:
-    """Clips from an .npz file of arrays (T, H, W) uint8, by name. test: names of those that are for testing.
+def npz(path: Path | str) -> dict[str, Clip]:
+    """Clips from an .npz file of arrays (T, H, W) uint8, by name.
 
-    Raises ValueError for a file that is missing, damaged or empty, for an array of another kind, and for unknown names.
+    Raises ValueError for a file that is missing, damaged or empty, and for an array of another kind.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"there is no file {path}; an .npz of arrays (T, H, W) was due")
+        raise ValueError(f"there is no file {path}; an .npz of arrays (T, H, W) is expected")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # the readers of .zip and .npy raise whatever a damaged header leads to
         raise ValueError(f"{path} is damaged, or no .npz of arrays (T, H, W): {error}") from error
     if not arrays:
-        raise ValueError(f"{path} is empty; arrays (T, H, W) of uint8 were due")
-    if unknown := set(test) - set(arrays):
-        raise ValueError(f"{path} has no clips named {', '.join(sorted(unknown))}; it has {', '.join(arrays)}")
-    return {name: Clip(name, frames, "test" if name in test else "train") for name, frames in arrays.items()}
-
-
-def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
-    """A video file of one's own as one clip, decoded by PyAV (``pip install 'scorevid[video]'``).
-
-    height: to make the frames smaller, None keeps them. stride: keep every so many frames, for slow motion. Cuts are not
-    looked for: give a file of one shot. Pixels are taken as they are stored, without regard to rotation or aspect tags.
-
-    Raises ModuleNotFoundError without PyAV, and ValueError for no file, none that can be read, no video stream, frames
-    that are damaged, too few or too small.
-    """
-    path = Path(path)
-    if not isinstance(stride, int) or stride < 1:
-        raise ValueError(f"stride must be a positive number of frames, got {stride!r}")
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    frames = []
-    for k, frame in enumerate(_decoded(path)):
-        if k % stride == 0:
-            frames.append(shrink(frame, height or len(frame)))
-    if len(frames) < FEWEST:
-        raise ValueError(f"{path} has too few frames: {len(frames)} at stride {stride}, at least {FEWEST} were due")
-    if len({frame.shape for frame in frames}) > 1:
-        raise ValueError(f"the frames of {path} change their size; one size was due")
-    return Clip(path.name, np.stack(frames))
+        raise ValueError(f"{path} is empty; arrays (T, H, W) of uint8 are expected")
+    return {name: Clip(name, frames) for name, frames in arrays.items()}
 
 
 def shrink(frame: np.ndarray, height: int) -> np.ndarray:
@@ -156,8 +126,7 @@ def shrink(frame: np.ndarray, height: int) -> np.ndarray:
     The width follows, rounded down; what is too much for it is cut off evenly at the left and right. Raises ValueError
     for frames lower than the height: nothing is made larger.
     """
-    if not isinstance(height, int) or height < 1:
-        raise ValueError(f"height must be a positive number of pixels, got {height!r}")
+    checks.integer("height", height)
     tall, wide = frame.shape
     if tall < height:
         raise ValueError(f"a frame {tall} × {wide} is too small for a height of {height} pixels")
@@ -183,7 +152,7 @@ def _jpegs(folder: Path) -> Iterator[np.ndarray]:
     """The frames of a DAVIS sequence, (H, W) uint8, without those that repeat one."""
     paths = sorted(p for p in folder.glob("*.jpg") if re.fullmatch(r"\d{5}", p.stem))
     if not paths:
-        raise ValueError(f"{folder} has no frames: 00000.jpg and so on were due")
+        raise ValueError(f"{folder} has no frames: 00000.jpg and so on are expected")
     skipped, size = DUPLICATES.get(folder.name, ()), None
     missing = {f"{k:05d}" for k in range(int(paths[-1].stem))} - {p.stem for p in paths} - set(skipped)
     if missing:
@@ -194,33 +163,9 @@ def _jpegs(folder: Path) -> Iterator[np.ndarray]:
         try:
             with Image.open(path) as image:
                 frame = np.asarray(image.convert("L"))
-        except (OSError, SyntaxError) as error:
+        except Exception as error:  # as above, and one of its own for sizes that cannot be
             raise ValueError(f"{path} is damaged: {error}") from error
         if size not in (None, frame.shape):
             raise ValueError(f"{path} is {frame.shape}, the frames before it are {size}")
         size = frame.shape
         yield frame
-
-
-def _decoded(path: Path) -> Iterator[np.ndarray]:
-    """All frames of a video file, (H, W) uint8, black at 0 and white at 255."""
-    try:
-        import av
-    except ImportError as error:
-        raise ModuleNotFoundError("to read video files takes PyAV: pip install 'scorevid[video]'", name="av") from error
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise _NoVideo(f"{path} has no video stream")
-            for frame in container.decode(video=0):
-                if frame.is_corrupt:
-                    raise ValueError(f"frame at {frame.time} s cannot be decoded")
-                yield frame.to_ndarray(format="gray")
-    except _NoVideo:
-        raise
-    except (av.error.FFmpegError, ValueError) as error:
-        raise ValueError(f"{path} is damaged, or no video file: {error}") from error
-
-
-class _NoVideo(ValueError):
-    """The file can be read, and is of another kind."""

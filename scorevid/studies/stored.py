@@ -1,0 +1,38 @@
+"""Results of long measurements, stored with their parameters in ``scorevid/studies/results``, from where chapters draw them.
+
+``make sweep`` runs the notebooks in ``notebooks/sweeps`` by papermill, which measure and store. (A sampler of older results is
+given by the arguments that ``solve`` or ``ascend`` had then.)
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from scorevid.sampling.sampler import Sampler
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def settings_of(sampler: Sampler) -> dict:
+    """A sampler as it is stored: the name of its class as "sampler", and its fields."""
+    return {"sampler": type(sampler).__name__} | asdict(sampler)
+
+
+def store_results(name: str, parameters: dict, results: list[dict], folder: Path | str = "") -> Path:
+    """Write results with their parameters, into the package's own folder if none is given; returns the path."""
+    folder = Path(folder) if str(folder) else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"parameters": parameters, "results": results}, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def load_results(name: str) -> dict:
+    """Stored "parameters" and "results". Raises ValueError for a name that is not stored."""
+    path = FOLDER / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json"))) or "none"
+        raise ValueError(f"name must be one of the stored results, {known}; got {name!r}")
+    return json.loads(path.read_text())

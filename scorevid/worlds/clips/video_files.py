@@ -1,0 +1,153 @@
+"""Video files of one's own, decoded by PyAV, and how damage to them is noticed.
+
+A file that was cut or damaged must not pass for a whole one, and players are made to let it pass. So decoding stops at the
+first error that a demuxer or a decoder reports, those that are concealed for viewers included; frames are compared with
+what the container declares; and the container is looked through for what decoders ignore: the checksums of Matroska, the
+trailer of GIF, the length of transport streams.
+
+Only Matroska as FFmpeg writes it, with a checksum for each cluster, can be trusted after that. In other files pictures
+may change without an error: H.264, VP9, JPEG and GIF decode to something else and go on.
+:class:`~scorevid.worlds.clips.readers.UncheckedFootage` warns of it.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from scorevid import checks
+from scorevid.worlds.clips.readers import FEWEST, NO_CHECKSUMS, Clip, UncheckedFootage, shrink
+
+STRICT = {"err_detect": "crccheck+bitstream+buffer+careful+explode"}  # of FFmpeg: report errors instead of hiding them
+HEADER, SEGMENT, VOID = 0x1A45DFA3, 0x18538067, 0xEC  # elements of Matroska
+
+
+def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
+    """A video file of one's own as one clip, decoded by PyAV (``pip install 'scorevid[video]'``).
+
+    height: to make the frames smaller, None keeps them. stride: keep every so many frames, for slow motion. Cuts are not
+    looked for: give a file of one shot. Pixels are taken as they are stored, without regard to rotation or aspect tags.
+
+    Raises ModuleNotFoundError without PyAV, and ValueError for no file, none that can be read, no video stream, frames
+    that are damaged or missing, too few or too small. Warns with :class:`UncheckedFootage` of a file without checksums.
+    """
+    path = Path(path)
+    checks.integer("stride", stride)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    av = checks.installed("av", "video")
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    errors = []
+    try:
+        checked = _container_is_whole(path)
+        with av.logging.Capture() as errors:
+            frames, contents = _decoded(av, path, height, stride)
+        if errors:
+            raise ValueError("an error was reported")
+    except (av.error.FFmpegError, ValueError, IndexError) as problem:
+        reported = [errors[-1][2].strip()] if errors else []
+        reason = ": ".join([getattr(problem, "strerror", None) or str(problem), *reported])
+        raise ValueError(f"{path} cannot be read as a whole video: {reason}") from problem
+    finally:
+        av.logging.set_level(level)
+    if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
+        raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
+    if not checked:
+        warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
+    return Clip(path.name, np.stack(frames))
+
+
+def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.ndarray], str]:
+    """Frames (H, W) uint8, black at 0 and white at 255; and how many there are of what, for a warning.
+
+    Raises ValueError for frames that are damaged or missing.
+    """
+    frames, shown, packets, skipped, end = [], 0, 0, 0, 0
+    with av.open(f"file:{path}", options=STRICT) as container:  # without "file:" a colon would name a protocol
+        if not container.streams.video or container.streams.video[0].codec_context is None:
+            raise ValueError("it has no video stream, or one of an unknown kind")
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"  # errors are logged in the thread that decodes
+        stream.codec_context.options = STRICT
+        for packet in container.demux(stream):
+            if packet.dts is not None or packet.size:
+                packets += 1
+                skipped += packet.is_discard or not packet.size
+                end = max(end, (packet.pts or 0) + (packet.duration or 0))
+                if not packet.size:
+                    continue  # the frame before is shown again
+            for frame in packet.decode():
+                if packet.is_corrupt or frame.is_corrupt:
+                    raise ValueError(f"the frame at {frame.time} s cannot be decoded")
+                if shown % stride == 0:
+                    grey = frame.to_ndarray(format="gray")
+                    frames.append(shrink(grey, height or len(grey)))
+                shown += 1
+        codec, seconds = stream.codec_context.name, float(end * stream.time_base + 1.5 / (stream.average_rate or 25))
+        declared = 0 if container.format.name == "gif" else stream.frames  # of a GIF they were counted
+        tag = stream.metadata.get("DURATION", "0")  # of Matroska: hours, minutes, seconds
+    until = sum(60**k * float(part) for k, part in enumerate(reversed(tag.split(":"))))
+    if declared and declared != shown + skipped:
+        raise ValueError(f"{declared} frames are declared, {shown} can be decoded")
+    if seconds < until:
+        raise ValueError(f"frames until {until:.2f} s are declared, and decoded until {seconds:.2f} s")
+    known = "as many as declared" if declared or until else "nothing declares how many there should be"
+    if packets != shown + skipped:
+        known += f", from {packets} packets"
+    return frames, f"{shown} frames of {codec} were read, {known}; {NO_CHECKSUMS}"
+
+
+def _container_is_whole(path: Path) -> bool:
+    """Whether checksums vouch for all of a file. Raises ValueError for one that was cut or differs from its checksums."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start == HEADER.to_bytes(4, "big"):
+            return _matroska_is_whole(file, size)
+        if start == b"GIF8":
+            file.seek(max(0, size - 1024))
+            if not file.read().rstrip(b"\0").endswith(b";"):
+                raise ValueError("the trailer at the end of a GIF is missing")
+        if start[:1] == b"G" and start != b"GIF8" and all(size % packet for packet in (188, 192, 204)):
+            raise ValueError("it ends within a packet of the transport stream")
+    return False
+
+
+def _matroska_is_whole(file: BinaryIO, size: int) -> bool:
+    """Go through the elements of an open Matroska file, none of which may reach beyond the end or belie its CRC-32."""
+    whole, begin = True, 0
+    while begin < size:
+        file.seek(begin)
+        element, _ = _number(file)
+        length, unknown = _number(file, marked=False)
+        content = file.tell()
+        if content + length > size and not unknown:
+            raise ValueError(f"{size} bytes are there, {content + length} are declared")
+        if element == SEGMENT:
+            whole &= content + length == size
+            begin = content
+            continue
+        if unknown:
+            return False
+        data = file.read(length)
+        if data[:2] == b"\xbf\x84":  # a CRC-32 of four bytes
+            if zlib.crc32(data[6:]) != int.from_bytes(data[2:6], "little"):
+                raise ValueError(f"the checksum of the element at byte {begin} does not hold")
+        elif element not in (HEADER, VOID):
+            whole = False
+        begin = content + length
+    return whole
+
+
+def _number(file: BinaryIO, marked: bool = True) -> tuple[int, bool]:
+    """A number of variable length, with its length marker or without, and whether it stands for an unknown one."""
+    first = file.read(1)
+    bits = 7 * (9 - first[0].bit_length()) if first and first[0] else 0
+    value = int.from_bytes(first + file.read(bits // 7 - 1 if bits else 0), "big")
+    plain = value & ((1 << bits) - 1)
+    return (value if marked else plain), bool(bits) and plain == (1 << bits) - 1
