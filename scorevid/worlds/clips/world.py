@@ -28,6 +28,7 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.clips.bank import bank
+from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz
 from scorevid.worlds.clips.shots import Shots, first_frame, shot_table
 from scorevid.worlds.clips.video_files import video
@@ -95,8 +96,6 @@ class Clips:
 
     def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
         """Patches of the shots for testing, as many of each as there are, up to an even share of n."""
-        from scorevid.worlds.clips.patches import held_out  # which imports this module
-
         world = replace(self, split="test")
         patches = held_out(world, max(1, n // len(world.clips())), generator.initial_seed())
         c, x = (v.to(generator.device) for v in (patches.c, patches.x))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.next_frames import draw_depth
 from scorevid.worlds.leaves.scenes import Scene, overlap_distance
 from scorevid.worlds.registry import TestScenes, register
@@ -77,8 +78,6 @@ class Leaves:
         return TestScenes.draw(self, n, generator, undecided=self._undecided)
 
     def _undecided(self, n: int, generator: torch.Generator) -> tuple[Tensor, Futures]:
-        from scorevid.worlds.leaves.meetings import undecided_meetings  # which imports this module
-
         scenes, futures = undecided_meetings(self, n, generator)
         return scenes.past(), futures
 
