@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 
-def integer(name: str, value: object, least: int = 1) -> None:
-    """An integer, no bool, of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def integer(name: str, value: object, least: int = 1, most: float = math.inf) -> None:
+    """An integer, no bool, of at least so much, and at most."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         what = "a positive integer" if least == 1 else f"an integer of {least} or more"
+        what += "" if most == math.inf else f", {most:,} at most"
         raise ValueError(f"{name} must be {what}, got {value!r}")
 
 

@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from scorevid.companion.records import COLLECT_VARIABLE, Record, write_record
 from scorevid.estimates import Estimate, format_interval
 
 Measured = Estimate | Sequence[float]  # an estimate, or (value, low, high)
+Verdict = Literal["holds", "fails", "undecided"]
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # it names the record's file
 _BOUND = re.compile(rf"\s*(?:(<=|>=|<|>)\s*({_NUMBER})|in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\])\s*")

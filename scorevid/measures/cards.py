@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scorevid import checks
 from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.measures.errors import SIGMAS, excess_curve, gaussian_score_error, squared_errors
 from scorevid.noise.corruptions import corrupt
@@ -20,6 +21,8 @@ def score_card(f: AnyDenoiser, world, scenes: int = 1000, seed: int = 1_000_003)
     filter, "score_error" is the relative squared error of the score; where the world has undecided scenes, "excess_error" is
     that in the pixels in which their futures differ.
     """
+    checks.integer("scenes", scenes, most=10**6)
+    checks.integer("seed", seed, 0, 2**63 - 1)
     device = next(iter(f.parameters())).device if isinstance(f, torch.nn.Module) else "cpu"
     generator = torch.Generator(device).manual_seed(seed)
     test = getattr(world, "test_scenes", lambda *given: TestScenes.draw(world, *given))(scenes, generator)

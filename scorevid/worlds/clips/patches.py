@@ -17,7 +17,7 @@ from torch import Tensor
 from scorevid import checks
 from scorevid.worlds.clips.shots import first_frame
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
     from scorevid.worlds.clips.world import Clips
 
 AT_ONCE = 8  # frames

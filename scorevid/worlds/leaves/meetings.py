@@ -17,7 +17,7 @@ from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.scenes import Scene, rejection_sample, visible
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
     from scorevid.worlds.leaves.world import Leaves
 
 LEAST_VISIBLE = 0.5  #: share of a disk's area: with half of its outline in view, its circle is known

@@ -78,6 +78,7 @@ class Leaves:
         return TestScenes.draw(self, n, generator, undecided=self._undecided)
 
     def _undecided(self, n: int, generator: torch.Generator) -> tuple[Tensor, Futures]:
+
         scenes, futures = undecided_meetings(self, n, generator)
         return scenes.past(), futures
 
@@ -101,10 +102,10 @@ class Leaves:
         return scene
 
     def meetings(self, batch: int, generator: torch.Generator, probability: Tensor | None = None) -> Scene:
-        """Scenes in which disks 0 and 1 meet for the first time in the next frame, apart from all others.
+        """Scenes in which disks 0 and 1 meet for the first time in the next frame.
 
-        probability: (batch,) that disk 0 is nearer; sets the ratio of the two radii. Raises ValueError where the range
-        of radii cannot give it. Without it radii are drawn as everywhere.
+        probability: (batch,) that disk 0 is nearer, by the ratio of the two radii; as in other scenes unless given. Raises
+        ValueError where the range of radii cannot give it.
         """
         if self.n_disks < 2:
             raise ValueError("a meeting takes two disks, n_disks is 1")
