@@ -94,10 +94,10 @@ def excess_curve(
 
 @dataclass(frozen=True)
 class IdentityDistances:
-    """Squared distances, in grey² and (B,) each, of the residual d = f(y, c) − y from d* = E[x | y, c] − y and σ² ∇ log p(y | c)."""
+    """Squared distances, in grey², (B,) each, of the residual d from d* = E[x | y, c] − y and from σ² s, s = ∇ log p(y | c)."""
 
     to_optimum: np.ndarray  # ‖d − d*‖²
-    to_score: np.ndarray  # ‖d − σ² s‖², s the score of that noise
+    to_score: np.ndarray  # ‖d − σ² s‖²
     optimum_to_score: np.ndarray  # ‖d* − σ² s‖²
     residual: np.ndarray  # ‖d*‖²
     excess: np.ndarray  # ‖d − d*‖² in the pixels where the futures differ alone

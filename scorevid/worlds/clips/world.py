@@ -96,7 +96,6 @@ class Clips:
 
     def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
         """Patches of the shots for testing, as many of each as there are, up to an even share of n."""
-
         world = replace(self, split="test")
         patches = held_out(world, max(1, n // len(world.clips())), generator.initial_seed())
         c, x = (v.to(generator.device) for v in (patches.c, patches.x))

@@ -78,7 +78,6 @@ class Leaves:
         return TestScenes.draw(self, n, generator, undecided=self._undecided)
 
     def _undecided(self, n: int, generator: torch.Generator) -> tuple[Tensor, Futures]:
-
         scenes, futures = undecided_meetings(self, n, generator)
         return scenes.past(), futures
 
