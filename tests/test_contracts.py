@@ -55,7 +55,8 @@ def test_an_import_that_points_upwards_is_found(tmp_path, importer, line, broken
 
 def test_importing_the_package_loads_nothing_heavy_until_a_name_is_used():
     """Whatever loads at once makes every script, and every cell of help, wait."""
-    program = f"import sys, scorevid\nprint(sorted({HEAVY!r} & set(sys.modules)))\nscorevid.Leaves; print('torch' in sys.modules)"
+    program = f"import sys, scorevid\nprint(sorted({HEAVY!r} & set(sys.modules)))\n"
+    program += "scorevid.Leaves; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "True"]
 

@@ -1,4 +1,4 @@
-r"""What the records of :mod:`scorevid.studies.natural` say: errors in decibels, and by how much a network is ahead of baselines.
+r"""What the records of :mod:`scorevid.studies.natural` say: errors in decibels, and a network's lead over baselines.
 
 Errors are given as
 

@@ -22,8 +22,7 @@ import tyro
 from tqdm.auto import tqdm
 
 from scorevid import __version__
-from scorevid.interrupts import stop_signals
-from scorevid.machine import processors
+from scorevid.machine import processors, stop_signals
 from scorevid.sweep.folder import Run, discard, open_sweep, record_of, write_tables
 from scorevid.sweep.grid import read_grid
 from scorevid.sweep.worker import execute, readiness
