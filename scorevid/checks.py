@@ -1,4 +1,4 @@
-"""Checks of arguments, made before any work. Each raises a ValueError that names the argument, the value and what is expected."""
+"""Checks of arguments, made before any work: a ValueError names the argument, its value and what is expected."""
 
 from __future__ import annotations
 

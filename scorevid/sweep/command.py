@@ -1,8 +1,7 @@
 """``scorevid sweep``: one notebook for all combinations of parameters, by papermill, on Dask.
 
 Dask hands out the runs, starts a killed worker anew and gives its run to another. What counts is what lies in the folder
-(:mod:`scorevid.sweep.folder`); what a worker does is in :mod:`scorevid.sweep.worker`. Not to be confused with
-:mod:`scorevid.studies.stored`, which holds results of the comparisons behind chapter 3.
+(:mod:`scorevid.sweep.folder`); what a worker does is in :mod:`scorevid.sweep.worker`.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import filelock
 import tyro
 from tqdm.auto import tqdm
 
 from scorevid import __version__
-from scorevid.interrupts import stop_signals
-from scorevid.machine import processors
-from scorevid.sweep.folder import Run, discard, forget, open_sweep, record_of, write_tables
+from scorevid.machine import processors, stop_signals
+from scorevid.sweep.folder import Run, discard, open_sweep, record_of, write_tables
 from scorevid.sweep.grid import read_grid
 from scorevid.sweep.worker import execute, readiness
 
@@ -38,7 +37,7 @@ _DEAF = "import signal; signal.signal(signal.SIGINT, lambda *_: None)"
 class Sweep:
     """Run a notebook for all combinations of parameters, side by side; the same command goes on where it was stopped.
 
-    Each run is a papermill process with a kernel and a folder of its own, runs/ID in --out: the executed notebook,
+    Each run has a kernel and a folder of its own, runs/ID in --out: the executed notebook,
     log.txt, what its claims measured, and in files/, where it works, what it wrote. A run that fails does not stop the
     rest. At the end runs.csv has a row a run and claims.csv a row a run and claim; the exit status is 1 if any failed.
     """
@@ -77,36 +76,50 @@ class Sweep:
             raise ValueError(f"{self.out} is not a folder")
         runs = open_sweep(folder, self.notebook, grid)
         with _lock(folder):
-            self._sweep(folder, runs)
-
-    def _sweep(self, folder: Path, runs: list[Run]) -> None:
-        _clear(folder)
-        records = {run.id: record_of(folder, run) for run in runs}
-        if self.retry_failed:
-            for run in runs:
-                if records[run.id] and records[run.id]["status"] == "failed":
-                    forget(folder, run)
-                    records[run.id] = None
-        due = [run for run in runs if records[run.id] is None]
-        print(
-            f"{len(runs)} runs of {self.notebook}, {len(runs) - len(due)} of them done before: {self.out}", flush=True
-        )
-        lost, stopped = {}, False
-        if due:
-            cores = processors()
-            workers = min(self.workers or cores, len(due))
-            threads = self.threads or (1 if self.scheduler else max(1, cores // workers))
-            try:
-                with _client(self.scheduler, workers) as client, stop_signals() as signals:
-                    lost, stopped = _run_all(client, folder, due, threads, signals)
-            except KeyboardInterrupt:  # a second time, or before there was anything to stop
-                stopped = True
-            finally:
-                _clear(folder)  # what a killed worker left
-                write_tables(folder, runs, lost)
-        else:
+            lost, stopped = self._sweep(folder, runs)
+            _clear(folder)  # what a killed worker left
             write_tables(folder, runs, lost)
-        _summarise(self.out, folder, runs, lost, stopped)
+            self._summarise(folder, runs, lost, stopped)
+
+    def _sweep(self, folder: Path, runs: Sequence[Run]) -> tuple[dict[str, str], bool]:
+        """Do the runs that have no record; why those were lost that got none, by id, and whether all was stopped."""
+        _clear(folder)
+        due = []
+        for run in runs:
+            record = record_of(folder, run)
+            if record and record["status"] == "failed" and self.retry_failed:
+                discard(folder / "runs" / run.id)
+                record = None
+            if record is None:
+                due.append(run)
+        done = len(runs) - len(due)
+        print(f"{len(runs)} runs of {self.notebook}, {done} of them done before: {self.out}", flush=True)
+        if not due:
+            return {}, False
+        cores = processors()
+        workers = min(self.workers or cores, len(due))
+        threads = self.threads or (1 if self.scheduler else max(1, cores // workers))
+        try:
+            with _client(self.scheduler, workers) as (client, scratch), stop_signals() as signals:
+                return _run_all(client, folder, due, (threads, scratch), signals)
+        except KeyboardInterrupt:  # a second time, or before there was anything to stop
+            return {}, True
+
+    def _summarise(self, folder: Path, runs: Sequence[Run], lost: dict[str, str], stopped: bool) -> None:
+        """Say how the runs came out; exits with 130 if they were stopped and with 1 if any did not come to a good end."""
+        states = [record["status"] if (record := record_of(folder, run)) else "missing" for run in runs]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in ("done", "failed", "missing"))
+        print(f"{counts}: {self.out / 'runs.csv'}, {self.out / 'claims.csv'}")
+        if stopped:
+            print("stopped; the same command goes on from there", file=sys.stderr)
+            raise SystemExit(130)
+        if lost:
+            print("the same command tries those again that are missing", file=sys.stderr)
+        if "failed" in states:
+            why = f"why is in {self.out / 'runs.csv'} and runs/ID/log.txt"
+            print(f"--retry-failed does those again that failed; {why}", file=sys.stderr)
+        if states.count("done") < len(runs):
+            raise SystemExit(1)
 
 
 def annotations(notebook: Path) -> dict[str, str]:
@@ -131,7 +144,7 @@ def _clear(folder: Path) -> None:
 
 
 def _need_packages() -> None:
-    for name in ("dask", "distributed", "filelock", "ipykernel", "papermill", "psutil", "yaml"):
+    for name in ("dask", "distributed", "ipykernel", "nbclient", "papermill", "yaml"):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as problem:
@@ -140,22 +153,19 @@ def _need_packages() -> None:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    import filelock
-
-    lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
     except filelock.Timeout:
         raise ValueError(f"another sweep is at work in {folder}") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
 def _client(address: str, workers: int):
-    """A client of the cluster at that address, or of one of so many workers made for the purpose, without dashboard."""
+    """A client of the cluster at that address, or of one of so many workers made for the purpose, without dashboard.
+
+    With it, the folder for the workers' temporary files; None for the system's.
+    """
     import dask
     from distributed import Client, LocalCluster
 
@@ -165,7 +175,7 @@ def _client(address: str, workers: int):
         except (OSError, ValueError, TimeoutError) as problem:
             raise ValueError(f"no Dask scheduler answers at {address}: {problem}") from None
         with client:
-            yield client
+            yield client, None
         return
     quiet = {"logging.distributed": "critical", "distributed.scheduler.allowed-failures": DEATHS}
     with (
@@ -183,21 +193,25 @@ def _client(address: str, workers: int):
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield client
+        yield client, scratch
 
 
 def _run_all(
-    client, folder: Path, due: Sequence[Run], threads: int, signals: Sequence[int]
+    client, folder: Path, due: Sequence[Run], given: tuple[int, str | None], signals: Sequence[int]
 ) -> tuple[dict[str, str], bool]:
     """Do the runs; why those were lost that have no record, by id, and whether a signal stopped them."""
-    for worker, reason in _answers(client, str(folder)).items():
+    try:
+        answers = client.run(readiness, str(folder), __version__)
+    except Exception as problem:
+        raise ValueError(f"a worker is not ready: {type(problem).__name__}: {problem}") from None
+    for worker, reason in answers.items():
         if reason:
             raise ValueError(f"the worker {worker} is not ready: {reason}")
     ended: queue.SimpleQueue = queue.SimpleQueue()
     futures = {}
     for run in due:
         # pure=False: a result that a cluster still knows from before is not taken for one that lies in the folder
-        future = client.submit(execute, str(folder), run, threads, pure=False, retries=RETRIES)
+        future = client.submit(execute, str(folder), run, *given, pure=False, retries=RETRIES)
         futures[future.key] = future, run
         future.add_done_callback(ended.put)
     left, lost = len(due), {}
@@ -222,34 +236,6 @@ def _run_all(
     return lost, bool(left)
 
 
-def _answers(client, folder: str) -> dict[str, str | None]:
-    try:
-        return client.run(readiness, folder, __version__)
-    except Exception as problem:
-        raise ValueError(f"a worker is not ready: {type(problem).__name__}: {problem}") from None
-
-
 def _tell(run: Run, what: str, why: str) -> None:
     parameters = ", ".join(f"{name} = {value!r}" for name, value in run.parameters.items())
     tqdm.write(f"{run.id} {what}, {parameters}: {why}", file=sys.stderr)
-
-
-def _summarise(out: Path, folder: Path, runs: Sequence[Run], lost: dict[str, str], stopped: bool) -> None:
-    """Say how the runs came out; exits with 130 if they were stopped and with 1 if any did not come to a good end."""
-    states = [record["status"] if (record := record_of(folder, run)) else "missing" for run in runs]
-    done, failed = states.count("done"), states.count("failed")
-    print(
-        f"{done} done, {failed} failed, {len(runs) - done - failed} missing: {out / 'runs.csv'}, {out / 'claims.csv'}"
-    )
-    if stopped:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        raise SystemExit(130)
-    if lost:
-        print("the same command tries those again that are missing", file=sys.stderr)
-    if failed:
-        print(
-            f"--retry-failed does those again that failed; why is in {out / 'runs.csv'} and runs/ID/log.txt",
-            file=sys.stderr,
-        )
-    if done < len(runs):
-        raise SystemExit(1)

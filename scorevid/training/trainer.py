@@ -35,8 +35,7 @@ from scorevid import checks
 from scorevid.denoisers.conditioned import Network, build_network
 from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.files import sole_writer
-from scorevid.interrupts import stop_signals
-from scorevid.machine import computes_in_bf16, machine
+from scorevid.machine import computes_in_bf16, machine, stop_signals
 from scorevid.training.compiling import CheckedCompile
 from scorevid.training.optimisers import make_optimiser
 from scorevid.training.parallel import Processes, all_reduce_mean
