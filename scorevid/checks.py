@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 
-def integer(name: str, value: object, least: int = 1) -> None:
-    """An integer, no bool, of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def integer(name: str, value: object, least: int = 1, most: float = math.inf) -> None:
+    """An integer, no bool, of at least so much, and at most."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         what = "a positive integer" if least == 1 else f"an integer of {least} or more"
+        what += "" if most == math.inf else f", {most:,} at most"
         raise ValueError(f"{name} must be {what}, got {value!r}")
 
 
@@ -81,11 +82,13 @@ def noisy_and_past(y: Tensor, c: Tensor, memory: int | None = None) -> None:
     frames("c", c, memory, batch=len(y), size=tuple(y.shape[2:]))
 
 
-def levels(sigma: float | Tensor, like: Tensor) -> Tensor:
+def levels(sigma: float | Tensor | None, like: Tensor) -> Tensor:
     """σ as (1, 1, 1, 1) or (B, 1, 1, 1), of dtype and device of frames ``like`` (B, …).
 
     sigma: a number, (B,) or (B, 1, 1, 1), positive and finite.
     """
+    if sigma is None:
+        raise ValueError("sigma must be given, as this denoiser needs the noise level, got None")
     level = torch.as_tensor(sigma, dtype=like.dtype)  # checked where it is: a number must not make a GPU wait
     if (
         level.ndim not in (0, 1, 4)

@@ -10,6 +10,18 @@ import numpy as np
 import torch
 
 
+def best_device(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise ValueError(f"the device {name!r} cannot be used here: {str(problem).splitlines()[0]}") from None
+    return device
+
+
 def computes_in_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for bf16 products; elsewhere they are emulated, and slow."""
     if device.type == "cuda":

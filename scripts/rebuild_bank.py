@@ -184,7 +184,7 @@ def member(archives: Path, recipe: Recipe) -> bytes:
     if not path.is_file():
         raise ValueError(f"{path} is missing; the top of this script says how to download it")
     if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != recipe.origin["sha256_archive"]:
-        raise ValueError(f"{path} has the sha256 {found}, {recipe.origin['sha256_archive']} was due")
+        raise ValueError(f"{path} has the sha256 {found}, {recipe.origin['sha256_archive']} is expected")
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as file:
             content = file.read(recipe.member)
@@ -192,7 +192,7 @@ def member(archives: Path, recipe: Recipe) -> bytes:
         with tarfile.open(path) as file:
             content = file.extractfile(recipe.member).read()
     if (found := hashlib.sha256(content).hexdigest()) != recipe.sha256:
-        raise ValueError(f"{recipe.member} of {path} has the sha256 {found}, {recipe.sha256} was due")
+        raise ValueError(f"{recipe.member} of {path} has the sha256 {found}, {recipe.sha256} is expected")
     return content
 
 
@@ -214,14 +214,14 @@ def decode(content: bytes, recipe: Recipe) -> tuple[np.ndarray, tuple[int, int]]
                 frames.append(shrink(level[luma(frame)[:, within]], recipe.height))
                 size = frame.height, frame.width
     if len(frames) != recipe.frames:
-        raise ValueError(f"{recipe.member} has {len(frames)} frames, {recipe.frames} were due")
+        raise ValueError(f"{recipe.member} has {len(frames)} frames, {recipe.frames} are expected")
     return np.stack(frames), size
 
 
 def luma(frame: av.VideoFrame) -> np.ndarray:
     """The Y plane, (H, W) uint8, of a frame in planar YUV."""
     if frame.format.name != "yuv420p":
-        raise ValueError(f"frames in yuv420p were due, got {frame.format.name}")
+        raise ValueError(f"frames must be in yuv420p, got {frame.format.name}")
     plane = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : frame.width]

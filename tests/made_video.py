@@ -28,8 +28,10 @@ def drift(frames=20, tall=48, wide=64):
 def write_video(path: Path, frames: np.ndarray, codec="ffv1", pixels="gray", options=()) -> Path:
     """Frames (T, H, W) uint8 in a file, whose kind of container follows from the name."""
     av = pytest.importorskip("av")
-    with av.open(f"file:{path}", "w", options=dict(options)) as container:
-        stream = container.add_stream(codec, rate=25, options=dict(options))
+    options = dict(options)
+    box = {name: options.pop(name) for name in ("movflags",) if name in options}
+    with av.open(f"file:{path}", "w", options=box) as container:
+        stream = container.add_stream(codec, rate=25, options=options)
         stream.height, stream.width = frames.shape[1:]
         stream.pix_fmt = pixels
         for k, grey in enumerate(frames):

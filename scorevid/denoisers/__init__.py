@@ -1,1 +1,48 @@
-"""Room."""
+"""Whatever answers f(y, c, sigma=None) with an estimate of the clean next frame; ``protocol`` says what that is.
+
+Networks: ``unet`` is the bias-free one, with its ``normalisation``; ``conditioned`` are peers that are given σ, and
+regression; ``weights`` are those published. Exact optima: ``exact`` of finitely many futures, ``wiener`` of linear-Gaussian
+video. ``baselines`` predict from the past alone.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "protocol": [
+            "Denoiser",  # the protocol: f(y, c, sigma=None) and needs_sigma
+            "needs_sigma",  # whether a denoiser must be given σ
+            "denoise",  # call any denoiser
+        ],
+        "unet": [
+            "UNet",  # the bias-free conditional U-Net
+        ],
+        "conditioned": [
+            "Preconditioned",  # a network that is given σ
+            "EDM",  # its coefficients as in Karras et al.
+            "Flow",  # its coefficients for flow matching
+            "Regression",  # a network that predicts from the past alone
+            "build_network",  # a network from its configuration
+        ],
+        "weights": [
+            "load_denoiser",  # published weights by name
+            "load_card",  # how they were made
+            "save_denoiser",  # write weights with their card
+            "available",  # names of those published
+        ],
+        "exact": [
+            "Oracle",  # the optimal denoiser of finitely many futures
+            "optimum_and_score",  # the optimum and the score of any noise
+        ],
+        "wiener": [
+            "Wiener",  # the optimal denoiser of linear-Gaussian video
+        ],
+        "baselines": [
+            "copy",  # the last frame
+            "extrapolate",  # the line through the last two
+            "motion",  # the last frame moved along its optical flow
+            "phase_advance",  # its phases advanced
+        ],
+    },
+)

@@ -29,6 +29,8 @@ from torch.nn import functional
 from scorevid import checks
 from scorevid.worlds.clips.flow import LEAST_SIZE, Flow, optical_flow, warp
 
+ORIENTATIONS = 4  # bands of each scale of the pyramid
+
 
 def copy(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
     """The last frame, (B, 1, H, W). Raises ValueError for a c that holds no frames."""
@@ -53,22 +55,20 @@ def motion(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None, *, 
     return warp(c[:, -1:], optical_flow(c[:, -1:], c[:, -2:-1], flow))
 
 
-def phase_advance(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None, *, orientations: int = 4) -> Tensor:
+def phase_advance(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
     """The last frame with the phases of its pyramid advanced as they advanced before, (B, 1, H, W).
 
-    c: M ≥ 2 frames of 16 pixels and more. orientations: bands of each scale, 2 to 16. The high-pass and low-pass remainders
-    have no phase and are extrapolated linearly; for the pyramid an odd row or column is repeated. Raises ValueError for other
-    input, ModuleNotFoundError without the package.
+    c: M ≥ 2 frames of 16 pixels and more. The high-pass and low-pass remainders have no phase and are extrapolated linearly;
+    for the pyramid an odd row or column is repeated. Raises ValueError for other frames, ModuleNotFoundError without the
+    package.
     """
-    checks.integer("orientations", orientations, 2)
-    checks.number("orientations", orientations, 2, 16)
     _check(c, 2, LEAST_SIZE)
     height, width = c.shape[2:]
     even = functional.pad(c[:, -2:], (0, width % 2, 0, height % 2), mode="replicate")  # as the pyramid needs it
     pyramids = checks.installed("pyrtools", "baselines").pyramids.SteerablePyramidFreq
     frames = []
     for pair in even.detach().double().cpu().numpy():
-        before, last = (pyramids(x, order=orientations - 1, is_complex=True) for x in pair)
+        before, last = (pyramids(x, order=ORIENTATIONS - 1, is_complex=True) for x in pair)
         for key, now in last.pyr_coeffs.items():
             last.pyr_coeffs[key] = _advance(before.pyr_coeffs[key], now)
         frames.append(last.recon_pyr())

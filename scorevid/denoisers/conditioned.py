@@ -18,8 +18,8 @@ habits about which levels to draw are left out. So the differences are those of 
 skip from y, and the weight 1 / c_out², by which small levels count for much more than in the blind network's plain
 squared error of x.
 
-F gets the level as a constant image and another constant image of ones, and has biases: nothing asks for homogeneity of a
-network that is given σ.
+F gets the level as a constant image and another constant image of ones, and has biases, as a network that is given σ need not
+be homogeneous.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from scorevid.denoisers.unet import UNet
 
 @dataclass(frozen=True)
 class EDM:
-    """Coefficients of Karras et al. (2022), functions of σ in units of the data's deviation."""
+    """Coefficients of Karras et al. (2022). Methods take σ in units of the data's deviation, of any shape."""
 
     def c_in(self, sigma: Tensor) -> Tensor:
         """Factor on y that gives the backbone an input of unit variance."""
@@ -47,7 +47,7 @@ class EDM:
         return 1 / (1 + sigma.square())
 
     def c_out(self, sigma: Tensor) -> Tensor:
-        """Weight of the backbone's answer in the output."""
+        """Weight of the backbone's output."""
         return sigma * (1 + sigma.square()).rsqrt()
 
     def level(self, sigma: Tensor) -> Tensor:
@@ -57,16 +57,16 @@ class EDM:
 
 @dataclass(frozen=True)
 class Flow:
-    """Coefficients of conditional flow matching (Lipman et al. 2023), with t = 1 / (1 + σ) as the level."""
+    """Coefficients of conditional flow matching (Lipman et al. 2023), as :class:`EDM` has them."""
 
     def c_in(self, sigma: Tensor) -> Tensor:
-        """t, which makes x_t of y."""
+        """t = 1 / (1 + σ), which is all but one of the coefficients."""
         return 1 / (1 + sigma)
 
     c_skip = level = c_in
 
     def c_out(self, sigma: Tensor) -> Tensor:
-        """1 − t, the weight of the velocity in the output."""
+        """1 − t, the weight of the velocity."""
         return 1 - self.c_in(sigma)
 
 
@@ -103,8 +103,6 @@ class Preconditioned(nn.Module):
         Raises ValueError for shapes and types that do not fit, and levels that are missing or not positive.
         """
         checks.noisy_and_past(y, c, self.memory)
-        if sigma is None:
-            raise ValueError("this network needs the noise level: give sigma")
         y, c, sigma = self._scaled(y, c, checks.levels(sigma, y))
         estimate = self.kind.c_skip(sigma) * y + self.kind.c_out(sigma) * self._output(y, c, sigma)
         return 0.5 + self.sigma_data * estimate
@@ -155,23 +153,29 @@ class Regression(nn.Module):
         return (self(None, c) - x).square().mean()
 
 
+Network = UNet | Preconditioned | Regression  # what is trained: has memory, config and squared_error(y, c, x, sigma)
 KINDS = {"EDM": EDM, "Flow": Flow}
 TYPES = {"UNet": UNet, "Preconditioned": Preconditioned, "Regression": Regression}
 
 
-def build_network(config: dict) -> UNet | Preconditioned | Regression:
+def build_network(config: dict) -> Network:
     """The network that a configuration describes, a :class:`~scorevid.denoisers.unet.UNet` where it names no type.
 
-    Raises ValueError for an unknown type or kind.
+    Raises ValueError for an unknown type or kind, and for arguments that a network of this type does not have.
     """
     arguments = dict(config)
     name = arguments.pop("type", "UNet")
     if name == "Told":  # its name on cards and in checkpoints of version 0.1
-        name, kinds = "Preconditioned", {"edm": "EDM", "flow": "Flow"}
-        arguments["kind"] = kinds.get(arguments.get("kind", "edm"), arguments.get("kind"))
+        name, old = "Preconditioned", {"edm": "EDM", "flow": "Flow"}
+        arguments["kind"] = old.get(arguments.get("kind", "edm"))
         arguments["sigma_data"] = arguments.pop("spread", 0.14)
     checks.one_of("type", name, TYPES)
     if "kind" in arguments:
         checks.one_of("kind", arguments["kind"], KINDS)
         arguments["kind"] = KINDS[arguments["kind"]]()
-    return TYPES[name](**arguments)
+    try:
+        return TYPES[name](**arguments)
+    except TypeError as problem:
+        raise ValueError(
+            f"network must be the arguments of a {name} of this version of scorevid: {problem}"
+        ) from problem

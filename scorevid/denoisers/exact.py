@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from scorevid import checks
+from scorevid.noise.corruptions import Corruption, log_likelihood
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.futures import Futures
 
@@ -39,11 +40,10 @@ from scorevid.worlds.futures import Futures
 class Oracle:
     """The optimal denoiser of scenes with finitely many futures.
 
-    futures: of B scenes. Row i of a batch belongs to scene i, and c is looked at for its batch size only; the futures of a
-    single scene serve every row. past: (B, M, H, W), the scenes' own c. With it the scene of each row is found by its c,
-    whatever their number and order; samplers need this, as they repeat scenes and drop finished samples. prior: of σ, over
-    which a blind denoiser averages; without it the denoiser needs σ. window: nodes of the quadrature over σ, around the most
-    likely level, that a blind denoiser evaluates.
+    futures: of B scenes; row i of a batch belongs to scene i, and the futures of a single scene serve every row. past:
+    (B, M, H, W), the scenes' own c. With it the scene of each row is found by its c, whatever their number and order; samplers
+    need this, as they repeat scenes and drop finished samples. prior: of σ, over which a blind denoiser averages; without it
+    the denoiser needs σ. window: nodes of the quadrature over σ that a blind denoiser evaluates, about the likeliest level.
 
     All methods take y (B, 1, H, W), c (B, M, H, W), and σ in grey units, a number or (B,), which a blind oracle ignores.
     Raises ValueError for futures that are not finite, a past of other scenes, and a prior of other than Gaussian noise; each
@@ -57,30 +57,29 @@ class Oracle:
             raise ValueError("the frames of the futures must be finite, got NaN or infinite values")
         if past is not None:
             checks.frames("past", past, batch=len(futures))
-        if prior is not None and prior.corruption != "gaussian":
-            raise ValueError(f"the noise of an oracle's prior must be gaussian, got {prior.corruption}")
+        if prior is not None:
+            checks.one_of("the corruption of an oracle's prior", prior.corruption, ["gaussian"])
         self.futures, self.prior, self.window, self.needs_sigma = futures, prior, window, prior is None
         self._scenes = None if past is None else {key: i for i, key in enumerate(_keys(past))}
 
     def __call__(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """E[x | y, c, σ], or E[x | y, c] of a blind oracle, (B, 1, H, W)."""
-        futures, evidence = self._weigh(y, c, sigma)
-        return _mean(evidence.responsibilities, futures)
+        evidence = self._evidence(y, c, sigma)
+        return _weighted_sum(evidence.logits.softmax(1), evidence.futures.frames)
 
     def responsibilities(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """r_k = P(x = x_k | y, c, σ), or P(x = x_k | y, c), (B, K)."""
-        return self._weigh(y, c, sigma)[1].responsibilities
+        return self._evidence(y, c, sigma).logits.softmax(1)
 
     def log_density(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """log p_σ(y | c), or log of ∫ p(σ) p_σ(y | c) dσ, in nats, (B,), normalised."""
-        evidence = self._weigh(y, c, sigma)[1]
+        evidence = self._evidence(y, c, sigma)
         return evidence.logits.logsumexp(1) + evidence.offset - 0.5 * y.shape[2:].numel() * math.log(2 * math.pi)
 
     def score(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """The gradient of :meth:`log_density` in y, E[(x − y)/σ² | y, c], (B, 1, H, W), in 1 / grey."""
-        futures, evidence = self._weigh(y, c, sigma)
-        pull = evidence.responsibilities * evidence.precision
-        return (pull[:, :, None, None] * (futures.frames.to(y) - y)).sum(1, keepdim=True)
+        evidence = self._evidence(y, c, sigma)
+        return _weighted_sum(evidence.logits.softmax(1) * evidence.precision, evidence.futures.frames.to(y) - y)
 
     def posterior_covariance(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Covariance:
         """Cov[x | y, c, σ], which is σ² J_y of the optimal denoiser that knows σ (the second-order Tweedie identity).
@@ -88,23 +87,20 @@ class Oracle:
         The Jacobian of a blind optimum is Cov[x, (x − y)/σ² | y, c] over the joint posterior of x and σ, so the identity
         holds for it as far as that of σ is narrow.
         """
-        futures, evidence = self._weigh(y, c, sigma)
-        r = evidence.responsibilities
-        return Covariance(r.sqrt()[:, :, None, None] * (futures.frames.to(r) - _mean(r, futures)))
+        evidence = self._evidence(y, c, sigma)
+        r, frames = evidence.logits.softmax(1), evidence.futures.frames.to(y)
+        return Covariance(r.sqrt()[:, :, None, None] * (frames - _weighted_sum(r, frames)))
 
-    def _weigh(self, y: Tensor, c: Tensor, sigma: float | Tensor | None) -> tuple[Futures, Evidence]:
-        """The futures of each row, and what y says about them."""
+    def _evidence(self, y: Tensor, c: Tensor, sigma: float | Tensor | None) -> _Evidence:
+        """What y says about the futures of each row."""
         checks.frames("y", y, 1, size=tuple(self.futures.frames.shape[2:]))
-        futures = self._futures_of(y, c)
-        if self.needs_sigma and sigma is None:
-            raise ValueError("this oracle needs the noise level: give sigma, or a prior to make it blind")
-        log_w = futures.probabilities.to(y).log()
+        futures, pixels = self._futures_of(y, c), y.shape[2:].numel()
         nearest, excess = _distances(y, futures)
         if self.prior is not None:
-            return futures, _over_levels(log_w, nearest, excess, y.shape[2:].numel(), self.prior, self.window)
+            return _Evidence(futures, *_over_levels(nearest, excess, pixels, self.prior, self.window))
         level = checks.levels(sigma, y).flatten(1)
-        offset = -nearest / (2 * level.square())[:, 0] - y.shape[2:].numel() * level.log()[:, 0]
-        return futures, Evidence(log_w - excess / (2 * level.square()), offset, level**-2)
+        offset = -nearest / (2 * level.square())[:, 0] - pixels * level.log()[:, 0]
+        return _Evidence(futures, -excess / (2 * level.square()), offset, level**-2)
 
     def _futures_of(self, y: Tensor, c: Tensor) -> Futures:
         """The futures of each row: those in its place, or those that its past belongs to."""
@@ -114,33 +110,32 @@ class Oracle:
             rows = [self._scenes.get(key, -1) for key in _keys(c)]
             if -1 in rows:
                 raise ValueError(
-                    f"c must hold pasts of this oracle's scenes, got {rows.count(-1)} of {len(c)} rows of c that are none"
+                    f"c must hold pasts of this oracle's scenes, got {rows.count(-1)} of {len(c)} rows of others"
                 )
             return self.futures[rows]
         if len(self.futures) not in (1, len(y)):
             raise ValueError(
-                f"this oracle has the futures of {len(self.futures)} scenes, each for its place in the batch, got a batch "
-                f"of {len(y)}; give it their pasts (past=c) and it finds the scene of each row"
+                f"a batch must have a row for each of the {len(self.futures)} scenes of this oracle, got {len(y)} rows; with "
+                "their pasts (past=c) it finds the scene of each row"
             )
         return self.futures
 
 
-@dataclass
-class Evidence:
-    """What noisy frames say about the futures of their scenes.
+def optimum_and_score(
+    y: Tensor, futures: Futures, sigma: float, corruption: Corruption = "gaussian"
+) -> tuple[Tensor, Tensor]:
+    """The optimal denoiser that knows σ, and σ² ∇ log p(y | c), under any noise, (B, 1, H, W) each, in grey units.
 
-    logits: (B, K), log of w_k p(y | x_k) but for an offset (B,) and the factor (2π)^−N/2. precision: E[1/σ² | x_k, y],
-    (B, K), or 1/σ² of a known level, (B, 1) or (1, 1).
+    y: (B, 1, H, W). The score is the derivative of the log density by automatic differentiation; that of uniform noise is
+    zero, wherever the density is not. Raises ValueError for bad σ and corruptions, and for a y that no future allows.
     """
-
-    logits: Tensor
-    offset: Tensor
-    precision: Tensor
-
-    @property
-    def responsibilities(self) -> Tensor:
-        """P(x = x_k | y, c), (B, K)."""
-        return self.logits.softmax(1)
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        logits = futures.probabilities.log().to(y) + log_likelihood(y, futures.frames.to(y), sigma, corruption)
+        if not (logits.amax(1) > -torch.inf).all():
+            raise ValueError(f"no future allows some y: {corruption} noise of σ = {sigma:g} does not reach so far")
+        (score,) = torch.autograd.grad(logits.logsumexp(1).sum(), y)
+    return _weighted_sum(logits.detach().softmax(1), futures.frames), sigma**2 * score
 
 
 @dataclass
@@ -166,25 +161,29 @@ class Covariance:
         a = self.root.flatten(2)
         return a.mT @ a
 
-    def eigenpairs(self, n: int = 1) -> tuple[Tensor, Tensor]:
-        """The n leading eigenvalues (B, n), largest first, and unit eigenvectors (B, n, H, W).
 
-        Through the K × K Gram matrix AAᵀ, which has the same positive eigenvalues. Where an eigenvalue is zero its
-        direction is undetermined and zeros are returned. Raises ValueError unless 1 <= n <= K.
-        """
-        a = self.root.flatten(2)
-        if not 1 <= n <= a.shape[1]:
-            raise ValueError(f"n, the number of eigenpairs, must be 1 to K = {a.shape[1]}, got {n}")
-        values, vectors = torch.linalg.eigh(a @ a.mT)
-        values, vectors = values.flip(1)[:, :n].clamp_min(0), vectors.flip(2)[:, :, :n]
-        frames = torch.nn.functional.normalize(vectors.mT @ a, dim=2, eps=torch.finfo(a.dtype).tiny)
-        positive = values > a.shape[1] * torch.finfo(a.dtype).eps * values[:, :1]
-        return values * positive, (frames * positive[..., None]).unflatten(2, self.root.shape[2:])
+@dataclass
+class _Evidence:
+    """What noisy frames say about the futures of their scenes.
+
+    log_likelihood: (B, K), log p(y | x_k) but for an offset (B,) and the factor (2π)^−N/2. precision: E[1/σ² | x_k, y],
+    (B, K), or 1/σ² of a known level, (B, 1) or (1, 1).
+    """
+
+    futures: Futures
+    log_likelihood: Tensor
+    offset: Tensor
+    precision: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """log of w_k p(y | x_k), (B, K), but for the same."""
+        return self.futures.probabilities.to(self.log_likelihood).log() + self.log_likelihood
 
 
-def _mean(r: Tensor, futures: Futures) -> Tensor:
+def _weighted_sum(r: Tensor, frames: Tensor) -> Tensor:
     """Σ_k r_k x_k, (B, 1, H, W)."""
-    return (r[:, :, None, None] * futures.frames.to(r)).sum(1, keepdim=True)
+    return (r[:, :, None, None] * frames.to(r)).sum(1, keepdim=True)
 
 
 def _distances(y: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
@@ -197,9 +196,9 @@ def _distances(y: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
 
 
 def _over_levels(
-    log_w: Tensor, nearest: Tensor, excess: Tensor, pixels: int, prior: NoisePrior, window: int
-) -> Evidence:
-    """The evidence with σ integrated out: log w_k ∫ p(σ) σ^−N exp(−‖y − x_k‖² / 2σ²) dσ.
+    nearest: Tensor, excess: Tensor, pixels: int, prior: NoisePrior, window: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Likelihood, offset and precision with σ integrated out: log ∫ p(σ) σ^−N exp(−‖y − x_k‖² / 2σ²) dσ, and E[1/σ²].
 
     By quadrature in log σ. The integrand is a bump of width 1/√(2N), to which the trapezoidal rule takes four nodes; where
     a prior is cut off or bends within the bump, the log is good to about 1e-3. In frames of 64 pixels and more only
@@ -225,7 +224,7 @@ def _over_levels(
     each = [bump - e[:, None] * precision / 2 for e in excess.unbind(1)]
     mass = torch.stack([b.logsumexp(1) for b in each], 1)
     pull = torch.stack([(b.softmax(1) * precision).sum(1) for b in each], 1)
-    return Evidence(log_w + mass, peak, pull)
+    return mass, peak, pull
 
 
 def _keys(c: Tensor) -> list[bytes]:

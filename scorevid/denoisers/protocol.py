@@ -1,7 +1,7 @@
 """What a denoiser is: any callable f(y, c, sigma=None) that estimates the clean next frame, and says whether it needs σ.
 
-Trained networks, closed-form optima, networks told σ and predictions from the past alone are all used alike: by samplers, by
-scores, by local linear weights. A plain function f(y, c) is a blind denoiser.
+So networks, closed-form optima and predictions from the past alone are all alike to samplers, scores and local linear
+weights. A plain function f(y, c) is a blind denoiser.
 """
 
 from __future__ import annotations

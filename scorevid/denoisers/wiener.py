@@ -43,27 +43,26 @@ from scorevid.worlds.gaussian import Gaussian
 class Wiener:
     """The optimal denoiser of linear-Gaussian video: a Kalman filter along the past, Wiener's gains on the noisy frame.
 
-    world: of one ρ. prior: of σ, over which a blind denoiser averages; without it the denoiser needs σ. All methods of frames
-    take y (B, 1, H, W), c (B, M, H, W), and σ in grey units, a number or (B,), which a blind filter ignores. Raises
-    ValueError for a world of several ρ and a prior of other than Gaussian noise; each method for shapes and levels that do
-    not fit.
+    world: of one ρ. prior: of σ, over which a blind denoiser averages; without it the denoiser needs σ. Methods of frames take
+    y (B, 1, H, W), c (B, M, H, W), and σ in grey units, a number or (B,), which a blind filter ignores. Raises ValueError for
+    a world of several ρ and a prior of other than Gaussian noise; each method for shapes and levels that do not fit.
     """
 
     def __init__(self, world: Gaussian, prior: NoisePrior | None = None):
         if isinstance(world.rho, tuple):
             raise ValueError(f"rho must be one number for an exact filter, got {world.rho}: use replace(world, rho=…)")
         self.world, self.needs_sigma = world, prior is None
-        self.on_past, self.unknown = _kalman(world)
+        self.on_past, self.unknown = _kalman(world)  # gains (M, H, W) complex128, and P, (H, W) float64
         self._levels = None if prior is None else _Levels(self.unknown, prior)
 
     def __call__(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """E[x | y, c, σ], or E[x | y, c] of a blind filter, (B, 1, H, W)."""
         predicted, news = self._split(y, c)
-        return self._frames(predicted + self._precision(news, sigma) * self.unknown.to(y) * news) + self.world.mean
+        return _frames(predicted + self._precision(news, sigma) * self.unknown.to(y) * news) + self.world.mean
 
     def predict(self, c: Tensor) -> Tensor:
         """The optimal prediction from the past alone, E[x | c]: (B, M, H, W) -> (B, 1, H, W)."""
-        return self._frames(self._predicted(c)) + self.world.mean
+        return _frames(self._predicted(c)) + self.world.mean
 
     def log_density(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """log p_σ(y | c), or log of ∫ p(σ) p_σ(y | c) dσ, in nats, (B,), normalised."""
@@ -76,13 +75,12 @@ class Wiener:
     def score(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """The gradient of :meth:`log_density` in y, (B, 1, H, W), in 1 / grey."""
         _, news = self._split(y, c)
-        return -self._frames(self._precision(news, sigma) * news)
+        return -_frames(self._precision(news, sigma) * news)
 
     def gains(self, sigma: float) -> Tensor:
-        """What each frame's Fourier coefficients are multiplied by at one noise level, (M + 1, H, W) complex128.
+        """Factors on the Fourier coefficients of past frames, oldest first, and of y, last, (M + 1, H, W) complex128.
 
-        Past frames, oldest first, then y, as in ``scorevid.measures.linear_weights.Rows.sums``; frequencies as in
-        ``torch.fft.fft2``.
+        Frequencies are ordered as in ``torch.fft.fft2``.
         """
         on_y = self.unknown / (self.unknown + checks.levels(sigma, self.unknown[None])[0, 0] ** 2)
         return torch.cat([self.on_past * (1 - on_y), on_y[None] + 0j])
@@ -90,8 +88,8 @@ class Wiener:
     def weights(self, sigma: float) -> Tensor:
         """The row of the Jacobian that makes the middle pixel (H // 2, W // 2) of the output, (M + 1, H, W) float64.
 
-        Weights on the past frames, oldest first, then on y, dimensionless; any other pixel's are these, shifted. Compare
-        them with ``scorevid.measures.linear_weights.rows`` of a network.
+        Weights on the past frames, oldest first, then on y, dimensionless; any other pixel's are these, shifted. To be
+        compared with ``scorevid.measures.linear_weights.rows`` of a network.
         """
         return torch.fft.fftshift(torch.fft.ifft2(self.gains(sigma).conj()).real, (1, 2))
 
@@ -99,8 +97,6 @@ class Wiener:
         self, y: Tensor | None = None, c: Tensor | None = None, sigma: float | None = None
     ) -> StationaryCovariance:
         """Cov[x | y, c, σ] = σ² J_y of the filter that knows σ, float64: the same for every y and c, which may be left out."""
-        if sigma is None:
-            raise ValueError("this filter needs the noise level: give sigma")
         return StationaryCovariance(self.gains(sigma)[-1].real * sigma**2)
 
     def _predicted(self, c: Tensor) -> Tensor:
@@ -119,13 +115,7 @@ class Wiener:
         """1 / (P + σ²) of each frequency, or its mean over the posterior of σ, (B or 1, 1, H, W)."""
         if self._levels is not None:
             return self._levels.mean_precision(news)
-        if sigma is None:
-            raise ValueError("this filter needs the noise level: give sigma, or a prior to make it blind")
         return 1 / (self.unknown.to(news.real) + checks.levels(sigma, news.real).square())
-
-    @staticmethod
-    def _frames(waves: Tensor) -> Tensor:
-        return torch.fft.ifft2(waves, norm="ortho").real
 
 
 @dataclass
@@ -154,7 +144,7 @@ class StationaryCovariance:
 
 
 def _kalman(world: Gaussian) -> tuple[Tensor, Tensor]:
-    """Gains of the prediction on the past frames, (M, H, W) complex128, and the variance P it leaves, (H, W)."""
+    """Gains of the prediction on the past frames, and the variance P that it leaves."""
     power = world.spectrum()
     gain, variance = power.new_zeros(0, *power.shape), power
     for level in world.past_levels():
@@ -173,8 +163,7 @@ class _Levels:
     """
 
     def __init__(self, unknown: Tensor, prior: NoisePrior):
-        if prior.corruption != "gaussian":
-            raise ValueError(f"the noise of an oracle's prior must be gaussian, got {prior.corruption}")
+        checks.one_of("the corruption of a filter's prior", prior.corruption, ["gaussian"])
         length = math.log(prior.sigma_max / prior.sigma_min)
         panels = max(4, math.ceil(length * math.sqrt(unknown.numel() / 2)))
         nodes, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(6))
@@ -194,6 +183,10 @@ class _Levels:
         """E[1 / (P + σ²) | y, c] of each frequency, (B, 1, H, W)."""
         weight = self.logits(news).softmax(1)
         return (weight @ self.precision.to(weight)).reshape(news.shape)
+
+
+def _frames(waves: Tensor) -> Tensor:
+    return torch.fft.ifft2(waves, norm="ortho").real
 
 
 def _energy(waves: Tensor) -> Tensor:

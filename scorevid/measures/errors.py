@@ -13,17 +13,18 @@ relative to the ambiguity there: 0 is optimal, 1 is as bad as not knowing which 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.exact import Oracle
+from scorevid.denoisers.exact import Oracle, optimum_and_score
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
 from scorevid.denoisers.wiener import Wiener
-from scorevid.estimates import ratio_interval
+from scorevid.estimates import Estimate, ratio_interval
 from scorevid.measures.score_from_residual import relative_error
-from scorevid.noise.corruptions import Corruption, corrupt, optimum_and_score
+from scorevid.noise.corruptions import Corruption, corrupt
 from scorevid.noise.prior import NoisePrior
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.gaussian import Gaussian
@@ -79,8 +80,8 @@ def excess_curve(
     *,
     prior: NoisePrior | None = None,
     batch: int = BATCH,
-) -> np.ndarray:
-    """Excess error at each σ with its 95 % bootstrap interval over scenes, (3, len(sigmas)): value, low, high.
+) -> list[Estimate]:
+    """Excess error at each σ with its 95 % bootstrap interval over scenes.
 
     prior: of σ, for the excess over the optimal blind denoiser; None for that over the optimal one told σ.
     """
@@ -88,7 +89,23 @@ def excess_curve(
     for sigma in sigmas:
         above, ambiguity = excess_and_ambiguity(f, optimal, c, futures, sigma, generator, batch)
         points.append(ratio_interval(above.numpy(), ambiguity.numpy()))
-    return np.array(points).T
+    return points
+
+
+@dataclass(frozen=True)
+class IdentityDistances:
+    """Squared distances between a residual, the optimal residual and the score of its noise, in grey², (B,) each.
+
+    With the residual d of f, d* = E[x | y, c] − y and s = ∇ log p(y | c) of that noise: to_optimum ‖d − d*‖², to_score
+    ‖d − σ² s‖², optimum_to_score ‖d* − σ² s‖², residual ‖d*‖², and excess, ‖d − d*‖² in the pixels where the futures
+    differ alone.
+    """
+
+    to_optimum: np.ndarray
+    to_score: np.ndarray
+    optimum_to_score: np.ndarray
+    residual: np.ndarray
+    excess: np.ndarray
 
 
 @torch.no_grad()
@@ -100,24 +117,19 @@ def identity_distances(
     corruption: Corruption,
     generator: torch.Generator,
     batch: int = BATCH,
-) -> dict[str, np.ndarray]:
-    """Squared distances between a residual, the optimal residual and the score of its noise, in grey², (B,) each.
-
-    With the residual d of f, d* = E[x | y, c] − y and s = ∇ log p(y | c) of that noise, both exact
-    (:mod:`scorevid.noise.corruptions`): "to optimum" ‖d − d*‖², "to score" ‖d − σ² s‖², "optimum to score" ‖d* − σ² s‖²,
-    "residual" ‖d*‖², and "excess" ‖d − d*‖² in the pixels where the futures differ alone.
-    """
+) -> IdentityDistances:
+    """How far the residual of f is from the optimum and from the score, both exact (:mod:`scorevid.noise.corruptions`)."""
     y = corrupt(futures.draw(generator), sigma, corruption, generator)
-    optimum, score = optimum_and_score(futures, sigma, corruption)(y)
+    optimum, score = optimum_and_score(y, futures, sigma, corruption)
     d, d_star = apply_batched(f, y, c, sigma, batch=batch) - y, optimum - y
     distances = {
-        "to optimum": d - d_star,
-        "to score": d - score,
-        "optimum to score": d_star - score,
+        "to_optimum": d - d_star,
+        "to_score": d - score,
+        "optimum_to_score": d_star - score,
         "residual": d_star,
         "excess": (d - d_star) * futures.where(),
     }
-    return {name: v.square().sum((1, 2, 3)).numpy() for name, v in distances.items()}
+    return IdentityDistances(**{name: v.square().sum((1, 2, 3)).numpy() for name, v in distances.items()})
 
 
 @torch.no_grad()

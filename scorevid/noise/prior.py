@@ -1,10 +1,9 @@
-r"""The laws of noise in training: on the next frame, and, if so wished, on the past.
+r"""The laws of noise in training: on the next frame, and, optionally, on the past.
 
-The noise prior is the law from which training draws the noise level σ of each example.
-
-The denoiser never sees σ, so this law is part of what it estimates: the optimal blind denoiser averages over the
-posterior p(σ | y, c) under this prior. In a frame of N pixels that posterior is narrow, about :math:`\sigma/\sqrt{2N}`,
-and the prior matters little inside its range and a lot at its ends.
+Training draws the noise level σ of each example from the noise prior. The denoiser never sees σ, so this law is part of
+what it estimates: the optimal blind denoiser averages over the posterior p(σ | y, c) under this prior. In a frame of N
+pixels that posterior is narrow, about :math:`\sigma/\sqrt{2N}`. So the prior matters little inside its range and a lot at
+its ends.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from scorevid import checks
 from scorevid.noise.corruptions import CORRUPTIONS, Corruption
 
 Law = Literal["log-uniform", "uniform", "peaked"]
@@ -38,29 +38,26 @@ class NoisePrior:
     corruption: Corruption = "gaussian"  # distribution of the noise itself; the paper's identity takes Gaussian
 
     def __post_init__(self):
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise ValueError(f"0 < sigma_min < sigma_max is due, got [{self.sigma_min}, {self.sigma_max}]")
-        if self.law not in LAWS:
-            raise ValueError(f"law must be one of {', '.join(LAWS)}, got {self.law!r}")
+        _check_range(self.sigma_min, self.sigma_max)
+        checks.one_of("law", self.law, LAWS)
+        checks.one_of("corruption", self.corruption, CORRUPTIONS)
         object.__setattr__(self, "peak", tuple(self.peak))  # a card has it as a list
         if len(self.peak) != 2:
             raise ValueError(f"peak must be (low, high), got {self.peak}")
         if self.law == "peaked" and not self.sigma_min <= self.peak[0] < self.peak[1] <= self.sigma_max:
-            raise ValueError(f"peak must lie in [{self.sigma_min}, {self.sigma_max}], got {self.peak}")
-        if self.corruption not in CORRUPTIONS:
-            raise ValueError(f"the corruption must be one of {', '.join(CORRUPTIONS)}, got {self.corruption!r}")
+            raise ValueError(f"peak must be ascending within [{self.sigma_min}, {self.sigma_max}], got {self.peak}")
 
     def draw(self, batch: int, generator: torch.Generator) -> Tensor:
         """(batch, 1, 1, 1) noise levels, one for each example, on the generator's device."""
         u = torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)
         if self.law == "uniform":
             return self.sigma_min + (self.sigma_max - self.sigma_min) * u
-        spread = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+        log_uniform = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
         if self.law == "log-uniform":
-            return spread
+            return log_uniform
         which, a, b = torch.rand(3, batch, 1, 1, 1, generator=generator, device=generator.device)
         low, high = self.peak
-        return torch.where(which < 0.5, spread, low * (high / low) ** ((a + b) / 2))
+        return torch.where(which < 0.5, log_uniform, low * (high / low) ** ((a + b) / 2))
 
     def log_density(self, log_sigma: Tensor) -> Tensor:
         """log of the density of log σ at points within the range, in nats; same shape."""
@@ -77,10 +74,10 @@ class NoisePrior:
 
 @dataclass(frozen=True)
 class PastNoise:
-    """White noise that training puts on past frames, so that their reliability varies; none unless told.
+    """White noise that training puts on past frames, so that their reliability varies; none by default.
 
-    Each past frame of each example gets noise or not by itself, with a standard deviation of its own, log-uniform over
-    [sigma_min, sigma_max]. The denoiser is not told. Our choice: the paper's past is clean as far as is known. Raises
+    Each past frame of each example gets noise or not, independently, with its own standard deviation, log-uniform over
+    [sigma_min, sigma_max]. The denoiser does not know it. Our choice: the paper's past is clean as far as is known. Raises
     ValueError for a share outside of [0, 1] and for an empty range.
     """
 
@@ -89,10 +86,8 @@ class PastNoise:
     sigma_max: float = 1.0  # greatest
 
     def __post_init__(self):
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share must lie in [0, 1], got {self.share}")
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise ValueError(f"0 < sigma_min < sigma_max is due, got [{self.sigma_min}, {self.sigma_max}]")
+        checks.number("share", self.share, 0, 1)
+        _check_range(self.sigma_min, self.sigma_max)
 
     def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
         """Past frames (B, M, H, W) with their noise; same shape. With a share of 0, c itself and no draw."""
@@ -102,3 +97,10 @@ class PastNoise:
         level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
         white = torch.randn(c.shape, generator=generator, device=generator.device)
         return c + torch.where(which < self.share, level, 0.0) * white
+
+
+def _check_range(sigma_min: float, sigma_max: float) -> None:
+    if not 0 < sigma_min < sigma_max < math.inf:
+        raise ValueError(
+            f"sigma_min and sigma_max must fulfil 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}"
+        )

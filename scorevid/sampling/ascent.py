@@ -64,11 +64,7 @@ class Ascent(Sampler):
 
     @property
     def expected_steps(self) -> int:
-        """Updates from σ_0 to σ_L with an exact denoiser of known σ.
-
-        One evaluation of the denoiser each, and one more to denoise at the end. Networks take fewer or more, as their
-        residual under- or overestimates σ.
-        """
+        """Updates from σ_0 to σ_L with an exact denoiser of known σ; a network's residual may under- or overestimate σ."""
         return sum(1 for _ in takewhile(lambda level: level > self.sigma_L, self.levels()))
 
     def levels(self) -> Iterator[float]:
@@ -79,9 +75,12 @@ class Ascent(Sampler):
             level *= 1 - self.beta * step_size(t, self.h_0, self.h_max)
 
     def _sample(self, state: SamplerState) -> Samples:
-        x, before = torch.empty_like(state.y), state.evaluations
-        last = torch.zeros_like(x[:, 0, 0, 0])
-        steps = torch.zeros_like(state.active)
+        x, last, steps = (
+            torch.empty_like(state.y),
+            torch.zeros_like(state.y[:, 0, 0, 0]),
+            torch.zeros_like(state.active),
+        )
+        of_start = state.evaluations
         for t, level in enumerate(self.levels(), 1):
             estimate, sigma = state.observe(level)
             going = (sigma > self.sigma_L) & sigma.isfinite() & (t <= self.max_steps)
@@ -97,7 +96,7 @@ class Ascent(Sampler):
             state.y = partial_step(state.y, estimate - state.y, sigma, h, self.beta, z)
         reached = last <= self.sigma_L
         self._warn(last, reached)
-        return state.samples(x, steps=steps, evaluations=before + steps + 1, sigma=last, reached_sigma_L=reached)
+        return state.samples(x, reached, steps=steps, evaluations=of_start + steps + 1, sigma=last)
 
     def _warn(self, sigma: Tensor, reached: Tensor) -> None:
         lost = ~sigma.isfinite()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from scorevid import checks
@@ -41,14 +41,14 @@ class Sampler:
     """A way to draw samples of the next frame given the past, called as ``sampler(f, c, generator=...)``.
 
     level_from: whether the noise level of each step is read from the "residual", sample by sample, or is the one that the
-    "ladder" foresees. A denoiser that needs σ has to be given the ladder's level, for the residual comes after. Its steps
-    then start from that level too, so that it can take the place of a blind one without a change of settings.
+    "ladder" foresees. A denoiser that needs σ is always given the ladder's level, and steps start from it: the residual is
+    known only afterwards, and so any denoiser can take the place of another.
     centre: mean of the start: None for mid-grey ½, another grey level, frames (B, 1, H, W), or "prediction" for the
     denoiser's own estimate f(½ + σ_0 z, c), which costs one more evaluation.
-
-    Each kind of sampler has ``sigma_0``, ``levels()``, the noise levels it foresees at its evaluations, ``expected_steps``,
-    the updates that it takes with an exact denoiser of known σ, and ``_sample(state)``.
     """
+
+    # a sampler also has sigma_0; levels(), the noise levels that it foresees at its evaluations; expected_steps, the updates
+    # that it takes with an exact denoiser of known σ; and _sample(state), which goes down from the start
 
     level_from: Literal["residual", "ladder"] = "residual"
     centre: Centre = "prediction"
@@ -72,9 +72,8 @@ class Sampler:
 
         f: any denoiser; a network must be in evaluation mode. c: past frames (B, M, H, W), grey levels in [0, 1].
         generator: of all randomness, on c's device. Noise is drawn for all B·S samples at every step, so a sample does not
-        depend on when others finish, nor, but for rounding, on ``batch_limit``: the most frames that f is given at once. None
-        is as many as fit into half of the free memory if f is a network (:mod:`scorevid.sampling.memory_budget`), and all of
-        them if it is any other callable.
+        depend on when others finish, nor, but for rounding, on ``batch_limit``: the most frames that f is given at once; None
+        for as many as :func:`~scorevid.sampling.memory_budget.frames_at_once` says.
         callback: called as (t, y, d, sigma, active) after the first evaluation of each step t = 1, 2, ... and after the last
         denoising: y and residual d (n, 1, H, W) of the samples still running, sigma (n,), and their places in the flattened
         (B, S) as ``active`` (n,). progress: show a bar.
@@ -88,9 +87,17 @@ class Sampler:
         checks.integer("n_samples", n_samples)
         checks.integer("batch_limit", 1 if batch_limit is None else batch_limit)
         checks.same_device(generator, c)
-        _check_centre(self.centre, c)
+        self._check_centre(c)
         with tqdm(total=self.expected_steps + 1, disable=not progress, unit="step") as bar:
             return self._sample(SamplerState(self, f, c, n_samples, generator, batch_limit, callback, bar))
+
+    def _check_centre(self, c: Tensor) -> None:
+        if isinstance(self.centre, str):
+            checks.one_of("centre", self.centre, ["prediction"])
+        elif isinstance(self.centre, Tensor) and self.centre.ndim:
+            checks.frames("centre", self.centre, 1, batch=len(c), size=tuple(c.shape[2:]), finite=True)
+        elif self.centre is not None:
+            checks.number("centre", float(self.centre))
 
 
 class SamplerState:
@@ -106,8 +113,8 @@ class SamplerState:
         self.t = self.evaluations = 0  # steps begun, evaluations of f
         self.c = c.to(torch.promote_types(c.dtype, torch.float32)).repeat_interleave(n_samples, 0)
         self.active = torch.arange(len(self.c), device=c.device)
-        self.scenes_and_samples, self.shape = (len(c), n_samples), (len(self.c), 1, *c.shape[2:])
-        self.batch_limit = batch_limit or self._frames_that_fit(sampler.sigma_0)
+        self.by_scene, self.shape = (len(c), n_samples), (len(self.c), 1, *c.shape[2:])
+        self.batch_limit = batch_limit or frames_at_once(f, self.c)
         self.y = self._centre(sampler.centre, sampler.sigma_0) + sampler.sigma_0 * self.noise()
 
     def noise(self) -> Tensor:
@@ -139,35 +146,23 @@ class SamplerState:
         """Drop the samples that are not going on. going: (n,) bool."""
         self.y, self.c, self.active = self.y[going], self.c[going], self.active[going]
 
-    def samples(self, x: Tensor, **per_sample: Tensor) -> Samples:
-        """All samples, by scene. x: (B·S, 1, H, W). per_sample: (B·S,) each, as in :class:`Samples`, but for ``finite``."""
-        per_sample["finite"] = x.flatten(1).isfinite().all(1)
-        per_sample["reached_sigma_L"] &= per_sample["finite"]
-        by_scene = {name: v.reshape(self.scenes_and_samples) for name, v in per_sample.items()}
-        return Samples(x=x.reshape(*self.scenes_and_samples, *x.shape[2:]), **by_scene)
-
-    def _frames_that_fit(self, sigma: float) -> int:
-        if isinstance(self.f, nn.Module):
-            return frames_at_once(self.f, self.c.new_full(self.shape, 0.5), self.c, sigma)
-        return len(self.c)  # what is no network may hold something for each frame of the whole
+    def samples(self, x: Tensor, reached_sigma_L: Tensor | bool, **others: Tensor | int) -> Samples:
+        """All samples by scene, from x (B·S, 1, H, W) and what else is in :class:`Samples`, (B·S,) or one for all."""
+        finite = x.flatten(1).isfinite().all(1)
+        others |= {"finite": finite, "reached_sigma_L": finite & reached_sigma_L}
+        for name, v in others.items():
+            v = v if isinstance(v, Tensor) else torch.full(finite.shape, v, device=x.device)
+            others[name] = v.reshape(self.by_scene)
+        return Samples(x=x.reshape(*self.by_scene, *x.shape[2:]), **others)
 
     def _centre(self, centre: Centre, sigma_0: float) -> Tensor | float:
         if isinstance(centre, str):
             return self.denoise(0.5 + sigma_0 * self.noise(), sigma_0)
         if isinstance(centre, Tensor) and centre.ndim:
-            return centre.to(self.c).repeat_interleave(self.scenes_and_samples[1], 0)
+            return centre.to(self.c).repeat_interleave(self.by_scene[1], 0)
         return 0.5 if centre is None else float(centre)
 
 
 def residual_level(d: Tensor) -> Tensor:
     """σ as the residual has it, ‖d‖ / √N, (B,). d: (B, 1, H, W)."""
     return d.flatten(1).norm(dim=1) / math.sqrt(d[0].numel())
-
-
-def _check_centre(centre: Centre, c: Tensor) -> None:
-    if isinstance(centre, str):
-        checks.one_of("centre", centre, ["prediction"])
-    elif isinstance(centre, Tensor) and centre.ndim:
-        checks.frames("centre", centre, 1, batch=len(c), size=tuple(c.shape[2:]), finite=True)
-    elif centre is not None:
-        checks.number("centre", float(centre))

@@ -8,9 +8,8 @@ With a denoiser D = E[x | y, c] the probability-flow equation in log σ is
 so that only the ratio r = σ'/σ of two levels matters, and a blind denoiser serves as well as one that needs σ. Each
 class is a rule by which y at the level σ becomes y' at the ladder's next level σ'. At the last level y is denoised once more.
 
-The level of a step is the ladder's own, or read from the residual, :math:`\hat\sigma = \|d\| / \sqrt N`, sample by sample.
-Then r is the ladder's next level over σ̂: a sample that is noisier than foreseen takes a longer step, and errors of level
-do not add up.
+Where the level of a step is read from the residual, :math:`\hat\sigma = \|d\| / \sqrt N`, r is the ladder's next level over
+σ̂: a sample that is noisier than foreseen takes a longer step, and errors of level do not add up.
 """
 
 from __future__ import annotations
@@ -59,19 +58,12 @@ class Ladder:
 
 @dataclass(frozen=True)
 class LadderSampler(Sampler):
-    """What these samplers share. Each has a method ``_descend``, which brings the state's y to σ_L."""
+    """What these samplers share. Each has a method ``_descend(state)``, which brings ``state.y`` to σ_L."""
 
     ladder: Ladder = Ladder()
 
-    @property
-    def sigma_0(self) -> float:
-        """The first noise level, in grey units."""
-        return self.ladder.sigma_0
-
-    @property
-    def expected_steps(self) -> int:
-        """The ladder's steps."""
-        return self.ladder.steps
+    sigma_0 = property(lambda self: self.ladder.sigma_0, doc="The first noise level, in grey units.")
+    expected_steps = property(lambda self: self.ladder.steps, doc="The ladder's steps.")
 
     def levels(self) -> list[float]:
         """Noise levels of the frames that a callback sees, the last one's with them."""
@@ -80,12 +72,10 @@ class LadderSampler(Sampler):
     def _sample(self, state: SamplerState) -> Samples:
         self._descend(state)
         x, sigma = state.observe(self.ladder.levels()[-1])
-        steps = torch.full(sigma.shape, self.ladder.steps, device=x.device)
-        evaluations, reached = torch.full_like(steps, state.evaluations), torch.ones_like(steps, dtype=torch.bool)
-        return state.samples(x, steps=steps, evaluations=evaluations, sigma=sigma, reached_sigma_L=reached)
+        return state.samples(x, True, steps=self.ladder.steps, evaluations=state.evaluations, sigma=sigma)
 
     def _steps(self, state: SamplerState) -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
-        """Each step's estimate D (B, 1, H, W), the level σ from which it starts and r = σ'/σ, (B, 1, 1, 1) both, and σ'."""
+        """Denoise before each step, which is to set ``state.y``: D (n, 1, H, W), σ and r = σ'/σ (n, 1, 1, 1), and σ'."""
         for level, target in pairwise(self.ladder.levels()):
             level = self._raised(state, level)
             x_hat, sigma = state.observe(level)
@@ -99,7 +89,7 @@ class LadderSampler(Sampler):
 
 
 class Euler(LadderSampler):
-    """The line above (DDIM with no noise; Song et al. 2021). It is the ascent's step with β = 1 and h = 1 − r."""
+    """y' = D + r (y − D) (DDIM with no noise; Song et al. 2021). It is the ascent's step with β = 1 and h = 1 − r."""
 
     def _descend(self, state: SamplerState) -> None:
         for x_hat, _, r, _ in self._steps(state):
@@ -211,9 +201,9 @@ def solve(
 ) -> Samples:
     """Draw samples of the next frame given the past in a fixed number of steps; by default as chapter 3 recommends.
 
-    method: a sampler's name in small letters. steps, sigma_0, sigma_L, rho: of its :class:`Ladder`. more: its own settings,
-    which are level_from, centre, beta of "multistep" and gamma of "churn"; and batch_limit, callback and progress. These, f, c,
-    generator and n_samples are as for any :class:`~scorevid.sampling.sampler.Sampler`, which says what is returned and raised.
+    method: a sampler's name in small letters. steps, sigma_0, sigma_L, rho: of its :class:`Ladder`. more: its own settings
+    (level_from, centre, beta of "multistep", gamma of "churn"), and batch_limit, callback and progress. These and the rest
+    are as for any :class:`~scorevid.sampling.sampler.Sampler`, which says what is returned and raised.
     """
     checks.one_of("method", method, METHODS)
     call = {name: more.pop(name) for name in ("batch_limit", "callback", "progress") if name in more}

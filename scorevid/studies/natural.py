@@ -75,10 +75,9 @@ def deterministic_baselines(world: Clips, patches: Patches, regression: AnyDenoi
 
     The world's memory is to be at least 2 and that of the regression network.
     """
-
     predictors = CLASSICAL | {REGRESSION: partial(denoise, regression)}
-    blank = torch.zeros_like  # in place of the noisy frame
-    return _cut_by_name(world, patches, lambda c, x: {name: f(blank(x), c) for name, f in predictors.items()})
+    no_y = torch.zeros_like
+    return _cut_by_name(world, patches, lambda c, x: {name: f(no_y(x), c) for name, f in predictors.items()})
 
 
 @torch.no_grad()
@@ -199,7 +198,7 @@ def sharpness(f: AnyDenoiser, patches: Patches, seed: int = 0) -> list[dict]:
     records = []
     for shot in dict.fromkeys(patches.clip):
         own = patches.select(torch.tensor([clip == shot for clip in patches.clip]))
-        own = own.select(own.motion.argsort(descending=True)[: -(-len(own.x) // 3)])
+        own = own.select(own.motion.argsort(descending=True)[: (len(own.x) + 2) // 3])
         mean, samples = predict(f, own.c, 1, generator=torch.Generator().manual_seed(seed))
         everywhere = torch.ones_like(own.x[:, 0], dtype=torch.bool)
         of_samples, of_mean, of_truth = (gradient_energy(v, everywhere).sum() for v in (samples, mean, own.x))

@@ -12,15 +12,13 @@ translation is periodic and by whole pixels: a permutation, which in Fourier spa
 .. math:: \widehat{T x}_k = e^{-i\theta_k} \hat x_k, \quad \theta_k = 2\pi\, k \cdot \text{shift} / \text{size}; \qquad
           \mathrm E\, \hat x_{t+j,k}\, \overline{\hat x_{t,k}} = \rho^{j}\, e^{-ij\theta_k}\, S_k \quad (j \ge 0).
 
-Frequencies do not mix, so everything is known one frequency at a time (:mod:`scorevid.denoisers.wiener`). White noise may be put
-on the past frames, on all alike or on each as told: their reliability. And each draw may have a ρ of its own, 1 − ρ²,
-the share of a frame that is new, being log-uniform over its range; what is exact is so for a world of one ρ.
+Frequencies do not mix, so everything is known one frequency at a time (:mod:`scorevid.denoisers.wiener`). Past frames may
+have white noise, all alike or each its own. And each draw may have a ρ of its own: 1 − ρ², the share of a frame that is
+new, is then log-uniform over its range, and nothing is known exactly.
 
-Grey levels are deviations from the mean grey: zero-mean, of either sign, and not confined to an interval. The optimal
-denoiser is then linear, which a bias-free network can be. With a ``mean`` other than 0 it is affine: a bias-free
-network has to read the mean off its input, or is given y − mean and c − mean, with the mean put back on its output.
-
-The paper speaks of no such world; all of its values are our choice.
+Grey levels are deviations from the mean grey, of either sign and without bounds, so that the optimal denoiser is linear,
+which a bias-free network can be. With a ``mean`` other than 0 it is affine: a bias-free network has to read the mean off
+its input, or is given y − mean and c − mean. The paper has no such world; all of its values are our choice.
 """
 
 from __future__ import annotations
@@ -31,7 +29,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorevid.worlds.registry import register
+from scorevid import checks
+from scorevid.worlds.registry import TestScenes, register
 
 
 @register("train-gaussian", "linear-Gaussian video, whose optimal denoiser is known", "gaussian", past_noise=0.1)
@@ -50,22 +49,20 @@ class Gaussian:
 
     def __post_init__(self):
         for name in ("size", "memory"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a positive integer, got {getattr(self, name)!r}")
+            checks.integer(name, getattr(self, name))
         if not isinstance(self.shift, tuple) or [isinstance(s, int) for s in self.shift] != [True, True]:
             raise ValueError(f"shift must be two whole numbers of pixels (x, y), got {self.shift!r}")
-        for name, least, most in RANGES:
-            value = getattr(self, name)
-            several = value if name == "past_noise" and isinstance(value, tuple) else (value,)
-            if not all(least <= v <= most for v in several):
-                raise ValueError(f"{name} must lie in [{least}, {most}], got {value!r}")
-        if isinstance(self.past_noise, tuple) and len(self.past_noise) != self.memory:
+        checks.number("alpha", self.alpha, 0, 8)  # within these variances and their ratios are finite
+        checks.number("contrast", self.contrast, 1e-6, 1e6)
+        checks.number("mean", self.mean)
+        levels = self.past_noise if isinstance(self.past_noise, tuple) else (self.past_noise,) * self.memory
+        for level in levels:
+            checks.number("past_noise", level, 0, 1e6)
+        if len(levels) != self.memory:
             raise ValueError(f"past_noise must be one number or {self.memory} of them, got {self.past_noise!r}")
         ends = self.rho if isinstance(self.rho, tuple) else (self.rho, self.rho)
         if len(ends) != 2 or not 0 <= ends[0] <= ends[1] < 1:
             raise ValueError(f"rho must lie in [0, 1), for nothing is left open at 1, got {self.rho!r}")
-        if not math.isfinite(self.mean):
-            raise ValueError(f"mean must be finite, got {self.mean!r}")
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Training pairs: past c (batch, M, H, W), with its noise, and clean next frame x (batch, 1, H, W)."""
@@ -76,6 +73,10 @@ class Gaussian:
             levels = levels.to(c)[:, None, None]
             c = c + levels * torch.randn(c.shape, generator=generator, device=generator.device)
         return c, x
+
+    def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
+        """Random scenes to judge a denoiser by; where they all have one ρ, the optimal denoiser is linear."""
+        return TestScenes.draw(self, n, generator, linear=not isinstance(self.rho, tuple))
 
     def past_levels(self) -> Tensor:
         """Standard deviation of the noise on each past frame, oldest first, (M,) float64."""
@@ -114,7 +115,3 @@ class Gaussian:
         k = torch.arange(self.size)
         waves = (k[:, None] * self.shift[1] + k * self.shift[0]) % self.size
         return torch.polar(torch.ones((), dtype=torch.float64), -2 * math.pi / self.size * waves.double())
-
-
-# what keeps variances and their ratios within floating point
-RANGES = (("alpha", 0.0, 8.0), ("contrast", 1e-6, 1e6), ("past_noise", 0.0, 1e6))

@@ -96,7 +96,9 @@ def test_claims_with_a_bound_or_a_birth_after_a_first_look_are_told_among_the_li
 
 # ---- numbers typed by hand -----------------------------------------------------------------------------------------
 
-SHOWN = re.compile(r"^(```+)\{(?:table|glossary|admonition|note|figure)\}.*?\n(.*?)^\1\s*$", re.S | re.M)  # its text counts
+SHOWN = re.compile(
+    r"^(```+)\{(?:table|glossary|admonition|note|figure)\}.*?\n(.*?)^\1\s*$", re.S | re.M
+)  # its text counts
 NO_PROSE = [  # code, mathematics, roles, links, and what a reader is to work out: a number in these is no result of ours
     re.compile(r"^(:::+)\{admonition\} Exercise.*?^\1\s*$", re.S | re.M),
     re.compile(r"^(```+|:::+)\{math\}.*?^\1\s*$", re.S | re.M),

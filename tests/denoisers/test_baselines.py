@@ -111,8 +111,6 @@ def test_tiny_frames_are_refused(name):
 def test_unknown_settings_are_refused():
     with pytest.raises(ValueError, match="flow must be one of dis, tvl1"):
         baselines.motion(None, torch.rand(1, 2, 32, 32), flow="raft")
-    with pytest.raises(ValueError, match="orientations"):
-        baselines.phase_advance(None, torch.rand(1, 2, 32, 32), orientations=1)
 
 
 @pytest.mark.parametrize(("name", "module"), [("dis", "cv2"), ("tvl1", "skimage.registration"), ("phase", "pyrtools")])

@@ -1,5 +1,6 @@
 """Published weights: whole, unchanged, and described by their card."""
 
+import hashlib
 import json
 import shutil
 
@@ -80,3 +81,54 @@ def test_a_card_of_another_file_is_refused(copy):
     (copy / "leaves-32.json").write_text(json.dumps(card))
     with pytest.raises(DamagedWeights):
         scorevid.load_denoiser("leaves-32", copy)
+
+
+def test_a_card_that_is_none_is_refused(copy):
+    """Half a file, the pointer of Git LFS, and JSON about something else: never a traceback from within."""
+    for content in ("", '{"sha256": "0', "version https://git-lfs.github.com/spec/v1\n", "[1, 2]", '{"name": "a"}'):
+        (copy / "leaves-32.json").write_text(content)
+        with pytest.raises(DamagedWeights, match=r"leaves-32\.json is not a card"):
+            scorevid.load_denoiser("leaves-32", copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", None])
+def test_a_file_that_does_not_hold_the_network_is_refused(copy, content):
+    """Also where the card has its sha256: no weights at all, or those of another network."""
+    path, card = copy / "leaves-32.safetensors", json.loads((copy / "leaves-32.json").read_text())
+    path.write_bytes((FOLDER / "gaussian-32.safetensors").read_bytes() if content is None else content)
+    card["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (copy / "leaves-32.json").write_text(json.dumps(card))
+    with pytest.raises(DamagedWeights, match="does not hold the network"):
+        scorevid.load_denoiser("leaves-32", copy)
+
+
+def test_a_network_of_a_later_version_is_refused(copy):
+    card = json.loads((copy / "leaves-32.json").read_text())
+    (copy / "leaves-32.json").write_text(json.dumps(card | {"network": card["network"] | {"attention": True}}))
+    with pytest.raises(ValueError, match="of this version of scorevid.*attention"):
+        scorevid.load_denoiser("leaves-32", copy)
+
+
+def test_weights_of_a_subfolder_are_found_by_its_name():
+    assert scorevid.load_denoiser("peers/edm").needs_sigma
+
+
+@pytest.mark.parametrize("name", ["leaves-32", "peers/edm", "peers/regression"])
+@pytest.mark.parametrize("default", [torch.float32, torch.float64])
+def test_any_precision_of_frames_serves(name, default):
+    """Networks compute in the precision of their weights, whatever torch's default, and answer in that of y."""
+    torch.set_default_dtype(default)
+    try:
+        f = scorevid.load_denoiser(name)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {p.dtype for p in f.parameters()} == {torch.float32}
+    y, c = torch.rand(2, 1, 32, 32), torch.rand(2, 2, 32, 32)
+    expected = f(y, c, 0.3)
+    for dtype, tolerance in ((torch.float64, 1e-5), (torch.float16, 2e-2)):
+        found = f(y.to(dtype), c.to(dtype), 0.3)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.float(), expected, atol=tolerance, rtol=0)
+    assert f(y, c.double(), 0.3).dtype == (torch.float64 if name == "peers/regression" else torch.float32)
+    with pytest.raises(ValueError, match="floating-point"):
+        f(y, (255 * c).byte(), 0.3)

@@ -148,7 +148,7 @@ def test_scores_refuse_bad_input(score):
     ahead = scenes(n=2)
     x_hat = draws(ahead, 3)
     for wrong in (x_hat[:3], x_hat[..., 1:], x_hat[:, 0], x_hat[:, :1]):
-        with pytest.raises(ValueError, match="x_hat must (be|hold)"):
+        with pytest.raises(ValueError, match=r"x_hat must (be|hold)"):
             score(wrong, ahead, generator=seeded())
     x_hat[0, 1, 2, 2] = torch.nan
     with pytest.raises(ValueError, match="1 of 18"):

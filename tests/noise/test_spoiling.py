@@ -21,7 +21,7 @@ def spoiled(c, frame, way, level=None, seed=1):
 def test_one_frame_changes_and_no_other(way, b, m, frame):
     c, level = past(b, m), 0.3 if way == "noise" else None
     if not -m <= frame < m:
-        with pytest.raises(ValueError, match="no frame"):
+        with pytest.raises(ValueError, match="frame must be"):
             spoiled(c, frame, way, level)
         return
     kept = c.clone()
@@ -49,11 +49,11 @@ def test_each_does_what_it_is_called():
     ("c", "way", "level", "message"),
     [
         (past(), "smear", None, "way must be one of"),
-        (past(), "noise", None, "a level is due"),
-        (past(), "blank", 0.1, "a level is due"),
-        (past(), "noise", -0.1, "not negative"),
-        (past(), "noise", float("nan"), "not negative"),
-        (past()[0], "blank", None, r"\(B, M, H, W\)"),
+        (past(), "noise", None, "level must be a finite number"),
+        (past(), "blank", 0.1, "level must be None"),
+        (past(), "noise", -0.1, "level must lie in"),
+        (past(), "noise", float("nan"), "level must be a finite"),
+        (past()[0], "blank", None, r"\(B, C, H, W\)"),
         ((255 * past()).int(), "blank", None, "floating-point"),
         (past(1), "swap", None, "two scenes"),
         (past(2, 1), "freeze", None, "two past frames"),

@@ -293,7 +293,7 @@ def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
     run = trainer(tmp_path / "compiled", steps=20, compile=True)
-    with pytest.warns(UserWarning, match=r"goes on without it: no C\+\+ compiler found"):
+    with pytest.warns(UserWarning, match=r"does not work here: no C\+\+ compiler found; training goes on without"):
         run.run(log_every=10, progress=False)
     trainer(tmp_path / "plain", steps=20).run(log_every=10, progress=False)
     assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")

@@ -13,21 +13,21 @@ def some(batch=1):
 
 
 def test_futures_are_drawn_as_often_as_they_should_be():
-    ahead = some().repeat(5000)
-    x = ahead.draw(torch.Generator().manual_seed(1))
+    law = some().repeat(5000)
+    x = law.draw(torch.Generator().manual_seed(1))
     assert x.shape == (5000, 1, 4, 5)
-    which = (x == ahead.frames).all(3).all(2)
+    which = (x == law.frames).all(3).all(2)
     assert (which.sum(1) == 1).all()
     expected = [2500, 1500, 1000]
     assert stats.power_divergence(which.sum(0).numpy(), expected, lambda_="log-likelihood").pvalue > 1e-3
 
 
 def test_mean_and_ambiguity_are_those_of_the_draws():
-    ahead = some().repeat(20_000)
-    x = ahead.draw(torch.Generator().manual_seed(2))
-    torch.testing.assert_close(x.mean(0), ahead.mean()[0], atol=0.02, rtol=0)
-    spread = (x - ahead.mean()).square().sum((1, 2, 3))
-    assert spread.mean().item() == pytest.approx(ahead.ambiguity()[0].item(), rel=0.03)
+    law = some().repeat(20_000)
+    x = law.draw(torch.Generator().manual_seed(2))
+    torch.testing.assert_close(x.mean(0), law.mean()[0], atol=0.02, rtol=0)
+    spread = (x - law.mean()).square().sum((1, 2, 3))
+    assert spread.mean().item() == pytest.approx(law.ambiguity()[0].item(), rel=0.03)
 
 
 def test_pixels_differ_where_a_possible_future_does():

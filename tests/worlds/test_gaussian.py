@@ -349,7 +349,7 @@ def test_bad_input_is_refused():
     for method in (Wiener(SMALL).gains, Wiener(SMALL).weights, lambda s: Wiener(SMALL).posterior_covariance(sigma=s)):
         with pytest.raises(ValueError, match="sigma must be"):
             method(0.0)
-    with pytest.raises(ValueError, match="give sigma"):
+    with pytest.raises(ValueError, match="sigma must be given"):
         Wiener(SMALL)(y, c)
     with pytest.raises(ValueError, match="laplace"):
         Wiener(SMALL, NoisePrior(corruption="laplace"))

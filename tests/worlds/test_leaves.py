@@ -42,9 +42,9 @@ def test_the_nearest_disk_is_seen():
 
 def test_disks_move_with_their_velocity():
     moving = scene([[16.0, 10.0]], [3.0], [1.0], [0], velocity=[[2.0, -1.0]])
-    past, ahead = moving.past(), moving.next_frame()
+    past, following = moving.past(), moving.next_frame()
     assert past.shape == (1, 2, 32, 32)
-    torch.testing.assert_close(past[:, 1, 1:, :-2], ahead[:, 0, :-1, 2:])
+    torch.testing.assert_close(past[:, 1, 1:, :-2], following[:, 0, :-1, 2:])
 
 
 def test_rendering_is_the_same_alone_and_in_a_batch():
@@ -142,17 +142,17 @@ def test_disks_meet_first_in_the_next_frame():
     assert (meeting.velocity.norm(dim=2) <= world.speed[1] + 0.1).all()
 
 
-def test_a_meeting_has_two_futures_with_the_odds_asked_for():
+def test_a_meeting_has_two_futures_with_the_probability_asked_for():
     world = Leaves(n_disks=2)
-    odds = torch.linspace(0.05, 0.95, 64)
-    meeting = world.meetings(64, generator(), odds)
-    ahead = futures(meeting)
-    both = ahead.count() == 2
+    probability = torch.linspace(0.05, 0.95, 64)
+    meeting = world.meetings(64, generator(), probability)
+    law = futures(meeting)
+    both = law.count() == 2
     assert both.float().mean() > 0.95  # in the others the overlap lies outside of the frame
     front = torch.stack([_with_front(meeting, k) for k in (0, 1)], 1)
     for i in both.nonzero()[:, 0].tolist():
-        first = (ahead.frames[i] - front[i, 0]).abs().amax((1, 2)).argmin()
-        assert ahead.probabilities[i, first].item() == pytest.approx(odds[i].item(), abs=1e-5)
+        first = (law.frames[i] - front[i, 0]).abs().amax((1, 2)).argmin()
+        assert law.probabilities[i, first].item() == pytest.approx(probability[i].item(), abs=1e-5)
 
 
 def _with_front(meeting, k):
@@ -161,11 +161,11 @@ def _with_front(meeting, k):
 
 def test_the_true_future_is_among_the_futures():
     scenes = Leaves(n_disks=4).scenes(100, generator(1))
-    ahead = futures(scenes)
-    distance = (ahead.frames - scenes.next_frame()).abs().amax((2, 3))
-    distance[ahead.probabilities == 0] = 1
+    law = futures(scenes)
+    distance = (law.frames - scenes.next_frame()).abs().amax((2, 3))
+    distance[law.probabilities == 0] = 1
     assert distance.amin(1).max() < 1e-4
-    torch.testing.assert_close(ahead.probabilities.sum(1), torch.ones(100))
+    torch.testing.assert_close(law.probabilities.sum(1), torch.ones(100))
 
 
 def test_probabilities_agree_with_drawing_orders_and_keeping_the_consistent_ones():
@@ -174,9 +174,9 @@ def test_probabilities_agree_with_drawing_orders_and_keeping_the_consistent_ones
     statistic, freedom = 0.0, 0
     for n in (2, 3, 4, 5):
         scenes = Leaves(n_disks=n, size=24, radius=(3.0, 5.0), meeting=1.0).scenes(25, generator(n))
-        ahead = futures(scenes)
+        law = futures(scenes)
         for i in range(25):
-            counts, expected = _drawn_and_expected(scenes[i], ahead[i], draws, generator(100 * n + i))
+            counts, expected = _drawn_and_expected(scenes[i], law[i], draws, generator(100 * n + i))
             rare = expected < 5  # merged into one cell, for the law of G to hold
             if rare.any():
                 counts, expected = (np.append(v[~rare], v[rare].sum()) for v in (counts, expected))
@@ -189,16 +189,16 @@ def test_probabilities_agree_with_drawing_orders_and_keeping_the_consistent_ones
     assert 0.001 < chi2.sf(statistic, freedom) < 0.999
 
 
-def _drawn_and_expected(one, ahead, draws, stream):
+def _drawn_and_expected(one, law, draws, stream):
     """How often each future of one scene comes up among the redrawn orders that give its past, and should."""
     many = one.replace(**{k: getattr(one, k).repeat_interleave(draws, 0) for k in _FIELDS})
     many = many.replace(depth=draw_depth(many.radius, many.kappa, stream))
     kept = (many.past() - one.past()).abs().amax((1, 2, 3)) <= 1e-4
-    possible = ahead.probabilities[0] > 0
-    away = (many.next_frame()[kept] - ahead.frames[:, possible]).abs().amax((2, 3))
+    possible = law.probabilities[0] > 0
+    away = (many.next_frame()[kept] - law.frames[:, possible]).abs().amax((2, 3))
     assert away.amin(1).max() < 1e-4  # no future is missing
     counts = torch.bincount(away.argmin(1), minlength=int(possible.sum())).double()
-    p = ahead.probabilities[0, possible].double()
+    p = law.probabilities[0, possible].double()
     return counts.numpy(), (p / p.sum() * counts.sum()).numpy()
 
 
@@ -207,16 +207,16 @@ _FIELDS = ("position", "velocity", "radius", "grey", "depth")
 
 def test_an_overlap_seen_in_the_past_settles_the_order():
     settled = scene([[14.0, 16.0], [18.0, 16.0]], [4.0, 4.0], [0.1, 0.9], [1, 0], velocity=[[1.0, 0.0], [0.0, 0.0]])
-    ahead = futures(settled)
-    assert ahead.count().item() == 1
-    torch.testing.assert_close(ahead.frames, settled.next_frame())
+    law = futures(settled)
+    assert law.count().item() == 1
+    torch.testing.assert_close(law.frames, settled.next_frame())
 
 
 def test_six_disks_are_listed():
     scenes = Leaves(n_disks=6, size=24, radius=(3.0, 5.0), meeting=1.0).scenes(3, generator(6))
-    ahead = futures(scenes)
-    torch.testing.assert_close(ahead.probabilities.sum(1), torch.ones(3))
-    nearest = (scenes.next_frame() - ahead.frames).abs().amax((2, 3)) + 10.0 * (ahead.probabilities == 0)
+    law = futures(scenes)
+    torch.testing.assert_close(law.probabilities.sum(1), torch.ones(3))
+    nearest = (scenes.next_frame() - law.frames).abs().amax((2, 3)) + 10.0 * (law.probabilities == 0)
     assert nearest.amin(1).max() < 1e-4
 
 
@@ -225,7 +225,7 @@ def test_listing_futures_is_limited_to_six_disks():
         futures(Leaves(n_disks=7).scenes(1, generator()))
 
 
-def test_odds_out_of_reach_are_refused():
+def test_probabilities_out_of_reach_are_refused():
     with pytest.raises(ValueError, match="at most"):
         Leaves(n_disks=2).meetings(1, generator(), torch.tensor([0.999]))
     with pytest.raises(ValueError, match="probability"):
@@ -260,8 +260,8 @@ def test_a_world_that_cannot_be_is_refused(bad):
 
 def test_the_distance_of_two_futures_is_read_off_the_overlap():
     meeting = Leaves(n_disks=2).meetings(64, generator())
-    ahead = [_with_front(meeting, k) for k in (0, 1)]
-    assert torch.allclose(overlap_distance(meeting), (ahead[0] - ahead[1]).flatten(1).norm(dim=1), atol=1e-5)
+    front = [_with_front(meeting, k) for k in (0, 1)]
+    assert torch.allclose(overlap_distance(meeting), (front[0] - front[1]).flatten(1).norm(dim=1), atol=1e-5)
 
 
 def test_futures_of_meetings_are_drawn_closer_where_the_world_says_so():
@@ -277,8 +277,8 @@ def test_futures_of_meetings_are_drawn_closer_where_the_world_says_so():
         absent = (scenes.position[:, 2:] < -100).all(2)
         assert 0.4 < absent.float().mean() < 0.6  # of the third and fourth disk
         first_in_front = scenes.depth[:, 0] < scenes.depth[:, 1]
-        odds = (1 + (scenes.radius[:, 1] / scenes.radius[:, 0]) ** scenes.kappa).reciprocal()
-        assert first_in_front.float().mean().item() == pytest.approx(odds.mean().item(), abs=0.04)
+        probability = (1 + (scenes.radius[:, 1] / scenes.radius[:, 0]) ** scenes.kappa).reciprocal()
+        assert first_in_front.float().mean().item() == pytest.approx(probability.mean().item(), abs=0.04)
     assert shares[0.0] + 0.15 < shares[0.5] < shares[1.0] - 0.15
     assert shares[1.0] > 0.75
 

@@ -1,4 +1,4 @@
-"""Test scenes: what is seen of a disk, what the past determines, odds as asked for."""
+"""Test scenes: what is seen of a disk, what the past determines, probability as asked for."""
 
 import pytest
 import torch
@@ -41,15 +41,15 @@ def test_one_frame_does_not_tell_velocities():
     assert not determined(Leaves(memory=1).scenes(50, generator())).any()
 
 
-def test_meetings_have_two_futures_at_the_odds_asked_for():
-    odds = torch.linspace(0.05, 0.95, 40)
-    scenes, ahead = undecided_meetings(Leaves(), 40, generator(), odds)
-    assert len(scenes) == 40 and (ahead.count() == 2).all() and determined(scenes).all()
-    torch.testing.assert_close(ahead.probabilities[:, 0], odds, atol=1e-4, rtol=0)
-    apart = (ahead.frames[:, 0] - ahead.frames[:, 1]).flatten(1).norm(dim=1)
+def test_meetings_have_two_futures_at_the_probability_asked_for():
+    probability = torch.linspace(0.05, 0.95, 40)
+    scenes, law = undecided_meetings(Leaves(), 40, generator(), probability)
+    assert len(scenes) == 40 and (law.count() == 2).all() and determined(scenes).all()
+    torch.testing.assert_close(law.probabilities[:, 0], probability, atol=1e-4, rtol=0)
+    apart = (law.frames[:, 0] - law.frames[:, 1]).flatten(1).norm(dim=1)
     assert (apart >= LEAST_DISTANCE).all()
     in_front = scenes.replace(depth=torch.tensor([0, 1]).expand(40, 2)).next_frame()
-    torch.testing.assert_close(ahead.frames[:, :1], in_front)
+    torch.testing.assert_close(law.frames[:, :1], in_front)
 
 
 def test_the_same_seed_gives_the_same_meetings():
@@ -57,7 +57,8 @@ def test_the_same_seed_gives_the_same_meetings():
     assert torch.equal(one, two)
 
 
-def test_what_cannot_be_found_is_said():
+def test_what_cannot_be_found_is_said(monkeypatch):
+    monkeypatch.setattr("scorevid.worlds.leaves.scenes.ROUNDS", 5)
     with pytest.raises(ValueError, match="too rare"):
         undecided_meetings(Leaves(), 3, generator(), least_distance=50.0)
     with pytest.raises(ValueError, match="probability must be"):

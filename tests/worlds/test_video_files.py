@@ -105,7 +105,7 @@ def test_frames_that_a_container_declares_and_a_decoder_does_not_give_are_missed
     with av.open(str(path)) as container:
         end = [packet.pos for packet in container.demux(video=0) if packet.size][15]
     (tmp_path / "cut.mov").write_bytes(path.read_bytes()[:end])
-    with pytest.raises(ValueError, match=r"cut\.mov is damaged.*20 frames are declared, 15 can be decoded"):
+    with pytest.raises(ValueError, match=r"cut\.mov cannot be read.*20 frames are declared, 15 can be decoded"):
         video(tmp_path / "cut.mov")
 
 
@@ -129,22 +129,22 @@ def test_video_refuses_what_is_no_video(tmp_path):
         video(path)
     for content in (b"", b"no video", bytes(range(256)) * 40, bytes.fromhex("1a45dfa3"), b"GIF89a", b"G" * 188):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"mine\.mkv is damaged, or no video file"):
+        with pytest.raises(ValueError, match=r"mine\.mkv cannot be read as a whole video"):
             video(path)
     with av.open(str(tmp_path / "sound.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 400), np.int16), format="s16", layout="mono")
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
-    with pytest.raises(ValueError, match=r"sound\.wav has no video stream"):
+    with pytest.raises(ValueError, match=r"sound\.wav cannot be read as a whole video: it has no video stream"):
         video(tmp_path / "sound.wav")
     write_video(path, noise(1))
-    with pytest.raises(ValueError, match="too few frames: 1"):
+    with pytest.raises(ValueError, match=r"too few frames, .*: 1"):
         video(path)
     write_video(path, noise(4))
-    with pytest.raises(ValueError, match="too few frames: 1 at stride 4"):
+    with pytest.raises(ValueError, match=r"too few frames, .*: 1 at stride 4"):
         video(path, stride=4)
-    with pytest.raises(ValueError, match=r"mine\.mkv are too small for a height of 50"):
+    with pytest.raises(ValueError, match=r"mine\.mkv cannot .* too small for a height of 50"):
         video(path, height=50)
     with pytest.raises(ValueError, match="stride must be"):
         video(path, stride=0)

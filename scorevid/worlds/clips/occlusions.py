@@ -18,11 +18,10 @@ is its *coverage*
 *occluding*
     pixels of the next frame that cover these: occluded pixels carried on by the motion of what they belong to.
 
-In flat regions flow is a matter of chance, and occlusion makes no difference there: pixels of less contrast than .03, root
-mean square over 9 × 9 pixels in either frame, count as none of these. Correspondence alone does not tell who is in front; f
-does, as far as its jumps lie on the contours of what is in front. With DIS, on textures that move past one another by 2 to
-4 pixels, nine in ten pixels found lie within 2 pixels of true ones, and the reverse; it sees less of motion below a pixel
-and of motion much faster, and what comes nearer is torn where it more than doubles its area.
+In flat regions flow is a matter of chance, and occlusion makes no difference there: pixels of less contrast than 0.03, root
+mean square over 9 × 9 pixels in either frame, count as none of these. Who is in front shows in f as far as its jumps lie on
+contours of what is in front. With DIS, on textures that move past one another by 2 to 4 pixels, nine in ten estimated pixels
+lie within 2 pixels of true ones, and the reverse. It sees less of motion below a pixel and of motion much faster.
 """
 
 from __future__ import annotations
@@ -33,10 +32,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scorevid import checks
 from scorevid.worlds.clips.flow import Flow, optical_flow
 
 WINDOW = 2  # pixels about each over which the median of the flow is taken
-AROUND, CONTRAST = 4, 0.03  # pixels about each over which contrast is taken, grey units that are due
+AROUND, CONTRAST = 4, 0.03  # pixels about each over which contrast is taken, the least of it in grey units
 LEAST = 0.25  # coverage by occluded pixels from which on a pixel counts as occluding
 
 
@@ -60,28 +60,25 @@ class Occlusions:
 
         Those within the same distance of the border are left out: what happens there depends on what is beyond.
         """
-        if isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 0:
-            raise ValueError(f"pixels must be an integer of 0 or more, got {pixels!r}")
-        found = (self.disoccluded | self.occluding)[:, None].float()
-        grown = functional.max_pool2d(found, 2 * pixels + 1, 1, padding=pixels)[:, 0] > 0
+        checks.integer("pixels", pixels, 0)
+        changed = (self.disoccluded | self.occluding)[:, None].float()
+        grown = functional.max_pool2d(changed, 2 * pixels + 1, 1, padding=pixels)[:, 0] > 0
         height, width = grown.shape[1:]
-        inside = torch.zeros_like(grown)
-        inside[:, pixels : height - pixels, pixels : width - pixels] = True
-        return grown & inside
+        inside = grown[:, pixels : height - pixels, pixels : width - pixels]
+        return functional.pad(inside, [pixels] * 4)
 
 
 def estimate_occlusions(last: Tensor, following: Tensor, flow: Flow = "dis") -> Occlusions:
     """Optical flow and occlusions from the last frames to the next ones.
 
-    last, following: (B, 1, H, W), greys in [0, 1], 16 pixels and more each way. flow: as in
-    :func:`scorevid.worlds.clips.flow.optical_flow`. Raises ValueError for other frames, ModuleNotFoundError without the packages of the
-    extra ``baselines``.
+    last, following: (B, 1, H, W), greys in [0, 1], 16 pixels and more each way. Flow and errors are as in
+    :func:`scorevid.worlds.clips.flow.optical_flow`.
     """
-    back, ahead = _median(optical_flow(following, last, flow)), _median(optical_flow(last, following, flow))
+    back, forth = _median(optical_flow(following, last, flow)), _median(optical_flow(last, following, flow))
     structured = (torch.maximum(_contrast(following), _contrast(last)) >= CONTRAST)[:, 0]
-    uncovered, outside = (coverage(ahead) < 0.5) & structured, _outside(back)
-    occluded = (coverage(back) < 0.5) & ~_outside(ahead)
-    carried = coverage(ahead, occluded.to(ahead)) > LEAST
+    uncovered, outside = (coverage(forth) < 0.5) & structured, _outside(back)
+    occluded = (coverage(back) < 0.5) & ~_outside(forth)
+    carried = coverage(forth, occluded.to(forth)) > LEAST
     return Occlusions(
         flow=back,
         disoccluded=uncovered & ~outside,
@@ -98,28 +95,28 @@ def coverage(flow: Tensor, weight: Tensor | None = None) -> Tensor:
     given. What leaves the frame is lost.
     """
     batch, _, height, width = flow.shape
-    place = flow + _places(flow)
-    corner = place.floor()
+    arrival = flow + _pixels(flow)
+    corner = arrival.floor()
     weight = torch.ones_like(flow[:, 0]) if weight is None else weight
     total = flow.new_zeros(batch, height * width)
     for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
         x, y = (corner + torch.tensor(step).to(corner)[:, None, None]).unbind(1)
-        share = (1 - (place[:, 0] - x).abs()) * (1 - (place[:, 1] - y).abs())
+        share = (1 - (arrival[:, 0] - x).abs()) * (1 - (arrival[:, 1] - y).abs())
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        at = y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long()
-        total.scatter_add_(1, at.flatten(1), (share * weight * inside).flatten(1))
+        index = y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long()
+        total.scatter_add_(1, index.flatten(1), (share * weight * inside).flatten(1))
     return total.view(batch, height, width)
 
 
-def _places(flow: Tensor) -> Tensor:
-    """The pixels' own places, (2, H, W) as (x, y)."""
+def _pixels(flow: Tensor) -> Tensor:
+    """Where the pixels of a frame are, (2, H, W) as (x, y)."""
     rows, columns = (torch.arange(n).to(flow) for n in flow.shape[2:])
     return torch.stack(torch.meshgrid(columns, rows, indexing="xy"))
 
 
 def _outside(flow: Tensor) -> Tensor:
     """Whether the flow points out of the frame, by more than half a pixel, (B, H, W) bool."""
-    x, y = (flow + _places(flow)).unbind(1)
+    x, y = (flow + _pixels(flow)).unbind(1)
     height, width = flow.shape[2:]
     return (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
 

@@ -1,13 +1,14 @@
 """Held-out patches of natural video, and what a function of whole frames gives at their places.
 
-Whatever looks for motion wants its surroundings: a patch of 32 × 32 pixels shows little of a large one, and nothing of what is
-about to come in. So predictors are given the whole frames of a shot where they are compared, and judged on patches of them.
+A patch of 32 × 32 pixels shows little of a large motion, and nothing of what is about to come in. So predictors that look for
+motion are given the whole frames of a shot, and judged on patches of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.clips.shots import first_frame
-from scorevid.worlds.clips.world import Clips
+
+if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
+    from scorevid.worlds.clips.world import Clips
 
 AT_ONCE = 8  # frames
 
@@ -58,8 +61,8 @@ def held_out(world: Clips, most: int | None = None, seed: int = 0) -> Patches:
         at = torch.cartesian_prod(*axes)
         if most is not None:
             at = at[torch.randperm(len(at), generator=generator)[:most].sort().values]
-        shot = torch.full((len(at),), k)
-        frames = shots.cut(world, shot, at, max(world.memory, 1))
+        still, plain = torch.zeros(len(at), 2, dtype=torch.long), torch.zeros(len(at), dtype=torch.bool)
+        frames = shots.cut(world, torch.full((len(at),), k), at, max(world.memory, 1), plain, still)
         cuts.append((frames, [name] * len(at), at + torch.tensor([first, 0, 0])))
     frames, names, places = (list(v) for v in zip(*cuts, strict=True))
     frames = torch.cat(frames)

@@ -1,12 +1,11 @@
-"""Footage from files, as grey frames: the official layout of DAVIS, a file of arrays, a video of one's own.
+"""Footage from files, as grey frames: the official layout of DAVIS, and files of arrays.
 
 Whatever it was, footage becomes a :class:`Clip`: (T, H, W) uint8, one shot without a cut, oldest frame first. Frames are
 made smaller by averaging areas, in integers, so that all machines agree. Nothing here downloads anything.
 
-DAVIS 2017, trainval at 480p, is one archive, ``DAVIS-2017-trainval-480p.zip``, of 832,766,765 bytes with sha256
-``e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492``, as other public projects record it; get it from the
-pages of the data set, davischallenge.org, and unpack it. Its licence is CC BY-NC 4.0: not for commercial use, so it does
-not come with this package, and weights trained on it have to say so.
+DAVIS 2017 (davischallenge.org) is the unpacked ``DAVIS-2017-trainval-480p.zip``; the page "Data" of the book has its size and
+sha256. Its licence, CC BY-NC 4.0, forbids commercial use: it does not come with this package, and weights that were trained
+on it have to say so.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from scorevid import checks
 
 SEEN = "test, background seen in training"  #: a split of its own, reported apart
 SPLITS = ("train", "test", SEEN)
@@ -56,45 +57,43 @@ class Clip:
             raise ValueError(f"clip {self.name!r}: split must be one of {SPLITS}, got {self.split!r}")
 
 
-def davis(
-    path: Path | str, subsets: Sequence[str] = ("train", "val"), sequences: Sequence[str] = (), height: int = 96
-) -> dict[str, Clip]:
+def davis(path: Path | str, sequences: Sequence[str] = (), height: int = 96) -> dict[str, Clip]:
     """Sequences of DAVIS 2017 at 480p by name; those of "val" are for testing. About the archive see the module.
 
     path: the folder that holds ``JPEGImages/480p/<sequence>/00000.jpg …`` and ``ImageSets/2017/{train,val}.txt``.
-    sequences: names of those wanted, all of the subsets if empty. height: of the frames, in pixels.
+    sequences: names of those wanted, all if empty. height: of the frames, in pixels.
 
     The three frames of ``pigs`` that repeat their neighbours are skipped. Raises ValueError that names what is missing or
     damaged: a folder, a list, sequences, a frame. Warns with :class:`UncheckedFootage`, for JPEG has no checksums.
     """
-    listed, images = davis_lists(path, subsets), Path(path) / "JPEGImages" / "480p"
+    listed, images = davis_lists(path), Path(path) / "JPEGImages" / "480p"
     if not listed or (unknown := set(sequences) - set(listed)):
         wanted = ", ".join(sorted(unknown)) if listed else "any sequence"
-        raise ValueError(f"the lists {', '.join(subsets)} in {Path(path) / 'ImageSets' / '2017'} do not name {wanted}")
-    listed = {name: subset for name, subset in listed.items() if not sequences or name in sequences}
-    if absent := [name for name in listed if not (images / name).is_dir()]:
+        raise ValueError(f"the lists in {Path(path) / 'ImageSets' / '2017'} do not name {wanted}")
+    wanted = [name for name in listed if not sequences or name in sequences]
+    if absent := [name for name in wanted if not (images / name).is_dir()]:
         raise ValueError(f"{images} lacks {', '.join(absent)}: folders of 00000.jpg and so on are expected")
     clips = {}
-    for name, subset in listed.items():
+    for name in wanted:
         frames = np.stack([shrink(frame, height) for frame in _jpegs(images / name)])
-        clips[name] = Clip(name, frames, "train" if subset == "train" else "test")
+        clips[name] = Clip(name, frames, "train" if listed[name] == "train" else "test")
     count = sum(len(clip.frames) for clip in clips.values())
     warnings.warn(f"{path}: {count} frames of JPEG were read; {NO_CHECKSUMS}", UncheckedFootage, stacklevel=2)
     return clips
 
 
-def davis_lists(path: Path | str, subsets: Sequence[str] = ("train", "val")) -> dict[str, str]:
-    """Sequences that the lists in a folder of DAVIS name, and the subset of each. No frame is read.
+def davis_lists(path: Path | str) -> dict[str, str]:
+    """Sequences that the lists in a folder of DAVIS name, and of each its list, "train" or "val". No frame is read.
 
-    path, subsets: as for :func:`davis`. Raises ValueError for a folder or a list that is missing.
+    Raises ValueError for a folder or a list that is missing.
     """
     path, listed = Path(path), {}
     if not (images := path / "JPEGImages" / "480p").is_dir():
         raise ValueError(f"{images} is missing: {path} should be the unpacked DAVIS-2017-trainval-480p.zip")
-    for subset in subsets:
+    for subset in ("train", "val"):
         listing = path / "ImageSets" / "2017" / f"{subset}.txt"
         if not listing.is_file():
-            raise ValueError(f"{listing} is missing: the list of sequences, train.txt or val.txt, is expected")
+            raise ValueError(f"{listing} is missing: a list of sequences is expected")
         try:
             listed |= dict.fromkeys(listing.read_text().split(), subset)
         except UnicodeDecodeError as error:
@@ -102,10 +101,10 @@ def davis_lists(path: Path | str, subsets: Sequence[str] = ("train", "val")) -> 
     return listed
 
 
-def npz(path: Path | str, test: Sequence[str] = ()) -> dict[str, Clip]:
-    """Clips from an .npz file of arrays (T, H, W) uint8, by name. test: names of those that are for testing.
+def npz(path: Path | str) -> dict[str, Clip]:
+    """Clips from an .npz file of arrays (T, H, W) uint8, by name.
 
-    Raises ValueError for a file that is missing, damaged or empty, for an array of another kind, and for unknown names.
+    Raises ValueError for a file that is missing, damaged or empty, and for an array of another kind.
     """
     path = Path(path)
     if not path.is_file():
@@ -117,9 +116,7 @@ def npz(path: Path | str, test: Sequence[str] = ()) -> dict[str, Clip]:
         raise ValueError(f"{path} is damaged, or no .npz of arrays (T, H, W): {error}") from error
     if not arrays:
         raise ValueError(f"{path} is empty; arrays (T, H, W) of uint8 are expected")
-    if unknown := set(test) - set(arrays):
-        raise ValueError(f"{path} has no clips named {', '.join(sorted(unknown))}; it has {', '.join(arrays)}")
-    return {name: Clip(name, frames, "test" if name in test else "train") for name, frames in arrays.items()}
+    return {name: Clip(name, frames) for name, frames in arrays.items()}
 
 
 def shrink(frame: np.ndarray, height: int) -> np.ndarray:
@@ -128,8 +125,7 @@ def shrink(frame: np.ndarray, height: int) -> np.ndarray:
     The width follows, rounded down; what is too much for it is cut off evenly at the left and right. Raises ValueError
     for frames lower than the height: nothing is made larger.
     """
-    if not isinstance(height, int) or height < 1:
-        raise ValueError(f"height must be a positive number of pixels, got {height!r}")
+    checks.integer("height", height)
     tall, wide = frame.shape
     if tall < height:
         raise ValueError(f"a frame {tall} × {wide} is too small for a height of {height} pixels")
@@ -166,7 +162,7 @@ def _jpegs(folder: Path) -> Iterator[np.ndarray]:
         try:
             with Image.open(path) as image:
                 frame = np.asarray(image.convert("L"))
-        except (OSError, SyntaxError) as error:
+        except Exception as error:  # as above, and one of its own for sizes that cannot be
             raise ValueError(f"{path} is damaged: {error}") from error
         if size not in (None, frame.shape):
             raise ValueError(f"{path} is {frame.shape}, the frames before it are {size}")

@@ -4,8 +4,7 @@ The motion energy of a patch is the squared error of copying the last frame,
 
 .. math:: E(t, i, j) = \frac{1}{\text{size}^2} \sum_{p \,\in\, \text{patch}} \big( v_t(p) - v_{t - \text{stride}}(p) \big)^2 .
 
-It is kept for every fourth pixel each way, so a patch that is drawn by energy lies up to 3 pixels from where its energy was
-taken.
+It is kept for every fourth pixel each way: a patch lies up to 3 pixels from where its energy was taken.
 """
 
 from __future__ import annotations
@@ -38,45 +37,34 @@ class Shots:
     energy: Tensor  # (P,) motion energies, summed up, in all 1 for each shot
 
     def choose(self, u: Tensor) -> Tensor:
-        """Shots in proportion to the root of their length. u: (B,) uniform in [0, 1). Returns (B,) long."""
+        """Shots in proportion to the root of their length, (B,) long. u: (B,) uniform in [0, 1)."""
         return torch.searchsorted(self.chance, u, right=True).clamp_max(len(self.chance) - 1)
 
     def moving(self, shot: Tensor, u: Tensor, u_row: Tensor, u_column: Tensor) -> Tensor:
-        """Places in shots in proportion to motion energy, (B, 3) frame, row, column. shot: (B,). The u: (B,) uniform."""
+        """Places in shots (B,) in proportion to motion energy, (B, 3) frame, row, column. u, u_row, u_column: as u above."""
         # the energies of shot k are summed up from k to k + 1
         place = torch.searchsorted(self.energy, shot + u, right=True)
         place = (place - self.begin[shot]).clamp_min(0).minimum(self.grid[shot].prod(1) - 1)
         _, rows, columns = self.grid[shot].unbind(1)
         coarse = torch.stack([place // (rows * columns), place // columns % rows, place % columns], 1)
-        corner = coarse * torch.tensor([1, GRID, GRID], device=place.device)
-        nearby = (self.room[shot] - corner)[:, 1:].clamp_max(GRID)
-        return corner + torch.cat(
-            [torch.zeros_like(corner[:, :1]), (torch.stack([u_row, u_column], 1) * nearby).long()], 1
-        )
+        step = torch.tensor([1, GRID, GRID], device=place.device)
+        nearby = (self.room[shot] - coarse * step).minimum(step)
+        return coarse * step + (torch.stack([torch.zeros_like(u), u_row, u_column], 1) * nearby).long()
 
-    def cut(
-        self,
-        world: Clips,
-        shot: Tensor,
-        place: Tensor,
-        memory: int,
-        mirrored: Tensor | None = None,
-        speed: Tensor | None = None,
-    ) -> Tensor:
+    def cut(self, world: Clips, shot: Tensor, place: Tensor, memory: int, mirrored: Tensor, speed: Tensor) -> Tensor:
         """Patches at places (B, 3) of shots (B,), with so many frames before: (B, memory + 1, H, W) greys in [0, 1].
 
         place: (frame, row, column) as ``room`` counts them. mirrored: (B,) bool, which to mirror left to right. speed:
-        (B, 2) rows and columns by which the place of a patch moves on from frame to frame; it stays unless given.
+        (B, 2) rows and columns by which the place of a patch moves on from frame to frame.
         """
         tall, wide = self.shape[shot].T
         line = torch.arange(world.size, device=place.device)
         age = torch.arange(-memory, 1, device=place.device)
         times = world.stride * age + first_frame(world) + place[:, :1]
-        corners = place[:, None, 1:] + (0 if speed is None else age[:, None] * speed[:, None])  # (B, T or 1, 2)
+        corners = place[:, None, 1:] + age[:, None] * speed[:, None]  # (B, T, 2)
         rows = corners[..., :1] + line
-        across = line if mirrored is None else torch.where(mirrored[:, None], line.flip(0), line)[:, None]
-        columns = corners[..., 1:] + across
-        # (B, T, 1, 1) + (B, T or 1, H, 1) + (B, T or 1, 1, W)
+        columns = corners[..., 1:] + torch.where(mirrored[:, None], line.flip(0), line)[:, None]
+        # (B, T, 1, 1) + (B, T, H, 1) + (B, T, 1, W)
         frame = (self.start[shot][:, None] + times * (tall * wide)[:, None])[:, :, None, None]
         within = (rows * wide[:, None, None])[..., None] + columns[:, :, None]
         return self.video[frame + within].float().div_(255)

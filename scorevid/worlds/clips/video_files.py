@@ -23,8 +23,7 @@ from scorevid import checks
 from scorevid.worlds.clips.readers import FEWEST, NO_CHECKSUMS, Clip, UncheckedFootage, shrink
 
 STRICT = {"err_detect": "crccheck+bitstream+buffer+careful+explode"}  # of FFmpeg: report errors instead of hiding them
-SEGMENT, CLUSTER, TRACKS, HEADER, VOID = 0x18538067, 0x1F43B675, 0x1654AE6B, 0x1A45DFA3, 0xEC  # elements of Matroska
-HIDING = ("vp8",)  # codecs some of whose packets show nothing
+HEADER, SEGMENT, VOID = 0x1A45DFA3, 0x18538067, 0xEC  # elements of Matroska
 
 
 def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
@@ -50,25 +49,17 @@ def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
             frames, contents = _decoded(av, path, height, stride)
         if errors:
             raise ValueError("an error was reported")
-    except _Unfit:
-        raise
     except (av.error.FFmpegError, ValueError, IndexError) as problem:
         reported = [errors[-1][2].strip()] if errors else []
         reason = ": ".join([getattr(problem, "strerror", None) or str(problem), *reported])
-        raise ValueError(f"{path} is damaged, or no video file: {reason}") from problem
+        raise ValueError(f"{path} cannot be read as a whole video: {reason}") from problem
     finally:
         av.logging.set_level(level)
-    if len(frames) < FEWEST:
-        raise ValueError(f"{path} has too few frames: {len(frames)} at stride {stride}, at least {FEWEST} are needed")
-    if len({frame.shape for frame in frames}) > 1:
-        raise ValueError(f"the frames of {path} change their size")
+    if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
+        raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
     if not checked:
         warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
     return Clip(path.name, np.stack(frames))
-
-
-class _Unfit(ValueError):
-    """The file can be read, and is of no use."""
 
 
 def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.ndarray], str]:
@@ -78,8 +69,8 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
     """
     frames, shown, packets, skipped, end = [], 0, 0, 0, 0
     with av.open(f"file:{path}", options=STRICT) as container:  # without "file:" a colon would name a protocol
-        if not container.streams.video:
-            raise _Unfit(f"{path} has no video stream")
+        if not container.streams.video or container.streams.video[0].codec_context is None:
+            raise ValueError("it has no video stream, or one of an unknown kind")
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # errors are logged in the thread that decodes
         stream.codec_context.options = STRICT
@@ -95,32 +86,20 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
                     raise ValueError(f"the frame at {frame.time} s cannot be decoded")
                 if shown % stride == 0:
                     grey = frame.to_ndarray(format="gray")
-                    if height is not None and height > len(grey):
-                        raise _Unfit(f"the frames of {path} are too small for a height of {height}: {grey.shape}")
                     frames.append(shrink(grey, height or len(grey)))
                 shown += 1
-        codec, declared = stream.codec_context.name, stream.frames
-        if container.format.name == "gif":
-            declared = 0  # they were counted, for a GIF does not say
-        seconds, declared_seconds = float(end * stream.time_base), _declared_seconds(stream)
-        step = 1 / float(stream.average_rate or 25)
+        codec, seconds = stream.codec_context.name, float(end * stream.time_base + 1.5 / (stream.average_rate or 25))
+        declared = 0 if container.format.name == "gif" else stream.frames  # of a GIF they were counted
+        tag = stream.metadata.get("DURATION", "0")  # of Matroska: hours, minutes, seconds
+    until = sum(60**k * float(part) for k, part in enumerate(reversed(tag.split(":"))))
     if declared and declared != shown + skipped:
         raise ValueError(f"{declared} frames are declared, {shown} can be decoded")
-    if not declared and seconds < declared_seconds - 1.5 * step:
-        raise ValueError(f"{declared_seconds:.2f} s are declared, {seconds:.2f} s can be decoded")
-    known = "as many as declared" if declared or declared_seconds else "nothing declares how many there should be"
-    if packets != shown + skipped and codec not in HIDING:
-        known += f", {packets} packets were found"
+    if seconds < until:
+        raise ValueError(f"frames until {until:.2f} s are declared, and decoded until {seconds:.2f} s")
+    known = "as many as declared" if declared or until else "nothing declares how many there should be"
+    if packets != shown + skipped:
+        known += f", from {packets} packets"
     return frames, f"{shown} frames of {codec} were read, {known}; {NO_CHECKSUMS}"
-
-
-def _declared_seconds(stream) -> float:
-    """Until when the stream lasts by what its container says, 0 where that is guessed from the packets or unknown."""
-    tag = stream.metadata.get("DURATION", "0")  # of Matroska, hours:minutes:seconds
-    try:
-        return sum(60**k * float(part) for k, part in enumerate(reversed(tag.split(":"))))
-    except ValueError:
-        return 0.0
 
 
 def _container_is_whole(path: Path) -> bool:

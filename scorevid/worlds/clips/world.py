@@ -5,12 +5,10 @@ of its length, so that a long shot of one scene does not crowd out the others. W
 draws, and otherwise in proportion to the motion energy of the patch (:mod:`scorevid.worlds.clips.shots`), for most of what a
 fixed camera sees teaches nothing but copying.
 
-With ``pan`` the place of every other draw moves on from frame to frame, at a speed of its own, as if the camera panned: the
-few shots that there are show few motions. With ``halved`` every fourth draw is of twice the size and made smaller: some pan by
-halves of a pixel.
-
-Sources are the embedded bank, folders of DAVIS, .npz files and video files (:mod:`scorevid.worlds.clips.readers`). Networks of
-different memory are to see the same next frames: there is always a frame before, even for a memory of 0.
+The few shots that there are show few motions. With ``pan`` the place of every other draw moves on from frame to frame, at a
+speed of its own, as if the camera panned. With ``halved`` every fourth draw is of twice the size and made smaller, so that
+some pan by halves of a pixel. Networks of different memory see the same next frames: there is always a frame before, even
+for a memory of 0.
 
 The bank and DAVIS say which shots are for testing, and ``test`` names others. Where neither does, as for a video of one's own,
 the end of each shot is held out, a share ``hold_out`` of its frames and 5 at least. A network has seen the beginning of these
@@ -30,10 +28,11 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.clips.bank import bank
+from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz
 from scorevid.worlds.clips.shots import Shots, first_frame, shot_table
 from scorevid.worlds.clips.video_files import video
-from scorevid.worlds.registry import register
+from scorevid.worlds.registry import TestScenes, register
 
 LEAST_HELD_OUT = 5  # frames: memories of up to 4 frames part shots alike
 
@@ -43,9 +42,8 @@ LEAST_HELD_OUT = 5  # frames: memories of up to 4 frames part shots alike
 class Clips:
     """The world of natural video.
 
-    Raises ValueError for values that describe no world, and, when frames are first needed, for sources that cannot be read
-    or that hold no shot of the split that is long and large enough. Shots that are too short or small are left out.
-    Files are read once in a process.
+    Shots that are too short or small are left out. Files are read once in a process, when frames are first needed. Raises
+    ValueError for values that describe no world, for sources that cannot be read, and for those without a fitting shot.
     """
 
     size: int = 32  # frames are size x size pixels
@@ -92,20 +90,25 @@ class Clips:
         anywhere = (torch.stack([u_frame, u_row, u_column], 1) * room).long()
         moving = shots.moving(shot, u_energy, u_down, u_right)
         place = torch.where((u_moving < self.motion)[:, None], moving, anywhere)
-        mirrored = (u_mirror < 0.5) & self.flip
-        speed = self._speed(place[:, 1:], room[:, 1:], generator) if self.pan else None
-        frames = shots.cut(self, shot, place, self.memory, mirrored, speed)
+        speed = self._speed(place[:, 1:], room[:, 1:], generator) if self.pan else torch.zeros_like(place[:, 1:])
+        frames = shots.cut(self, shot, place, self.memory, (u_mirror < 0.5) & self.flip, speed)
         return frames[:, :-1], frames[:, -1:]
+
+    def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
+        """Patches of the shots for testing, as many of each as there are, up to an even share of n."""
+
+        world = replace(self, split="test")
+        patches = held_out(world, max(1, n // len(world.clips())), generator.initial_seed())
+        c, x = (v.to(generator.device) for v in (patches.c, patches.x))
+        return TestScenes(c, x, patches.motion.square().mean())
 
     def _speed(self, place: Tensor, room: Tensor, generator: torch.Generator) -> Tensor:
         """(batch, 2) rows and columns a frame that places move on by, not so fast that they would come from outside.
 
         place, room: (batch, 2) rows and columns of the next frame, and how many there are.
         """
-        u_row, u_column, u_pans = torch.rand(
-            3, len(place), generator=generator, dtype=torch.float64, device=place.device
-        )
-        wanted = ((2 * self.pan + 1) * torch.stack([u_row, u_column], 1)).long() - self.pan
+        *u, u_pans = torch.rand(3, len(place), generator=generator, dtype=torch.float64, device=place.device)
+        wanted = ((2 * self.pan + 1) * torch.stack(u, 1)).long() - self.pan
         frames = max(self.memory, 1)
         fits = torch.maximum(wanted, -((room - 1 - place) // frames)).minimum(place // frames)
         return torch.where(u_pans[:, None] < 0.5, fits, 0)
@@ -149,30 +152,27 @@ def footage(
     ValueError for a source that does not exist or cannot be read, for names in ``test`` or ``only`` that none of them
     has, and for one name in two sources.
     """
-    found: dict[str, Clip] = {}
-    there: dict[str, None] = {}  # names of all shots, those that are not wanted too
+    read: dict[str, Clip] = {}
+    names: list[str] = []  # of all shots, those that are not wanted too
     for one in _several(source):
-        listed = None
+        path, listed = Path(one), None
         if one == "bank":
-            read = bank()
-        elif Path(one).is_dir():
-            listed = davis_lists(one)
+            shots = bank()
+        elif path.is_dir():
+            listed = davis_lists(path)
             wanted = [name for name in listed if name in only]
-            read = davis(one, sequences=wanted, height=height) if wanted or not only else {}
-        elif not Path(one).is_file():
+            shots = davis(path, wanted, height) if wanted or not only else {}
+        elif not path.is_file():
             raise ValueError(f"there is no {one}: 'bank', a folder of DAVIS, an .npz or a video file is expected")
-        elif Path(one).suffix == ".npz":
-            read = npz(one)
         else:
-            read = {Path(one).name: video(one, height=height)}
-        names = dict.fromkeys(listed or read)
-        if twice := set(there) & set(names):
+            shots = npz(path) if path.suffix == ".npz" else {path.name: video(path, height)}
+        if twice := set(names).intersection(listed or shots):
             raise ValueError(f"{', '.join(sorted(twice))} of {one} has the name of a shot of another source")
-        found, there = found | read, there | names
-    if unknown := {*test, *only} - set(there):
-        raise ValueError(f"no shot is named {', '.join(sorted(unknown))}; there are {', '.join(there)}")
-    found = {name: found[name] for name in only or found}
-    return found | {name: replace(found[name], split="test") for name in test if name in found}
+        read |= shots
+        names += listed or shots
+    if unknown := {*test, *only}.difference(names):
+        raise ValueError(f"no shot is named {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return {name: replace(read[name], split="test") if name in test else read[name] for name in only or read}
 
 
 def _several(source: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -54,11 +54,6 @@ class Scene:
         """Scenes of several batches in a row; ground, size, memory and kappa are those of the first."""
         return scenes[0].replace(**{k: torch.cat([getattr(s, k) for s in scenes]) for k in _TENSORS})
 
-    def to(self, *args, **kwargs) -> Scene:
-        """Move or cast; the integer depth ranks move but are not cast to a floating dtype."""
-        moved = {k: getattr(self, k).to(*args, **kwargs) for k in _TENSORS if k != "depth"}
-        return self.replace(depth=self.depth.to(moved["radius"].device), **moved)
-
     def video(self) -> Tensor:
         """All frames, past first: (B, M + 1, H, W)."""
         return render(self, torch.arange(-self.memory, 1))
