@@ -85,7 +85,7 @@ def _error(notebook, attempt: Path, threads: int, scratch: str | None, wanted: C
             raise
         except CellExecutionError as problem:
             error = f"{problem.ename}: {problem.evalue}"
-            print(problem, file=log)
+            print(problem, error, sep="\n", file=log)
         except Exception as problem:  # a kernel that died, say
             error = f"{type(problem).__name__}: {problem}"
             print(error, file=log)

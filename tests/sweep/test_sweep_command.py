@@ -362,13 +362,14 @@ def test_of_two_attempts_the_first_to_end_counts_and_one_cleared_away_never_does
     run = Run("0001-a", "key", {"beta": 1.0})
     (tmp_path / "runs").mkdir()
     first, second, third = (begin(tmp_path, run) for _ in range(3))
+    record = {"key": "key", "status": "done", "seconds": 1, "error": None}
     discard(third)
     (third / "claims").mkdir(parents=True)  # by a process that went on
     with pytest.raises(FileNotFoundError, match="cleared away"):
-        publish(tmp_path, run, third, {"key": "key", "by": "third"})
+        publish(tmp_path, run, third, record | {"by": "third"})
     assert record_of(tmp_path, run) is None
     for attempt, name in ((second, "second"), (first, "first")):
-        assert publish(tmp_path, run, attempt, {"key": "key", "by": name})["by"] == "second"
+        assert publish(tmp_path, run, attempt, record | {"by": name})["by"] == "second"
     assert record_of(tmp_path, run)["by"] == "second" and not first.exists()
 
 
