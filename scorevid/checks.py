@@ -116,6 +116,12 @@ def samples(x_hat: Tensor, futures, least: int = 1, *, finite: bool = False) -> 
         raise ValueError(f"x_hat must be finite, {lost} of {x_hat.shape[0] * x_hat.shape[1]} samples are not")
 
 
+def every(expected: str, good: Tensor) -> None:
+    """What must be so in each of B scenes, (B,) bool."""
+    if wrong := int((~good).sum()):
+        raise ValueError(f"{expected}, {wrong} of {len(good)} do not")
+
+
 def same_device(generator: object, x: Tensor) -> None:
     """A ``torch.Generator`` on the kind of device that x is on."""
     if not isinstance(generator, torch.Generator) or generator.device.type != x.device.type:

@@ -83,25 +83,17 @@ def _fail_unseen(result) -> None:
         _kernel().showtraceback((RuntimeError, problem, None))
 
 
-def frames_row(frames, titles: Sequence[str] | None = None, *, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
-    """Frames side by side in grey levels. frames: (n, H, W), clipped to [vmin, vmax] for display."""
-    frames = as_frames(frames, 3)
-    return grid(frames[None], column_titles=titles, vmin=vmin, vmax=vmax)
+def frames_row(frames, titles: Sequence[str] | None = None) -> Figure:
+    """Frames side by side in grey levels. frames: (n, H, W), clipped to [0, 1] for display."""
+    return grid(as_frames(frames, 3)[None], column_titles=titles)
 
 
-def grid(
-    images,
-    row_titles: Sequence[str] | None = None,
-    column_titles: Sequence[str] | None = None,
-    *,
-    vmin: float = 0.0,
-    vmax: float = 1.0,
-) -> Figure:
-    """Frames in rows and columns, in grey levels clipped to [vmin, vmax]. images: (R, C, H, W)."""
+def grid(images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None) -> Figure:
+    """Frames in rows and columns, in grey levels clipped to [0, 1]. images: (R, C, H, W)."""
+    images = as_frames(images, 4)
     figure, axes = _panels(images, row_titles, column_titles)
-    for row, line in zip(axes, as_frames(images, 4), strict=True):
-        for ax, image in zip(row, line, strict=True):
-            ax.imshow(image, cmap="gray", vmin=vmin, vmax=vmax)
+    for ax, image in zip(axes.flat, images.reshape(-1, *images.shape[2:]), strict=True):
+        ax.imshow(image, cmap="gray", vmin=0, vmax=1)
     return figure
 
 
@@ -120,7 +112,7 @@ def evidence(crops, filters, row_titles: Sequence[str], column_titles: Sequence[
     """What was there and what was taken from it: frames in grey levels, then signed maps of the same pixels.
 
     crops, filters: (R, C, H, W) each, H and W odd, the pixel in question in the middle, where a cross marks it in the
-    crops. Signed maps as in :func:`signed_grid`, each row with one scale of its own. column_titles: C, for both.
+    crops. Signed maps are as in :func:`signed_grid`. column_titles: C, for both.
     """
     crops, filters = as_frames(crops, 4), as_frames(filters, 4)
     titles = [*column_titles, *(f"weights on\n{title}" for title in column_titles)]
@@ -255,7 +247,7 @@ def error_bars(ax: Axes, x, curve: Curve, label: str, k: int = 0, *, least: floa
 
 
 def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
-    """A logarithmic x axis with labels at these places only, plain numbers unless told."""
+    """A logarithmic x axis with labels at these ticks only, plain numbers unless given."""
     ax.set_xscale("log")
     ax.set_xticks(list(ticks), labels or [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()

@@ -19,6 +19,11 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
+from scorevid.measures.score_from_residual import Sigma
+
+Pixels = (
+    Sequence[tuple[int, int]] | Tensor
+)  # (row, column) of P output pixels, or integers (B, P, 2) of each example's own
 
 
 @dataclass
@@ -38,12 +43,11 @@ class Rows:
         """
         return torch.cat([self.on_c.sum((3, 4)), self.on_y.sum((2, 3))[..., None]], 2)
 
-    def centroids(self, pixels: Sequence[tuple[int, int]] | Tensor) -> Tensor:
+    def centroids(self, pixels: Pixels) -> Tensor:
         """Where the weights on each frame lie, from the output pixel on: (B, P, M + 1, 2) as (x, y) in pixels.
 
-        pixels: those of the rows, as in :func:`rows`. The mean of places counts each by its weight squared, since
-        weights have either sign; NaN for a frame without any. On a past frame it should be where the pixel came from,
-        as optical flow tells.
+        pixels: those of the rows. The mean position counts each pixel by its weight squared, since weights have either sign;
+        NaN for a frame without any. On a past frame it should be where the pixel came from, as optical flow tells.
         """
         energy = torch.cat([self.on_c, self.on_y[:, :, None]], 2).square()
         height, width = energy.shape[-2:]
@@ -53,22 +57,12 @@ class Rows:
         return torch.stack([x, y], 3) / energy.sum((3, 4))[..., None] - pixels.flip(-1)[..., None, :].to(energy)
 
 
-def rows(
-    f: AnyDenoiser,
-    y: Tensor,
-    c: Tensor,
-    pixels: Sequence[tuple[int, int]] | Tensor,
-    sigma: float | Tensor | None = None,
-) -> Rows:
+def rows(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Pixels, sigma: Sigma = None) -> Rows:
     """The rows of the Jacobian of f at (y, c) that belong to the given output pixels.
 
     f: a denoiser that can be differentiated; a network must be in evaluation mode. y (B, 1, H, W), c (B, M, H, W).
-    pixels: (row, column) pairs for all examples, or integers (B, P, 2) for each its own; counted from the top left,
-    negative from the bottom right. sigma: the noise level in grey units, for denoisers that need it. One forward pass and P
-    backward passes of the batch.
-
-    Raises ValueError for shapes that do not fit, pixels outside of the frame, f in training mode (its examples would
-    mix), or f without gradient.
+    pixels: counted from the top left, negative from the bottom right. One forward pass and P backward passes of the batch.
+    Raises ValueError for shapes that do not fit, pixels outside of the frame, f in training mode, or f without gradient.
     """
     pixels = _pixels(f, y, c, pixels)
     batch = torch.arange(len(y), device=y.device)
@@ -77,10 +71,8 @@ def rows(
         y, c = y.detach().requires_grad_(), c.detach().requires_grad_()
         x_hat = denoise(f, y, c, sigma)
         if x_hat.shape != y.shape or not x_hat.requires_grad:
-            raise ValueError(
-                f"f must return {tuple(y.shape)} and carry its gradient, got {tuple(x_hat.shape)}, "
-                f"requires_grad={x_hat.requires_grad}"
-            )
+            got = f"{tuple(x_hat.shape)}, requires_grad={x_hat.requires_grad}"
+            raise ValueError(f"f must return {tuple(y.shape)} and carry its gradient, got {got}")
         for pixel in pixels.unbind(1):
             # examples do not mix, so the sum over the batch has the gradient of each
             total = x_hat[batch, 0, pixel[:, 0], pixel[:, 1]].sum()
@@ -116,7 +108,7 @@ def reconstruct(weights: Rows, y: Tensor, c: Tensor) -> Tensor:
     return (weights.on_y * y).sum((2, 3)) + (weights.on_c * c[:, None]).sum((2, 3, 4))
 
 
-def _pixels(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Sequence[tuple[int, int]] | Tensor) -> Tensor:
+def _pixels(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Pixels) -> Tensor:
     """Pixels as (B, P, 2) integers within the frame."""
     checks.evaluation_mode(f)
     checks.noisy_and_past(y, c)

@@ -8,8 +8,8 @@ of an example,
 
 a slope of 1 says that the weights are as large as they should be, a correlation of 1 that they lie where they should.
 A past frame may be spoiled (:mod:`scorevid.noise.spoiling`); the optimum is then that of a past with a noisy frame, or
-without that frame. The optimum is given the noise of every frame, a blind network none: that its error can come near it
-means that σ, and how reliable each frame is, can be read off the frames.
+without that frame. It is given the noise of every frame: where a blind network comes near it, σ and how reliable each
+frame is can be read off the frames.
 """
 
 from __future__ import annotations
@@ -44,17 +44,12 @@ class Summary:
 
 @dataclass
 class Agreement:
-    """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey².
+    """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey²."""
 
-    learned: (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2). optimal: (M + 1, H, W), as
-    :meth:`scorevid.denoisers.wiener.Wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of
-    the optimum.
-    """
-
-    learned: Tensor
-    optimal: Tensor
-    error: Tensor
-    least: Tensor
+    learned: Tensor  # (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2)
+    optimal: Tensor  # (M + 1, H, W), of :meth:`scorevid.denoisers.wiener.Wiener.weights`
+    error: Tensor  # (B,) mean squared errors of f inside of the border
+    least: Tensor  # (B,) of the optimum
 
     def correlation(self) -> Tensor:
         """Of the learned weights with the optimal ones, (B,)."""
@@ -62,7 +57,7 @@ class Agreement:
         return torch.cosine_similarity(*centred, dim=1)
 
     def correlation_of_mean(self) -> Estimate:
-        """Of the weights averaged over scenes and pixels with the optimal ones; the interval is the jackknife's over scenes.
+        """Of the weights averaged over scenes and pixels with the optimal ones, with the jackknife's interval over scenes.
 
         Raises ValueError for fewer than three scenes.
         """

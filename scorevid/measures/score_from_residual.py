@@ -8,8 +8,7 @@ A denoiser trained by squared error approaches E[x | y, c], and for Gaussian noi
 So the residual in grey units, divided by σ², is a score in 1 / grey; and J_y of an optimal denoiser is symmetric and
 positive semi-definite. Nothing here needs the normaliser of p.
 
-Everywhere f is any denoiser, y (B, 1, H, W), c (B, M, H, W), and sigma the noise level in grey units, a number or (B,), which
-a blind denoiser does not need.
+Everywhere f is any denoiser, y (B, 1, H, W), c (B, M, H, W), and sigma its noise level, which a blind one does not need.
 """
 
 from __future__ import annotations
@@ -24,8 +23,10 @@ from torch.nn.functional import normalize
 from scorevid import checks
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
 
+Sigma = float | Tensor | None  # what a denoiser may need: the noise level in grey units, a number or (B,)
 
-def residual(f: AnyDenoiser, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+
+def residual(f: AnyDenoiser, y: Tensor, c: Tensor, sigma: Sigma = None) -> Tensor:
     """d = f(y, c) − y, (B, 1, H, W) in grey units."""
     return denoise(f, y, c, sigma) - y
 
@@ -49,12 +50,12 @@ def cosine(d: Tensor, d_star: Tensor) -> Tensor:
     return torch.cosine_similarity(d.flatten(1), d_star.flatten(1), dim=1, eps=torch.finfo(d.dtype).tiny)
 
 
-def jvp(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+def jvp(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: Sigma = None) -> Tensor:
     """J_y v: the change of f along a change v of y, (B, 1, H, W) both."""
     return torch.func.jvp(lambda y: denoise(f, y, c, sigma), (y,), (v,))[1]
 
 
-def vjp(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+def vjp(f: AnyDenoiser, y: Tensor, c: Tensor, v: Tensor, sigma: Sigma = None) -> Tensor:
     """J_yᵀ v: the weights on y of the projection ⟨v, f⟩, (B, 1, H, W) both. Equals J_y v for an optimal denoiser."""
     return torch.func.vjp(lambda y: denoise(f, y, c, sigma), y)[1](v)[0]
 
@@ -83,14 +84,7 @@ class Shape:
 
 
 def jacobian_shape(
-    f: AnyDenoiser,
-    y: Tensor,
-    c: Tensor,
-    generator: torch.Generator,
-    *,
-    sigma: float | Tensor | None = None,
-    steps: int = 16,
-    probes: int = 8,
+    f: AnyDenoiser, y: Tensor, c: Tensor, generator: torch.Generator, *, sigma: Sigma = None, steps=16, probes=8
 ) -> Shape:
     """How near J_y of each example is to being symmetric and positive semi-definite, as that of E[x | y, c] is.
 

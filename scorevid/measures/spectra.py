@@ -2,7 +2,7 @@ r"""Singular values of the local linear weights: how many directions a denoiser 
 
 With J_y = U S Vᵀ at one input, noise in y passes by :math:`\mathbb{E}\|J_y z\|^2 = \sum_i s_i^2` for white z of variance 1.
 That sum is the *effective dimension* (Mohan et al. 2020): N for a denoiser that keeps everything, 0 for one that
-does not look at y; a projection has its rank. It is estimated by random z for many inputs at once, without J.
+does not look at y; a projection has its rank.
 
 The leading k columns of U span what is kept. How far a basis is *adaptive* is measured by the overlap of two of them,
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.denoisers.protocol import AnyDenoiser
-from scorevid.measures.score_from_residual import jvp
+from scorevid.measures.score_from_residual import Sigma, jvp
 
 
 @dataclass
@@ -64,21 +64,13 @@ def overlap(a: Spectrum, b: Spectrum, k: int | None = None) -> float:
 
 @torch.no_grad()
 def effective_dimension(
-    f: AnyDenoiser,
-    y: Tensor,
-    c: Tensor,
-    generator: torch.Generator,
-    probes: int = 8,
-    sigma: float | Tensor | None = None,
+    f: AnyDenoiser, y: Tensor, c: Tensor, generator: torch.Generator, probes: int = 8, sigma: Sigma = None
 ) -> Tensor:
-    """Σ s² of J_y at each example, (B,) in pixels, as the mean of ‖J_y z‖² over white ``probes``.
+    """Σ s² of J_y at each example, (B,) in pixels, as the mean of ‖J_y z‖² over white ``probes``, without the Jacobian.
 
     f, y, c, sigma: as in :mod:`scorevid.measures.score_from_residual`. For N pixels of which d are kept the relative standard
     error is about √(2 / (d · probes)). Raises ValueError for no probes.
     """
     checks.integer("probes", probes)
-    total = torch.zeros(len(y), dtype=y.dtype, device=y.device)
-    for _ in range(probes):
-        z = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
-        total += jvp(f, y, c, z, sigma).square().sum((1, 2, 3))
-    return total / probes
+    noise = (torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype) for _ in range(probes))
+    return sum(jvp(f, y, c, z, sigma).square().sum((1, 2, 3)) for z in noise) / probes
