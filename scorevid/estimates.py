@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -88,8 +88,8 @@ def mean_interval(values, confidence: float = 0.95) -> Estimate:
     """
     _check_confidence(confidence)
     values = _finite(values)
-    mean, error = values.mean(), stats.sem(values)
-    margin = error * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+    mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+    margin = error * stdtrit(len(values) - 1, (1 + confidence) / 2)
     return Estimate(float(mean), float(mean - margin), float(mean + margin), len(values), "t")
 
 
@@ -105,8 +105,8 @@ def pooled(measures: Sequence[Sequence[float]]) -> Estimate:
     n = sum(getattr(m, "n", None) or 0 for m in measures) or None
     if len(values) == 1:
         return Estimate(*map(float, values[0]), n, "pooled")
-    precision = ((values[:, 2] - values[:, 1]) / (2 * stats.norm.ppf(0.975))) ** -2
-    mean, margin = precision @ values[:, 0] / precision.sum(), stats.norm.ppf(0.975) * precision.sum() ** -0.5
+    precision = ((values[:, 2] - values[:, 1]) / (2 * ndtri(0.975))) ** -2
+    mean, margin = precision @ values[:, 0] / precision.sum(), ndtri(0.975) * precision.sum() ** -0.5
     return Estimate(float(mean), float(mean - margin), float(mean + margin), n, "pooled")
 
 
@@ -194,6 +194,8 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
         )
     if not trials:
         return Estimate(0.0, 0.0, 1.0, 0, "wilson")
+    from scipy import stats  # takes a second to load
+
     test = stats.binomtest(int(successes), int(trials))
     low, high = test.proportion_ci(confidence, method="wilson")
     return Estimate(float(successes / trials), float(low), float(high), int(trials), "wilson")

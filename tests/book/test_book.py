@@ -4,6 +4,7 @@ import base64
 import collections
 import functools
 import hashlib
+import importlib
 import json
 import re
 import shutil
@@ -165,6 +166,17 @@ def soup(page):
     return BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
 
+@pytest.mark.parametrize("room", ["worlds", "noise", "denoisers", "sampling", "measures", "training"])
+def test_a_room_s_page_lists_its_names_and_then_its_modules(room):
+    """Each name links to where it is documented, so that a map that is wrong shows."""
+    article = soup(f"book/api/{room}").select_one("article")
+    table, *heads = article.find_all(["table", "h2"])
+    names = [row.select_one("td").get_text().strip() for row in table.select("tbody tr")]
+    assert sorted(names) == importlib.import_module(f"scorevid.{room}").__all__
+    modules = {path.stem for path in (ROOT / "scorevid" / room).glob("*.py")} - {"__init__"}
+    assert modules <= {head.find(string=True).removeprefix(f"{room}.") for head in heads if head.name == "h2"}
+
+
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_a_chapter_can_be_taken_home_as_it_was_executed(page):
     """What is offered for download holds the very pictures of the page, and can be opened."""
@@ -252,6 +264,7 @@ def window(browser, address):
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme)
     context.add_init_script("localStorage.clear(); sessionStorage.clear()")  # every visit is a first one
     page, wrong = context.new_page(), []
+    page.set_default_timeout(120_000)  # of a machine that does other things besides
     page.on("console", lambda m: m.text.startswith(CHATTER) or wrong.append(f"console {m.type}: {m.text}"))
     page.on("pageerror", lambda e: wrong.append(f"script error: {e}"))
     page.on("requestfailed", lambda r: "ERR_ABORTED" in r.failure or wrong.append(f"failed: {r.url} {r.failure}"))
@@ -520,10 +533,18 @@ ROOMS = """() => ({
 BROKEN = "() => [...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).map(i => i.src)"
 
 
+# The theme hears of another preference when the page is drawn next.
+FOLLOWED = """
+  const preferred = () => matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+  for (let k = 0; k < 100 && document.documentElement.dataset.theme !== preferred(); k++)
+    await new Promise(requestAnimationFrame);
+"""
+
+
 def together(**scripts):
     """One script that answers for all of these, by name, once the page has followed the last change of its window."""
     parts = (f"{name}: await ({script})()" for name, script in scripts.items())
-    return f"async () => {{ await new Promise(requestAnimationFrame); return {{{', '.join(parts)}}}; }}"
+    return f"async () => {{ {FOLLOWED} return {{{', '.join(parts)}}}; }}"
 
 
 ONCE = together(missing=MISSING, broken=BROKEN, math=MATH, prose=PROSE, output=OUTPUT)

@@ -272,7 +272,7 @@ def package(tmp_path, monkeypatch):
     """A package of three rooms and a module on the ground, in place of scorevid."""
     files = {
         "__init__.py": '"""The face."""\n\nnames = {\n    "high": [\n        "high",  # the highest\n    ],\n}\n',
-        "ground.py": '"""Ground: what all stand on."""\n',
+        "ground.py": '"""Ground: what all stand on. And more."""\n',
         "low/__init__.py": '"""The low room. It is low."""\n',
         "low/one.py": '"""One thing, see :func:`x <a.b.x>`.\n\nMore."""\nfrom scorevid import ground\n'
         "if TYPE_CHECKING:\n    from scorevid.high.two import f\n",
@@ -300,7 +300,7 @@ def test_rooms_stand_above_what_they_import(package):
 
 def test_a_module_is_summed_up_by_the_beginning_of_its_docstring(package):
     summaries = [rooms.summary(name) for name in ("ground", "low", "low.one", "high")]
-    assert summaries == ["Ground", "The low room", "One thing, see `x`", "The high room"]
+    assert summaries == ["Ground: what all stand on", "The low room", "One thing, see `x`", "The high room"]
 
 
 def test_every_room_and_module_of_the_package_is_on_its_map_with_what_it_is():

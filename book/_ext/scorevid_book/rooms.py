@@ -70,18 +70,20 @@ def level(name: str, above: tuple[str, ...] = ()) -> int:
 
 
 def summary(module: str) -> str:
-    """What a module is about: its docstring up to the first stop or colon, without markup."""
+    """What a module is about: its docstring up to the first stop, or colon after some words, without markup."""
     text = ast.get_docstring(ast.parse(sources()[module].read_text(encoding="utf-8"))) or ""
     text = re.sub(r":[\w:]+:`~?([^`<]*?)(?:\s*<[^`]*>)?`", r"`\1`", " ".join(text.split("\n\n")[0].split()))
-    return re.split(r"(?<=[^.])[.:;](?:\s|$)", text)[0].replace("``", "`")
+    sentence = re.split(r"[.;](?:\s|$)", text)[0].replace("``", "`")
+    return sentence if len(sentence.partition(":")[0].split()) < 3 else sentence.partition(": ")[0]
 
 
 def modules(name: str) -> list[str]:
-    """A room's modules: those that its map names first and in its order, then the others; or the module of that name."""
+    """A room's modules, in the order in which its map names them or the folder they are in; or the module of that name."""
     inside = [module for module in sources() if module.startswith(f"{name}.")]
-    text = sources()[name].read_text(encoding="utf-8")
-    named = [f"{name}.{key}" for key in re.findall(r'^\s+"([\w.]+)": \[', text, re.M)]
-    return sorted(inside, key=lambda m: (named.index(m) if m in named else len(named), m)) or [name]
+    named = re.findall(r'^\s+"([\w.]+)": \[', sources()[name].read_text(encoding="utf-8"), re.M)
+    order = [f"{name}.{key.split('.')[0]}" for key in named]
+    first = {m: next((k for k, one in enumerate(order) if f"{m}.".startswith(f"{one}.")), len(order)) for m in inside}
+    return sorted(inside, key=lambda m: (first[m], m)) or [name]
 
 
 def documented(name: str, members: bool = True) -> list[str]:
@@ -96,18 +98,16 @@ def documented(name: str, members: bool = True) -> list[str]:
         known = callable(one) and hasattr(one, "__qualname__")
         target = one.__name__ if inspect.ismodule(one) else known and f"{one.__module__}.{one.__qualname__}"
         link = f"{{py:obj}}`{key} <{target}>`" if target else f"`{key}`"
-        rows.append(f"| {link} | {comment} |")
+        rows.append(f"| {link} | {comment.replace('|', '&#124;')} |")
     return [*lines, *(["| name | what it is |", "|---|---|", *rows, ""] if rows else [])]
 
 
 class Generated(SphinxDirective):
-    def parsed(self, lines: list[str]) -> list[nodes.Node]:
-        """The nodes of generated Markdown, headings among them; the page is read again whenever the code changes."""
-        for path in sources().values():
-            self.env.note_dependency(str(path))
+    def parsed(self, lines: list[str], node: nodes.Element | None = None) -> list[nodes.Node]:
+        """The nodes of generated Markdown, put into one if it is given. The page is read again whenever the code changes."""
         self.env.note_reread()
-        node = nodes.Element()
-        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, node, match_titles=True)
+        node = nodes.Element() if node is None else node
+        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, node)
         return node.children
 
 
@@ -116,13 +116,19 @@ class Room(Generated):
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        lines = [] if self.arguments else documented("", members=False)
-        for name in "".join(self.arguments).split():
-            if (inside := modules(name)) != [name]:
-                lines += documented(name, members=False)
+        if not self.arguments:
+            return self.parsed(documented("", members=False))
+        found = []
+        for name in self.arguments[0].split():
+            inside = modules(name)
+            if inside != [name]:
+                found += self.parsed(documented(name, members=False))
             for module in inside:
-                lines += [f"## {module}", *documented(module)]
-        return self.parsed(lines)
+                section = nodes.section("", nodes.title(module, module), names=[module])
+                self.state.document.note_implicit_target(section, section)
+                self.parsed(documented(module), section)
+                found.append(section)
+        return found
 
 
 class Map(Generated):
