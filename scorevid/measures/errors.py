@@ -94,7 +94,7 @@ def excess_curve(
 
 @dataclass(frozen=True)
 class IdentityDistances:
-    """Squared distances, in grey², (B,) each, of the residual d from d* = E[x | y, c] − y and from σ² s, s = ∇ log p(y | c)."""
+    """Squared distances, in grey², (B,) each, of a residual d from d* = E[x | y, c] − y and σ² s, s = ∇ log p(y | c)."""
 
     to_optimum: np.ndarray  # ‖d − d*‖²
     to_score: np.ndarray  # ‖d − σ² s‖²
