@@ -65,6 +65,22 @@ def list_fonts(variables: Mapping[str, str]) -> None:
     subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], env=variables, capture_output=True)
 
 
+def parameters_of(path: Path) -> dict[str, str]:
+    """Annotation of each parameter of a notebook, from its cell tagged ``parameters``; "None" where there is none.
+
+    Raises ValueError for what is no notebook.
+    """
+    import papermill
+
+    if not path.is_file():
+        raise ValueError(f"there is no notebook {path}")
+    try:
+        found = papermill.inspect_notebook(path)
+    except Exception as problem:
+        raise ValueError(f"{path} cannot be read as a notebook: {str(problem).splitlines()[0]}") from None
+    return {name: parameter["inferred_type_name"] for name, parameter in found.items()}
+
+
 def with_parameters(path: Path, parameters: Mapping[str, object]):
     """The notebook with a cell of these parameters after the one tagged so, as papermill would write it."""
     from papermill.iorw import load_notebook_node

@@ -6,7 +6,6 @@ Dask hands out the runs, starts a killed worker anew and gives its run to anothe
 
 from __future__ import annotations
 
-import importlib
 import logging
 import queue
 import sys
@@ -22,6 +21,8 @@ import tyro
 from tqdm.auto import tqdm
 
 from scorevid import __version__
+from scorevid.checks import installed, integer
+from scorevid.companion.notebooks import parameters_of
 from scorevid.machine import processors, stop_signals
 from scorevid.sweep.folder import Run, discard, open_sweep, record_of, write_tables
 from scorevid.sweep.grid import read_grid
@@ -37,9 +38,9 @@ _DEAF = "import signal; signal.signal(signal.SIGINT, lambda *_: None)"
 class Sweep:
     """Run a notebook for all combinations of parameters, side by side; the same command goes on where it was stopped.
 
-    Each run has a kernel and a folder of its own, runs/ID in --out: the executed notebook,
-    log.txt, what its claims measured, and in files/, where it works, what it wrote. A run that fails does not stop the
-    rest. At the end runs.csv has a row a run and claims.csv a row a run and claim; the exit status is 1 if any failed.
+    Each run has a kernel and a folder of its own, runs/ID in --out: the executed notebook, log.txt, what its claims measured,
+    and in files/, where it works, what it wrote. A run that fails does not stop the rest. At the end runs.csv has a row a run
+    and claims.csv a row a run and claim; the exit status is 1 if any failed.
     """
 
     notebook: Annotated[Path, tyro.conf.Positional]  # with a cell tagged parameters
@@ -65,25 +66,24 @@ class Sweep:
     retry_failed: bool = False  # do the runs again that failed
 
     def __call__(self) -> None:
-        _need_packages()
-        if self.workers < 0 or self.threads < 0:
-            raise ValueError(f"workers and threads must not be negative, got {self.workers} and {self.threads}")
+        for module in ("distributed", "ipykernel", "nbclient", "papermill", "yaml"):
+            installed(module, "sweep")
+        integer("workers", self.workers, 0)
+        integer("threads", self.threads, 0)
         if self.workers and self.scheduler:
             raise ValueError("--workers is for this machine; how many a cluster has is up to its scheduler")
-        grid = read_grid(self.settings, annotations(self.notebook))
+        grid = read_grid(self.settings, parameters_of(self.notebook))
         folder = self.out.resolve()
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{self.out} is not a folder")
         runs = open_sweep(folder, self.notebook, grid)
         with _lock(folder):
             lost, stopped = self._sweep(folder, runs)
-            _clear(folder)  # what a killed worker left
+            discard(*(folder / "attempts").iterdir())  # what a killed worker left
             write_tables(folder, runs, lost)
             self._summarise(folder, runs, lost, stopped)
 
     def _sweep(self, folder: Path, runs: Sequence[Run]) -> tuple[dict[str, str], bool]:
         """Do the runs that have no record; why those were lost that got none, by id, and whether all was stopped."""
-        _clear(folder)
+        discard(*(folder / "attempts").iterdir())
         due = []
         for run in runs:
             record = record_of(folder, run)
@@ -92,8 +92,7 @@ class Sweep:
                 record = None
             if record is None:
                 due.append(run)
-        done = len(runs) - len(due)
-        print(f"{len(runs)} runs of {self.notebook}, {done} of them done before: {self.out}", flush=True)
+        print(f"{len(runs)} runs of {self.notebook}, {len(runs) - len(due)} done before: {self.out}", flush=True)
         if not due:
             return {}, False
         cores = processors()
@@ -116,39 +115,9 @@ class Sweep:
         if lost:
             print("the same command tries those again that are missing", file=sys.stderr)
         if "failed" in states:
-            why = f"why is in {self.out / 'runs.csv'} and runs/ID/log.txt"
-            print(f"--retry-failed does those again that failed; {why}", file=sys.stderr)
+            print("--retry-failed does those again that failed; why is in runs/ID/log.txt", file=sys.stderr)
         if states.count("done") < len(runs):
             raise SystemExit(1)
-
-
-def annotations(notebook: Path) -> dict[str, str]:
-    """Annotation of each parameter of a notebook, from its cell tagged ``parameters``; "None" where there is none.
-
-    Raises ValueError for what is no notebook.
-    """
-    import papermill
-
-    if not notebook.is_file():
-        raise ValueError(f"there is no notebook {notebook}")
-    try:
-        found = papermill.inspect_notebook(notebook)
-    except Exception as problem:
-        raise ValueError(f"{notebook} cannot be read as a notebook: {str(problem).splitlines()[0]}") from None
-    return {name: parameter["inferred_type_name"] for name, parameter in found.items()}
-
-
-def _clear(folder: Path) -> None:
-    for attempt in (folder / "attempts").iterdir():
-        discard(attempt)
-
-
-def _need_packages() -> None:
-    for name in ("dask", "distributed", "ipykernel", "nbclient", "papermill", "yaml"):
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as problem:
-            raise ValueError(f"a sweep needs {problem.name}: pip install 'scorevid[sweep]'") from None
 
 
 @contextmanager
@@ -162,17 +131,14 @@ def _lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _client(address: str, workers: int):
-    """A client of the cluster at that address, or of one of so many workers made for the purpose, without dashboard.
-
-    With it, the folder for the workers' temporary files; None for the system's.
-    """
+    """A client of the cluster at that address, or of one made for the purpose; its folder for temporary files, or None."""
     import dask
     from distributed import Client, LocalCluster
 
     if address:
         try:
             client = Client(address, timeout=20)
-        except (OSError, ValueError, TimeoutError) as problem:
+        except (OSError, ValueError) as problem:
             raise ValueError(f"no Dask scheduler answers at {address}: {problem}") from None
         with client:
             yield client, None
@@ -208,12 +174,11 @@ def _run_all(
         if reason:
             raise ValueError(f"the worker {worker} is not ready: {reason}")
     ended: queue.SimpleQueue = queue.SimpleQueue()
-    futures = {}
-    for run in due:
-        # pure=False: a result that a cluster still knows from before is not taken for one that lies in the folder
-        future = client.submit(execute, str(folder), run, *given, pure=False, retries=RETRIES)
-        futures[future.key] = future, run
+    # pure=False: a result that a cluster still knows from before is not taken for one that lies in the folder
+    submitted = [client.submit(execute, str(folder), run, *given, pure=False, retries=RETRIES) for run in due]
+    for future in submitted:
         future.add_done_callback(ended.put)
+    runs = {future.key: run for future, run in zip(submitted, due, strict=True)}
     left, lost = len(due), {}
     with tqdm(total=left, unit="run", disable=None) as bar:
         while left and not signals:
@@ -223,19 +188,15 @@ def _run_all(
                 continue
             left -= 1
             bar.update()
-            _, run = futures[future.key]
+            run = runs[future.key]
             try:
                 record = future.result()
+                status, error = record["status"], record["error"]
             except Exception as problem:
-                lost[run.id] = f"{type(problem).__name__}: {problem}".splitlines()[0]
-                _tell(run, "lost", lost[run.id])
-            else:
-                if record["status"] == "failed":
-                    _tell(run, "failed", record["error"])
-    client.cancel([future for future, _ in futures.values()])  # which ends those that run
+                status, error = "lost", f"{type(problem).__name__}: {problem}".splitlines()[0]
+                lost[run.id] = error
+            if status != "done":
+                parameters = ", ".join(f"{name} = {value!r}" for name, value in run.parameters.items())
+                tqdm.write(f"{run.id} {status}, {parameters}: {error}", file=sys.stderr)
+    client.cancel(submitted)  # which ends those that run
     return lost, bool(left)
-
-
-def _tell(run: Run, what: str, why: str) -> None:
-    parameters = ", ".join(f"{name} = {value!r}" for name, value in run.parameters.items())
-    tqdm.write(f"{run.id} {what}, {parameters}: {why}", file=sys.stderr)

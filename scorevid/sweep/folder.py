@@ -61,8 +61,8 @@ def open_sweep(folder: Path, notebook: Path, grid: Mapping[str, list]) -> list[R
         raise ValueError(f"{folder} holds other things than a sweep: give another --out")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / NOTEBOOK, text)
-        write_json(path, manifest)
+        write(folder / NOTEBOOK, text)
+        write(path, manifest)
     for name in ("runs", "attempts"):
         (folder / name).mkdir(exist_ok=True)
     runs, package = [], package_sha256()
@@ -106,7 +106,7 @@ def begin(folder: Path, run: Run) -> Path:
     """A new folder to attempt the run in."""
     attempt = folder / "attempts" / f"{run.id}.{uuid.uuid4().hex[:8]}"
     (attempt / "files").mkdir(parents=True)
-    write_json(attempt / TASK, run.parameters)
+    write(attempt / TASK, run.parameters)
     return attempt
 
 
@@ -116,7 +116,7 @@ def publish(folder: Path, run: Run, attempt: Path, record: dict) -> dict:
         raise FileNotFoundError(f"{attempt} was cleared away while it ran")
     with suppress(OSError):
         (attempt / "files").rmdir()  # if empty
-    write_json(attempt / RECORD, record)
+    write(attempt / RECORD, record)
     try:
         attempt.rename(folder / "runs" / run.id)
     except OSError:
@@ -128,12 +128,13 @@ def publish(folder: Path, run: Run, attempt: Path, record: dict) -> dict:
     return record
 
 
-def discard(attempt: Path) -> None:
-    """Clear an attempt, or a run that is to be done again, away."""
-    gone = attempt.parents[1] / "attempts" / f"{attempt.name}.{uuid.uuid4().hex[:8]}.discarded"
-    with suppress(FileNotFoundError):
-        attempt.rename(gone)  # first, and at once: from now on it cannot be published, and never half of it
-    shutil.rmtree(gone, ignore_errors=True)
+def discard(*attempts: Path) -> None:
+    """Clear attempts away, or runs that are to be done again."""
+    for attempt in attempts:
+        gone = attempt.parents[1] / "attempts" / f"{attempt.name}.{uuid.uuid4().hex[:8]}.discarded"
+        with suppress(FileNotFoundError):
+            attempt.rename(gone)  # first, and at once: from now on it cannot be published, and never half of it
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def write_tables(folder: Path, runs: Sequence[Run], lost: Mapping[str, str]) -> None:
@@ -147,8 +148,7 @@ def write_tables(folder: Path, runs: Sequence[Run], lost: Mapping[str, str]) -> 
     columns = ["run", *(f"parameter.{name}" if name in taken else name for name in names)]
     of_runs, of_claims = [[*columns, *RUN_COLUMNS]], [[*columns, "claim", *CLAIM_COLUMNS]]
     for run in runs:
-        values = (run.parameters[name] for name in names)
-        own = [run.id, *(value if isinstance(value, str) else repr(value) for value in values)]
+        own = [run.id, *(value if isinstance(value, str) else repr(value) for value in run.parameters.values())]
         record = record_of(folder, run)
         if record is None:
             of_runs.append([*own, "lost" if run.id in lost else "missing", "", lost.get(run.id, "")])
@@ -159,7 +159,7 @@ def write_tables(folder: Path, runs: Sequence[Run], lost: Mapping[str, str]) -> 
     for name, rows in (("runs.csv", of_runs), ("claims.csv", of_claims)):
         table = io.StringIO(newline="")
         csv.writer(table).writerows(rows)
-        write_text(folder / name, table.getvalue())
+        write(folder / name, table.getvalue())
 
 
 def read_json(path: Path, keys: Iterable[str], otherwise: str) -> dict:
@@ -173,13 +173,9 @@ def read_json(path: Path, keys: Iterable[str], otherwise: str) -> dict:
     return content
 
 
-def write_json(path: Path, content: Mapping) -> None:
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
+def write(path: Path, content: str | Mapping) -> None:
+    """Write text, or JSON, as a whole or not at all."""
+    text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
+    partial.write_text(text, encoding="utf-8", newline="")
     partial.replace(path)

@@ -53,11 +53,8 @@ def combinations(grid: Mapping[str, list]) -> list[dict]:
 
 def same_grid(a: Mapping[str, list], b: Mapping[str, list]) -> bool:
     """Whether two grids hold the same combinations, in whatever order."""
-    return _unordered(a) == _unordered(b)
-
-
-def _unordered(grid: Mapping[str, list]) -> dict[str, list[str]]:
-    return {name: sorted(map(json.dumps, values)) for name, values in grid.items()}
+    first, second = ({name: sorted(map(json.dumps, values)) for name, values in grid.items()} for grid in (a, b))
+    return first == second
 
 
 def _read_values(values: str, kind: type | None) -> list:
@@ -92,21 +89,15 @@ def _value(node, kind: type | None):
         raise ValueError(_PLAIN)
     elif node.style or kind is str:  # in quotes, or asked for as it is
         value = node.value
-    elif node.value:
-        value = _scalar(node.value)
-    else:
+    elif not node.value:
         raise ValueError("a value is empty; a string of no letters is ''")
+    else:
+        value = _SPECIAL.get(node.value, node.value)
+        for number in (float, int) if value is node.value else ():
+            with suppress(ValueError):
+                value = number(node.value)
     if kind is float and type(value) is int:
         value = float(value)
     if kind not in (None, type(value)):
         raise ValueError(f"{kind.__name__} is expected, got {value!r}")
     return value
-
-
-def _scalar(text: str):
-    if text in _SPECIAL:
-        return _SPECIAL[text]
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text

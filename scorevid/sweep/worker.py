@@ -5,6 +5,7 @@ Should a kernel go on a little after its worker was killed, it writes into its o
 
 from __future__ import annotations
 
+import importlib
 import socket
 import tempfile
 import time
@@ -22,10 +23,8 @@ _THREADS = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "N
 
 def readiness(folder: str, version: str) -> str | None:
     """Why this worker cannot run a sweep in the folder with that version of scorevid, or None."""
-    import ipykernel  # noqa: F401
-    import nbclient  # noqa: F401
-    import papermill  # noqa: F401
-
+    for module in ("ipykernel", "nbclient", "papermill"):
+        importlib.import_module(module)
     if not (Path(folder) / MANIFEST).is_file():
         return f"it does not see {folder}, a folder that all workers share"
     if __version__ != version:
@@ -42,9 +41,10 @@ def execute(folder: str, run: Run, threads: int, scratch: str | None) -> dict:
     home = Path(folder)
     if record := record_of(home, run):
         return record
+    notebook = with_parameters(home / NOTEBOOK, run.parameters)
     attempt, wanted, start = begin(home, run), _wanted(), time.monotonic()
     try:
-        error = _error(home, run, attempt, threads, scratch, wanted)
+        error = _error(notebook, attempt, threads, scratch, wanted)
         if error and not wanted():  # all of it is being ended, which may be what stopped the notebook
             raise NotWantedError(run.id)
         record = {
@@ -64,14 +64,12 @@ def execute(folder: str, run: Run, threads: int, scratch: str | None) -> dict:
         raise
 
 
-def _error(
-    home: Path, run: Run, attempt: Path, threads: int, scratch: str | None, wanted: Callable[[], bool]
-) -> str | None:
+def _error(notebook, attempt: Path, threads: int, scratch: str | None, wanted: Callable[[], bool]) -> str | None:
     """Run the notebook; what stopped it, or the first claim that came out otherwise than stated, or None."""
     import nbformat
     from nbclient.exceptions import CellExecutionError
 
-    notebook, error = with_parameters(home / NOTEBOOK, run.parameters), None
+    error = None
     with (
         tempfile.TemporaryDirectory(prefix="k-", dir=scratch, ignore_cleanup_errors=True) as settings,
         (attempt / "log.txt").open("w", encoding="utf-8") as log,
@@ -87,7 +85,7 @@ def _error(
             raise
         except CellExecutionError as problem:
             error = f"{problem.ename}: {problem.evalue}"
-            print(problem, file=log)
+            print(problem, error, sep="\n", file=log)
         except Exception as problem:  # a kernel that died, say
             error = f"{type(problem).__name__}: {problem}"
             print(error, file=log)

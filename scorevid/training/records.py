@@ -65,6 +65,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         raise ValueError(f"{path} {what}; restore it, or train anew in another folder") from None
     try:
         kept = migrate(kept)
+        if missing := {f.name for f in fields(TrainState)} - kept["state"].keys():
+            raise KeyError(*missing)
         laws = {"noise": NoisePrior(**kept["settings"]["noise"]), "past": PastNoise(**kept["settings"]["past"])}
         kept["settings"], kept["state"] = Settings(**kept["settings"] | laws), TrainState(**kept["state"])
         build_network(kept["config"]).load_state_dict(kept["network"])

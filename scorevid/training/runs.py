@@ -22,8 +22,12 @@ from scorevid.worlds.registry import describe_world, make_world
 
 def read_run(folder: Path | str) -> tuple[Checkpoint, object]:
     """The checkpoint of a run, and its world. Raises ValueError where there is no checkpoint."""
-    kept = load_checkpoint(Path(folder) / "checkpoint.pt")
-    return kept, make_world(kept.world)
+    path = Path(folder) / "checkpoint.pt"
+    kept = load_checkpoint(path)
+    try:
+        return kept, make_world(kept.world)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}; go on with the version that wrote it") from problem
 
 
 def open_run(folder: Path | str, device: torch.device | str = "cpu", *, world=None, **changes) -> Trainer:

@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import psutil
@@ -23,12 +24,12 @@ from scorevid.cli import main
 from scorevid.sweep.folder import Run, begin, discard, open_sweep, publish, record_of
 
 FARES = """
-import os, pathlib
+import os, pathlib, sys
 marks = pathlib.Path(marks)
 with open(marks / "begun", "a") as file:
     file.write(f"{beta} ")
 pathlib.Path("kept.txt").write_text(str(beta))
-print(os.environ["OMP_NUM_THREADS"], pathlib.Path.cwd().name, "MPLBACKEND" in os.environ)
+print(os.environ["OMP_NUM_THREADS"], pathlib.Path.cwd().name, sys.flags.utf8_mode)
 mended = (marks / "mended").exists()
 if beta == 3 and not mended:
     raise ArithmeticError("three is too much")
@@ -198,37 +199,45 @@ def test_interrupted_or_with_a_killed_worker_nothing_is_lost_and_nothing_done_tw
         assert f"beta = {row['beta']}" in executed.cells[1].source
 
 
+class Stage(NamedTuple):
+    """What came of a sweep: how it ended, what it printed, its tables, the runs' logs, and which runs had begun so far."""
+
+    status: int
+    printed: str
+    complaints: str
+    rows: list
+    claims: list
+    logs: dict
+    begun: list
+
+
 @pytest.fixture(scope="module")
 def fares(tmp_path_factory, scheduler):
-    """A sweep in which everything happens that may happen to a run, and the same command after what was wrong is mended.
-
-    For each of the two the exit status, what was printed, the rows of both tables, and which runs had begun.
-    """
+    """A sweep in which everything happens that may happen to a run, and the same command once what was wrong is mended."""
     folder = tmp_path_factory.mktemp("fares")
     (marks := folder / "marks").mkdir()
     path, out, stages = write_notebook(folder, marks, FARES), folder / "out", []
-    command = [path, "--set", "beta=2,3,4,.5,5", "--out", out, "--scheduler", scheduler]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MPLBACKEND", "Agg")  # which the cluster may not have: what counts is what its kernels get
-        for options in ([], ["--retry-failed"]):
-            with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as complaints:
-                status = sweep(*command, *options)
-            tables = table(out / "runs.csv"), table(out / "claims.csv")
-            stages.append((status, printed.getvalue(), complaints.getvalue(), *tables, (marks / "begun").read_text()))
-            (marks / "mended").touch()
+    for options in ([], ["--retry-failed"]):
+        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as complaints:
+            status = sweep(path, "--set", "beta=2,3,4,.5,5", "--out", out, "--scheduler", scheduler, *options)
+        tables = table(out / "runs.csv"), table(out / "claims.csv")
+        logs = {log.parent.name: log.read_text() for log in out.glob("runs/*/log.txt")}
+        begun = sorted((marks / "begun").read_text().split())
+        stages.append(Stage(status, printed.getvalue(), complaints.getvalue(), *tables, logs, begun))
+        (marks / "mended").touch()
     return out, *stages
 
 
 def test_whatever_a_run_dies_of_is_told_and_stops_no_other(fares):
-    out, (status, printed, complaints, rows, _, begun), _ = fares
-    assert status == 1 and "5 runs" in printed and "1 done, 3 failed, 1 missing" in printed
-    assert "Traceback" not in complaints and "--retry-failed" in complaints
-    assert "distributed" not in complaints.replace("distributed.dask.org", "")  # in the reason of the run that is lost
-    assert sorted(begun.split()) == ["0.5", "2.0", "3.0", "4.0", "5.0"]
-    assert [(row["beta"], row["status"]) for row in rows] == [
+    _, first, _ = fares
+    assert first.status == 1 and "5 runs" in first.printed and "1 done, 3 failed, 1 missing" in first.printed
+    assert "Traceback" not in first.complaints and "--retry-failed" in first.complaints
+    assert "distributed" not in first.complaints.replace("distributed.dask.org", "")  # in the reason of what is lost
+    assert first.begun == ["0.5", "2.0", "3.0", "4.0", "5.0"]
+    assert [(row["beta"], row["status"]) for row in first.rows] == [
         ("2.0", "failed"), ("3.0", "failed"), ("4.0", "failed"), ("0.5", "done"), ("5.0", "lost"),
     ]  # fmt: skip
-    claim, raised, died, done, lost = rows
+    claim, raised, died, done, lost = first.rows
     for row, why in (
         (claim, "ClaimError: the claim tiny.second fails"),
         (raised, "ArithmeticError: three is too much"),
@@ -236,40 +245,39 @@ def test_whatever_a_run_dies_of_is_told_and_stops_no_other(fares):
         (lost, "KilledWorker"),
     ):
         assert row["error"].startswith(why)
-        assert f"{row['run']} {row['status']}, beta = {row['beta']}: {row['error']}\n" in complaints
-    for row in (raised, died):
-        assert row["error"] in (out / "runs" / row["run"] / "log.txt").read_text()
-    assert done["error"] == "" and done["run"] not in complaints and float(done["seconds"]) > 0
+        assert f"{row['run']} {row['status']}, beta = {row['beta']}: {row['error']}\n" in first.complaints
+    assert all(row["error"] in first.logs[row["run"]] for row in (raised, died))
+    assert done["error"] == "" and done["run"] not in first.complaints and float(done["seconds"]) > 0
 
 
 def test_a_run_has_a_folder_of_its_own_and_the_environment_of_a_chapter(fares):
-    out, (*_, rows, _, _), _ = fares
-    folder = out / "runs" / rows[3]["run"]
+    out, first, _ = fares
+    folder = out / "runs" / first.rows[3]["run"]
     assert (folder / "files" / "kept.txt").read_text() == "0.5"
     executed = nbformat.read(folder / "notebook.ipynb", 4)
-    assert executed.cells[-1].outputs[0].text == "1 files False\n"
+    assert executed.cells[-1].outputs[0].text == "1 files 1\n"  # threads, where it works, UTF-8
 
 
 def test_claims_are_in_a_table_whether_they_hold_or_not(fares):
-    _, (*_, rows, claims, _), _ = fares
-    failed, done = rows[0]["run"], rows[3]["run"]
-    assert [(row["run"], row["claim"], row["verdict"]) for row in claims] == [
+    _, first, _ = fares
+    failed, done = first.rows[0]["run"], first.rows[3]["run"]
+    assert [(row["run"], row["claim"], row["verdict"]) for row in first.claims] == [
         (failed, "tiny.first", "holds"), (failed, "tiny.second", "fails"),
         (done, "tiny.first", "holds"), (done, "tiny.second", "holds"),
     ]  # fmt: skip
-    assert claims[1] == {
+    assert first.claims[1] == {
         "run": failed, "beta": "2.0", "claim": "tiny.second", "value": "2.0", "low": "1.9", "high": "2.1",
         "n": "7", "bound": "< 1", "verdict": "fails", "why": "",
     }  # fmt: skip
 
 
 def test_the_same_command_does_what_is_missing_and_if_asked_what_failed(fares):
-    _, (*_, before, _, _), (status, printed, complaints, rows, claims, begun) = fares
-    assert status == 0 and "1 of them done before" in printed and "5 done, 0 failed, 0 missing" in printed
-    assert "failed" not in complaints
-    assert sorted(begun.split()) == ["0.5", *(beta for beta in ("2.0", "3.0", "4.0", "5.0") for _ in range(2))]
-    assert [(row["status"], row["error"]) for row in rows] == [("done", "")] * 5 and rows[3] == before[3]
-    assert [row["verdict"] for row in claims] == ["holds"] * 4
+    _, first, then = fares
+    assert then.status == 0 and "1 done before" in then.printed and "5 done, 0 failed, 0 missing" in then.printed
+    assert "failed" not in then.complaints
+    assert then.begun == ["0.5", *(beta for beta in ("2.0", "3.0", "4.0", "5.0") for _ in range(2))]
+    assert [(row["status"], row["error"]) for row in then.rows] == [("done", "")] * 5 and then.rows[3] == first.rows[3]
+    assert [row["verdict"] for row in then.claims] == ["holds"] * 4
 
 
 def test_what_failed_stays_failed_and_is_not_run_again_unasked(tmp_path, notebook, capsys):
@@ -278,7 +286,7 @@ def test_what_failed_stays_failed_and_is_not_run_again_unasked(tmp_path, noteboo
     record = {"key": run.key, "status": "failed", "seconds": 1, "error": "ValueError: no"}
     publish(out, run, begin(out, run), record)
     assert sweep(path, "--set", "beta=1", "--out", out) == 1
-    assert "1 of them done before" in (printed := capsys.readouterr()).out and "--retry-failed" in printed.err
+    assert "1 done before" in (printed := capsys.readouterr()).out and "--retry-failed" in printed.err
     assert [row["error"] for row in table(out / "runs.csv")] == ["ValueError: no"]
 
 
@@ -312,7 +320,7 @@ def test_what_cannot_be_swept_is_said_in_one_line_before_anything_runs(tmp_path,
         ([path, "--out", out, "--set", "beta=much"], "float is expected, got 'much'"),
         ([tmp_path / "none.ipynb", "--out", out, "--set", "beta=1"], "there is no notebook"),
         ([broken, "--out", out, "--set", "beta=1"], "cannot be read as a notebook"),
-        ([path, "--out", broken, "--set", "beta=1"], "is not a folder"),
+        ([path, "--out", broken, "--set", "beta=1"], "holds other things than a sweep"),
         ([path, "--out", other, "--set", "beta=1"], "holds other things than a sweep"),
         ([path, "--out", out, "--set", "beta=1", "--workers", "-1"], "must not be negative"),
         (
@@ -352,13 +360,14 @@ def test_of_two_attempts_the_first_to_end_counts_and_one_cleared_away_never_does
     run = Run("0001-a", "key", {"beta": 1.0})
     (tmp_path / "runs").mkdir()
     first, second, third = (begin(tmp_path, run) for _ in range(3))
+    record = {"key": "key", "status": "done", "seconds": 1, "error": None}
     discard(third)
     (third / "claims").mkdir(parents=True)  # by a process that went on
     with pytest.raises(FileNotFoundError, match="cleared away"):
-        publish(tmp_path, run, third, {"key": "key", "by": "third"})
+        publish(tmp_path, run, third, record | {"by": "third"})
     assert record_of(tmp_path, run) is None
     for attempt, name in ((second, "second"), (first, "first")):
-        assert publish(tmp_path, run, attempt, {"key": "key", "by": name})["by"] == "second"
+        assert publish(tmp_path, run, attempt, record | {"by": name})["by"] == "second"
     assert record_of(tmp_path, run)["by"] == "second" and not first.exists()
 
 
@@ -375,7 +384,8 @@ def test_two_sweeps_do_not_work_in_one_folder(tmp_path, notebook, capsys):
 def test_a_missing_package_is_named_with_how_to_get_it(tmp_path, notebook, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "papermill", None)
     assert sweep(notebook("pass"), "--set", "beta=1", "--out", tmp_path / "out") == 1
-    assert capsys.readouterr().err == "scorevid: a sweep needs papermill: pip install 'scorevid[sweep]'\n"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("scorevid: papermill is needed") and line.endswith("pip install 'scorevid[sweep]'")
 
 
 def test_the_package_imports_nothing_of_it():
