@@ -115,7 +115,7 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
         (["train-gaussian", "--resume", "--out", run], "is of Leaves, not Gaussian"),
         (["train", "--resume", "--out", run, "--optimiser", "adam"], "made with muon and cannot go on with adam"),
         (["train", "--device", "gpu", "--out", str(tmp_path / "other")], "the device 'gpu' cannot be used here"),
-        (["evaluate", "leaves-23"], "no weights named 'leaves-23'"),
+        (["evaluate", "leaves-23"], "got 'leaves-23'"),
     ]:
         with pytest.raises(SystemExit) as stop:
             main(arguments)
