@@ -7,10 +7,15 @@ import pytest
 from scipy import stats
 
 from scorevid.estimates import (
+    Estimate,
+    bootstrap,
     correlation_interval,
+    exactly,
     format_interval,
     format_number,
+    mean_and_range,
     mean_interval,
+    percentile_interval,
     pooled,
     ratio_interval,
     share_gap,
@@ -167,3 +172,17 @@ def test_figures_are_rounded_by_their_interval(value, low, high, text):
 )
 def test_numbers_have_two_significant_digits(value, text):
     assert format_number(value) == text
+
+
+def test_a_range_is_no_confidence_interval():
+    assert mean_and_range([1.0, 2.0, 6.0]) == Estimate(3.0, 1.0, 6.0, 3, "range")
+    assert exactly(0.5, 7) == Estimate(0.5, 0.5, 0.5, 7, "range")
+
+
+def test_an_estimate_is_its_three_numbers_and_knows_how_many_cases_it_has():
+    estimate = bootstrap(lambda rows: rows.mean(), 10, replicates=200)
+    assert estimate.n == 10 and estimate.low < estimate.value == 4.5 < estimate.high
+    np.testing.assert_array_equal(np.array([estimate, estimate]), [list(estimate)] * 2)
+    none = percentile_interval(1.0, np.empty(0))
+    assert none.value == 1 and math.isnan(none.low) and math.isnan(none.high)
+    assert percentile_interval(5.0, np.arange(3.0)).high == 5  # widened to hold the value
