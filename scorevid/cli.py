@@ -26,7 +26,7 @@ from scorevid.training.records import append_to_log
 from scorevid.training.runs import open_run, publish, read_run
 from scorevid.training.steps import Settings
 from scorevid.training.trainer import SHORT, Trainer
-from scorevid.worlds.registry import Registered, make_world, worlds
+from scorevid.worlds.registry import make_world, worlds
 
 World = TypeVar("World")
 
@@ -117,13 +117,6 @@ class Train(Generic[World]):
         return replace(self, settings=kept.settings, world=world, network=Network.of(kept.config))
 
 
-def train_command(entry: Registered) -> object:
-    """The command that trains on a world, as an annotated type for tyro."""
-    default = Train(out=Path("runs") / entry.folder, world=entry.world(**entry.defaults))
-    described = f"Train a blind denoiser on {entry.video}; interrupt it whenever you like, and --resume."
-    return Annotated[Train[entry.world], tyro.conf.subcommand(entry.command, default=default, description=described)]
-
-
 @dataclass(frozen=True)
 class Evaluate:
     """Print what a denoiser scores: squared error over σ, and its distance from the optimal denoiser."""
@@ -163,23 +156,40 @@ class Publish:
         print(f"wrote {path} and its card")
 
 
+def commands() -> dict[str, tuple[type, object | None, str | None]]:
+    """What each command makes, from which defaults, and its help where that is not its docstring."""
+    trains = {}
+    for entry in sorted(worlds().values(), key=lambda entry: entry.command):
+        default = Train(out=Path("runs") / entry.folder, world=entry.world(**entry.defaults))
+        described = f"Train a blind denoiser on {entry.video}; interrupt it whenever you like, and --resume."
+        trains[entry.command] = Train[entry.world], default, described
+    return trains | {k: (v, None, None) for k, v in (("evaluate", Evaluate), ("publish", Publish), ("sweep", Sweep))}
+
+
 def parse(arguments: list[str]) -> object:
     """The command of a command line. Raises ValueError for values that cannot be, SystemExit for others and for --help."""
     if "" in arguments:
         before = ["scorevid", *arguments][arguments.index("")]
         raise ValueError(f"an empty string was given after {before}: was a variable not set?")
-    words: list[str] = []
+    words, known = [], commands()
     for word, after in zip_longest(arguments, arguments[1:], fillvalue=""):
         words += [word, "yes"] if word == "--resume" and after not in ("no", "yes", "auto") else [word]
-    trains = {entry.command: train_command(entry) for entry in worlds().values()}
-    others = {"evaluate": Evaluate, "publish": Publish, "sweep": Sweep}
-    commands = [trains[name] for name in sorted(trains)]
-    commands += [Annotated[kind, tyro.conf.subcommand(name)] for name, kind in others.items()]
-    prog, description = "scorevid", "Video prediction with the score of a conditional density."
-    command = tyro.cli(Union[tuple(commands)], args=words, prog=prog, description=description)  # noqa: UP007
+    if not words or words[0] not in known:
+        kinds = [
+            Annotated[kind, tyro.conf.subcommand(name, default=default or tyro.MISSING, description=described)]
+            for name, (kind, default, described) in known.items()
+        ]
+        return tyro.cli(
+            Union[tuple(kinds)],
+            args=words,
+            prog="scorevid",
+            description="Video prediction with the score of a density.",
+        )  # noqa: UP007
+    kind, default, described = known[words[0]]
+    how = {"args": words[1:], "prog": f"scorevid {words[0]}", "description": described}
+    command = tyro.cli(kind, default=default, **how)
     if isinstance(command, Train) and command.resumes:  # read again, now that it is known whose defaults count
-        own = command.with_defaults_of_run()
-        command = tyro.cli(Train[type(own.world)], args=words[1:], default=own, prog=f"{prog} {words[0]}")
+        command = tyro.cli(kind, default=command.with_defaults_of_run(), **how)
     return command
 
 

@@ -123,6 +123,123 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
         assert stop.value.code == 1 and message in printed[-1] and printed[-1].startswith("scorevid: ")
 
 
+TRAIN = ["train", *TINY, "--network.widths", "4"]
+
+
+def refused(arguments, capsys):
+    """The line, or two in a box of tyro's, in which a command line is refused."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    said = " ".join(re.sub("[│─╭╮╰╯]", "", capsys.readouterr().err).split())
+    assert "scorevid: " in said if stop.value.code == 1 else said.startswith("Value error")
+    return said
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (["--batch", "0"], "batch must be a positive integer"),
+        (["--lr", "nan"], "lr must be a finite number, got nan"),
+        (["--steps", "0"], "steps must be a positive integer"),
+        (["--minutes", "inf"], "minutes must be a finite number, got inf"),
+        (["--threads", "-1"], "threads must be"),
+        (["--threads", "100000"], "threads must be"),
+        (["--log-every", "0"], "log_every must be a positive integer"),
+        (["--save-every", "nan"], "save_every must be a finite number"),
+        (["--seed", "-1"], "seed must be"),
+        (["--devices", "0"], "devices must be"),
+        (["--out", ""], "an empty string was given after --out: was a variable not set?"),
+        (["--world.size", "-1"], "size must be"),
+        (["--network.widths", "0"], "widths must"),
+        (["--noise.sigma-min", "nan"], "sigma_min"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_in_a_line_that_names_them_and_leave_nothing(
+    tmp_path, capsys, wrong, message
+):
+    """Would catch a traceback, and a folder that keeps the corrected command from starting."""
+    assert message in refused([*TRAIN, "--out", str(tmp_path / "run"), *wrong], capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_typing_error_in_the_path_of_the_video_leaves_nothing(tmp_path, capsys):
+    source = str(tmp_path / "mien.npz")
+    command = ["train-clips", *TINY[:-4], "--network.widths", "4", "--out", str(tmp_path / "run"), "--world.source"]
+    assert "mien.npz" in refused([*command, source], capsys)
+    np.savez(tmp_path / "mine.npz", a=np.random.default_rng(0).integers(0, 255, (24, 96, 128), dtype=np.uint8))
+    main([*command, str(tmp_path / "mine.npz")])
+    assert "finished at step 30:" in capsys.readouterr().out
+
+
+@pytest.fixture
+def own_video(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 255, (24, 64, 64), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", a=frames)
+    return ["train-clips", *TINY[:-4], "--network.widths", "4", "--world.source", str(tmp_path / "mine.npz")]
+
+
+def test_a_network_of_ones_own_video_can_be_evaluated_and_published(tmp_path, capsys, own_video):
+    """Would catch footage of which nothing is held out, which is found out an hour later."""
+    run = str(tmp_path / "run")
+    main([*own_video, "--out", run])
+    main(["publish", run, "mine", "--folder", str(tmp_path / "weights"), "--scenes", "4"])
+    assert load_denoiser("mine", tmp_path / "weights").card["evaluation"]["scenes"] > 0
+    assert load_denoiser("mine", tmp_path / "weights").card["world"]["source"] == "mine.npz"
+
+
+def test_that_nothing_is_held_out_is_said_before_training(tmp_path, own_video):
+    with pytest.warns(UserWarning, match="can be neither evaluated nor published"):
+        main([*own_video, "--world.hold-out", "0", "--out", str(tmp_path / "run")])
+
+
+def test_resume_auto_continues_a_run_that_is_there_and_starts_one_that_is_not(tmp_path, capsys):
+    """For schedulers that restart jobs: one command line, whether it is the first time or not."""
+    run = str(tmp_path / "run")
+    main([*TRAIN, "--resume", "auto", "--out", run])
+    assert "from step 0" in capsys.readouterr().out
+    main([*TRAIN[:1], "--resume", "auto", "--steps", "40", "--out", run])
+    said = capsys.readouterr().out
+    assert "from step 30" in said and "finished at step 40:" in said
+    assert "goes on with its own network" in refused(
+        [*TRAIN, "--network.widths", "8", "--resume", "--out", run], capsys
+    )
+
+
+def test_weights_of_a_name_are_replaced_by_force_alone(tmp_path, capsys, own_video):
+    run, folder = str(tmp_path / "run"), tmp_path / "weights"
+    main([*own_video, "--out", run])
+    publishing = ["publish", run, "mine", "--folder", str(folder), "--scenes", "4"]
+    main(publishing)
+    before = (folder / "mine.json").read_text()
+    (folder / "mine.safetensors").unlink()  # what is left is somebody's, too
+    assert "exists: choose another name, or replace it with --force" in refused(publishing, capsys)
+    assert "file name" in refused([*publishing[:2], "../mine", *publishing[3:]], capsys)
+    assert (folder / "mine.json").read_text() == before
+    main([*publishing, "--force"])
+    assert load_denoiser("mine", folder).card["evaluation"]
+    assert {path.name for path in folder.iterdir()} == {"mine.json", "mine.safetensors"}
+
+
+def test_half_a_line_of_evaluations_is_left_out_of_the_card(tmp_path, own_video):
+    run, folder = tmp_path / "run", tmp_path / "weights"
+    main([*own_video, "--out", str(run)])
+    main(["evaluate", str(run), "--scenes", "4", "--append"])
+    with (run / "evaluations.jsonl").open("a") as file:
+        file.write('{"images": 12')
+    with pytest.warns(UserWarning, match=r"evaluations.jsonl: 1 of 2 lines"):
+        main(["publish", str(run), "mine", "--folder", str(folder), "--scenes", "4"])
+    assert [scores["images"] for scores in load_denoiser("mine", folder).card["evaluations"]] == [120]
+
+
+def test_too_little_memory_is_one_line(monkeypatch, tmp_path, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory:\nyou tried to allocate 8 bytes")
+
+    monkeypatch.setattr("scorevid.cli.Trainer.update", fail)
+    assert "can't allocate memory" in refused([*TRAIN, "--out", str(tmp_path / "run")], capsys)
+
+
 def test_a_run_cut_short_says_how_to_go_on(tmp_path, capsys):
     main(
         [

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -213,6 +214,12 @@ class Trainer:
             raise ValueError(f"the first batch cannot be made: {text}") from problem
         finally:
             self.network.train()
+        try:
+            if self.processes.first and hasattr(self.world, "test_scenes"):
+                self.world.test_scenes(1, torch.Generator(self.device).manual_seed(0))
+        except ValueError as problem:
+            text = "nothing is held out for testing, so that this run can be neither evaluated nor published"
+            warnings.warn(f"{text}: {problem}", stacklevel=3)
 
     def _claim(self, held: ExitStack) -> None:
         """Have the folder to oneself for as long as ``held`` is open, with a log up to where the run stands."""
@@ -239,8 +246,8 @@ class Trainer:
         self.state = kept.state
         self.state.planned_steps = self.settings.steps or kept.state.planned_steps
         changed = {k: before[k] for k in now if before[k] != now[k] and k not in NOT_ABOUT_THE_RESULT}
-        world = describe_world(self.world)  # of which fields that are newer than the checkpoint had their defaults
-        own = {k: kept.world.get(k, getattr(type(self.world), k, None)) for k in world}
+        world = describe_world(self.world)  # of which fields that are newer than the checkpoint had these values
+        own = {k: getattr(type(self.world), k, None) for k in world} | getattr(self.world, "earlier", {}) | kept.world
         if other := {k: own[k] for k in world if own[k] != world[k]}:
             changed["world"] = other
         if changed:
