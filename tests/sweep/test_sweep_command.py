@@ -322,7 +322,7 @@ def test_what_cannot_be_swept_is_said_in_one_line_before_anything_runs(tmp_path,
         ([broken, "--out", out, "--set", "beta=1"], "cannot be read as a notebook"),
         ([path, "--out", broken, "--set", "beta=1"], "holds other things than a sweep"),
         ([path, "--out", other, "--set", "beta=1"], "holds other things than a sweep"),
-        ([path, "--out", out, "--set", "beta=1", "--workers", "-1"], "must not be negative"),
+        ([path, "--out", out, "--set", "beta=1", "--workers", "-1"], "workers must be an integer of 0 or more"),
         (
             [path, "--out", out, "--set", "beta=1", "--workers", "2", "--scheduler", "tcp://a:1"],
             "--workers is for this",
