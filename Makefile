@@ -4,67 +4,85 @@
 # make pdf    prints the book, building it where it is not up to date, into _build/scorevid.pdf; needs chromium
 
 PYTHON ?= python3
+# python -m and not the scripts beside it, whose first line is a path, which may have spaces
 BIN := .venv/bin
 STAMP := .venv/.stamp
+# what is built and tested is the same whatever the user has set up; notebooks see to it themselves as well
+unexport MPLBACKEND MATPLOTLIBRC JUPYTER_PATH JUPYTER_CONFIG_PATH IPYTHONDIR
+unexport PYTHONSTARTUP PYTHONWARNINGS PYTHONOPTIMIZE PYTHONDEVMODE PYTHONINSPECT PYTHONIOENCODING
+export PYTHONUTF8 := 1
 # the kernel called python3 is that of .venv, whatever kernels the user has
 export JUPYTER_PREFER_ENV_PATH := 1
 # threads that wait sleep: spinning, they halve the speed wherever something else runs on the machine
 export OMP_WAIT_POLICY := PASSIVE
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-# the chapters that take longest, which begin first where chapters run side by side
-LONGEST := notebooks/03_occlusion_sampling.ipynb notebooks/02_score_residual.ipynb
-SOURCES := $(shell find scorevid book notebooks scripts $(wildcard benchmarks/results) -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*') \
-           _config.yml _toc.yml constraints.txt
+# files whose names make could not tell apart, such as a copy with spaces in its name, are not the book's
+FILES = $(shell find $(1) -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' | grep -v '[^A-Za-z0-9._/-]')
+NOTEBOOKS := $(sort $(filter %.ipynb,$(call FILES,notebooks -maxdepth 1)))
+CODE := $(call FILES,scorevid notebooks scripts) constraints.txt
+SOURCES := $(call FILES,book $(wildcard benchmarks/results)) _config.yml _toc.yml
 
-.PHONY: book pages pdf test unit nbval steady notebooks picture peers sweep natural bench lint clean
+.PHONY: book pages pdf test reading unit nbval steady notebooks picture peers sweep natural bench lint clean
 
-# what the claims of this build measured, which its tables and numbers are made from; and the chapters as executed for it
-MEASURED := SCOREVID_CLAIMS=$(CURDIR)/_build/claims
-EXECUTED := $(CURDIR)/_build/chapters
+# the chapters as executed for this build, and what their claims measured, which tables and numbers of the book are made from
+EXECUTED := _build/chapters
+RAN := $(EXECUTED)/.all
+MEASURED := SCOREVID_CLAIMS="$$PWD/_build/claims"
+PAGE := _build/html/index.html
 # SCOREVID_REPOSITORY=https://github.com/OWNER/NAME adds buttons that open chapters from there on Binder and Colab
 # a page that a faulty build leaves would look like a book that is up to date
-BUILD := { $(MEASURED) SCOREVID_CHAPTERS=$(EXECUTED) $(BIN)/jupyter-book build -n -W --keep-going --builder html . || \
-  { rm -f _build/html/index.html; false; }; }
-# test files and chapters side by side, each on one thread; a test that hangs is ended, and where it hung is shown
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --durations 12 --timeout 900
-NBVAL := $(PYTEST) --nbval-cell-timeout 600 --nbval $(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS))
+BUILD := { $(MEASURED) SCOREVID_CHAPTERS="$$PWD/$(EXECUTED)" $(BIN)/python -c \
+  'from jupyter_book.cli.main import main; main()' build -n -W --keep-going --builder html . || { rm -f $(PAGE); false; }; }
+# each on one thread; a test that hangs is ended, and where it hung is shown
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 12 --timeout 900
+# test files and chapters side by side, those first that take longest
+AT_ONCE := $(PYTEST) -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+NBVAL := $(AT_ONCE) --nbval-cell-timeout 600 --nbval $(NOTEBOOKS)
 
 book: $(STAMP)
 	rm -rf _build
+	$(MAKE) $(PAGE)
+	@echo "The book is at $(PAGE)"
+
+$(RAN): $(STAMP) $(CODE)
+	rm -rf _build
+	mkdir -p $(EXECUTED)
 	$(MEASURED) OMP_NUM_THREADS=1 $(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --out $(EXECUTED)
+	@touch $@
+
+$(PAGE): $(RAN) $(SOURCES)
+	rm -rf _build/html _build/.doctrees _build/jupyter_execute
 	$(BUILD)
-	@echo "The book is at _build/html/index.html"
 
 # the pages alone, after a change of prose outside of chapters, which stay as they were executed
 pages: $(STAMP)
 	@test -d $(EXECUTED) || { echo "no chapter has been executed yet: make book first" >&2; exit 1; }
 	$(BUILD)
 
-pdf: $(STAMP) _build/html/index.html
+pdf: $(STAMP) $(PAGE)
 	$(BIN)/python scripts/print_book.py
 
-# the tests of the book need one; it is not built again while nothing has changed
-_build/html/index.html: $(STAMP) $(SOURCES)
-	$(MAKE) book
+# make by a variable, so that make --dry-run tests nothing
+UP_TO_DATE = $(MAKE) --question $(1) >/dev/null 2>&1
+SIDE_BY_SIDE = $(MAKE) --keep-going -j2 $(1)
 
-# asked by a variable, so that make --dry-run tests nothing
-UP_TO_DATE = $(MAKE) --question _build/html/index.html >/dev/null 2>&1
-
-# where the book is not up to date, nbval's run of the chapters is the one that it shows; what fails does not keep the rest
-# from being tested
+# nbval runs the chapters, for the book as well, unless they have been run for it already: then it compares what they showed.
+# What fails does not keep the rest from being tested
 test: $(STAMP)
 	@failed=; set -x; \
-	if $(UP_TO_DATE); then $(NBVAL) || failed=nbval; else \
-	  rm -rf _build; \
-	  $(MEASURED) PYTHONPATH=$(CURDIR)/scripts $(NBVAL) -p keep_executed --keep-executed $(EXECUTED) || failed=nbval; \
-	  $(BUILD) || failed="$$failed book"; fi; \
-	$(PYTEST) || failed="$$failed tests"; \
+	if $(call UP_TO_DATE,$(RAN)); then $(NBVAL) --executed $(EXECUTED) || failed=nbval; \
+	else rm -rf _build; mkdir -p $(EXECUTED); $(MEASURED) $(NBVAL) --keep-executed $(EXECUTED) && touch $(RAN) || failed=nbval; fi; \
+	$(call SIDE_BY_SIDE,unit reading) || failed="$$failed tests"; \
 	set +x; test -z "$$failed" || { echo "failed: $$failed" >&2; exit 1; }
 
+# the built book, tested by one process, whose words do not mingle with those of other tests meanwhile
+reading: $(STAMP)
+	@{ $(call UP_TO_DATE,$(PAGE)) || $(BUILD); failed=$$?; $(PYTEST) tests/book/test_book.py && test $$failed = 0; } \
+	  >_build/reading.log 2>&1; failed=$$?; cat _build/reading.log; exit $$failed
+
 unit: $(STAMP)
-	$(PYTEST) --ignore tests/book/test_book.py
+	$(AT_ONCE) --ignore tests/book/test_book.py
 
 nbval: $(STAMP)
 	$(NBVAL)
@@ -72,13 +90,12 @@ nbval: $(STAMP)
 # as people run them by hand, in one process: with one and two threads, on the instructions of another processor, and again
 steady: $(STAMP)
 	failed=; for how in "OMP_NUM_THREADS=2" "OMP_NUM_THREADS=1" "OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2"; do \
-	  echo "== $$how"; env $$how $(BIN)/pytest -q --nbval notebooks/ || failed="$$failed, $$how"; done; \
+	  echo "== $$how"; env $$how $(BIN)/python -m pytest -q --nbval notebooks/ || failed="$$failed, $$how"; done; \
 	test -z "$$failed" || { echo "failed$$failed" >&2; exit 1; }
 
 # run the notebooks in place and keep their outputs, which nbval compares to
 notebooks: $(STAMP)
-	for notebook in $(NOTEBOOKS); do $(BIN)/python -m nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.timeout=1200 $$notebook || exit; done
+	$(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --out notebooks --at-once 1 --timeout 1200
 
 # the picture of the front page and the README, the small ones of its gallery, and the figures of the theory page
 picture: $(STAMP)
@@ -93,19 +110,23 @@ peers: $(STAMP)
 	  --minutes 5 --only regression
 
 # the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/studies/results; an hour
-# and a half. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere
+# and a half. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere; the path of
+# this folder stays one word there, whatever is in it: it is left to a shell that splits nothing
+GIVEN = $(if $(findstring '$(CURDIR),$(SWEEP)),$(SWEEP),$(subst $(CURDIR),$$PWD,$(SWEEP)))
+PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
+  _sweeps/$$name.ipynb --cwd notebooks/sweeps $(2) $(GIVEN) || exit; done
+
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	for name in training solvers constants slope; do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
-	  _sweeps/$$name.ipynb --cwd notebooks/sweeps $(SWEEP) || exit; done
+	$(call PAPERMILL,training solvers constants slope)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
 # what chapter 5 shows of DAVIS, which does not come along: make natural DAVIS=path; five minutes
 natural: $(STAMP)
 	test -n "$(DAVIS)" || { echo "say where DAVIS is: make natural DAVIS=path, a folder or an .npz file" >&2; exit 1; }
 	mkdir -p _sweeps
-	$(BIN)/python -m papermill notebooks/sweeps/natural.ipynb _sweeps/natural.ipynb --cwd notebooks/sweeps \
-	  -p davis "$(abspath $(DAVIS))" $(SWEEP)
+	davis=$$($(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))' "$(DAVIS)") || exit; \
+	$(call PAPERMILL,natural,-p davis "$$davis")
 
 # speed, side by side, stored in benchmarks/results for book/speed.md; some forty minutes on a machine idle
 # otherwise, over half of them for the comparison with diffusers.
@@ -116,9 +137,9 @@ bench: $(STAMP)
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 lint: $(STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 clean:
 	rm -rf _build _sweeps dist

@@ -6,7 +6,6 @@ outputs that are stored. Importing is timed in fresh processes that take turns: 
 chapters as they were executed, as one does after a change of prose; and where nothing has changed.
 """
 
-import importlib.util
 import math
 import subprocess
 import sys
@@ -15,22 +14,15 @@ from pathlib import Path
 
 import nbformat
 
+from scorevid.companion.notebooks import stored_seconds
 from side_by_side import Result, median_range, options, ratio, take_turns
 
 ROOT = Path(__file__).parent.parent
 
 
-def script(name: str):
-    """A module of the folder scripts."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def chapters() -> list[list]:
     """Name, seconds, and where they are from, of each chapter."""
-    rows, stored = [], script("run_chapters").stored_seconds
+    rows = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         built = ROOT / "_build" / "chapters" / path.name
         how = nbformat.read(built, 4).metadata.get("scorevid") if built.is_file() else None
@@ -38,7 +30,7 @@ def chapters() -> list[list]:
             where = f"the last build, {how['at_once']} at once, on {how['threads'] or 'all'} threads each"
             rows.append([path.stem, float(how["seconds"]), where])
         else:
-            seconds = stored(path)
+            seconds = stored_seconds(path)
             rows.append([path.stem, seconds if math.isfinite(seconds) else None, "stored outputs"])
     return rows
 

@@ -89,7 +89,7 @@ def choice_paths(n_samples: int = 28) -> Figure:
         """Between the futures: 0 is B, 1 is A."""
         return (((x - frames[:, 1:]) * difference).sum((-3, -2, -1)) / distance**2).numpy()
 
-    figure, axes = plt.subplots(2, 2, figsize=(7.6, 4.4), sharex=True, sharey="row")
+    figure, axes = plt.subplots(2, 2, figsize=(7.6, 3.8), sharex=True, sharey="row")
     for column, beta, title in zip(axes.T, (1.0, 0.5), ("β = 1: no new noise", "β = ½: new noise"), strict=True):
         steps = []  # of all samples: level, position of the noisy frame, position of the estimate
         drawn = solve(

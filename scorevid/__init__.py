@@ -29,6 +29,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "worlds.gaussian": [
             "Gaussian",  # a world of linear-Gaussian video
         ],
+        "denoisers.protocol": [
+            "Denoiser",  # what a denoiser is: f(y, c, sigma=None), and whether it needs σ
+        ],
         "denoisers.unet": [
             "UNet",  # the bias-free network
         ],
@@ -40,6 +43,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "sampling.ascent": [
             "ascend",  # samples by the paper's stochastic ascent
+        ],
+        "measures.score_from_residual": [
+            "score",  # of the density of noisy frames, from a denoiser's residual
         ],
     },
 )

@@ -1,4 +1,4 @@
-"""Checks of arguments, made before any work. Each raises a ValueError that names the argument, the value and what is expected."""
+"""Checks of arguments, made before any work: a ValueError names the argument, its value and what is expected."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 
-def integer(name: str, value: object, least: int = 1) -> None:
-    """An integer, no bool, of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def integer(name: str, value: object, least: int = 1, most: float = math.inf) -> None:
+    """An integer, no bool, of at least so much, and at most."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         what = "a positive integer" if least == 1 else f"an integer of {least} or more"
+        what += "" if most == math.inf else f", {most:,} at most"
         raise ValueError(f"{name} must be {what}, got {value!r}")
 
 
@@ -113,6 +114,12 @@ def samples(x_hat: Tensor, futures, least: int = 1, *, finite: bool = False) -> 
         raise ValueError(f"x_hat must hold {least} samples a scene or more, got {x_hat.shape[1]}")
     if finite and (lost := int((~x_hat.isfinite()).flatten(2).any(2).sum())):
         raise ValueError(f"x_hat must be finite, {lost} of {x_hat.shape[0] * x_hat.shape[1]} samples are not")
+
+
+def every(expected: str, good: Tensor) -> None:
+    """What must be so in each of B scenes, (B,) bool."""
+    if wrong := int((~good).sum()):
+        raise ValueError(f"{expected}, {wrong} of {len(good)} do not")
 
 
 def same_device(generator: object, x: Tensor) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import warnings
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar, Union
+from typing import Annotated, Generic, Literal, TypeVar, Union
 
 import torch
 import tyro
 
+from scorevid import checks
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
+from scorevid.machine import best_device
 from scorevid.measures.cards import score_card
 from scorevid.sweep.command import Sweep
 from scorevid.training.parallel import is_first, make_processes
+from scorevid.training.records import append_to_log
 from scorevid.training.runs import open_run, publish, read_run
 from scorevid.training.steps import Settings
-from scorevid.training.trainer import Trainer
+from scorevid.training.trainer import SHORT, Trainer
 from scorevid.worlds.registry import Registered, make_world, worlds
 
 World = TypeVar("World")
@@ -54,7 +60,9 @@ class Train(Generic[World]):
     """Train a blind denoiser on a world."""
 
     minutes: float | None = None  # stop after so many minutes, leaving a checkpoint to resume
-    resume: bool = False  # continue the run in --out with its own settings; those given here replace them
+    # continue the run in --out with its own settings, which those given here replace; --resume alone means yes, and auto
+    # starts a run where there is none
+    resume: Literal["no", "yes", "auto"] = "no"
     device: str = "auto"  # cpu, cuda, or auto for the best there is
     out: Path  # folder of checkpoint.pt and log.jsonl
     devices: int = 1  # processes on each machine, which share each batch: a GPU each, or a part of the CPU's threads
@@ -66,43 +74,46 @@ class Train(Generic[World]):
     world: World
     network: Network = field(default_factory=Network)
 
+    @property
+    def resumes(self) -> bool:
+        """Whether there is a run to be continued, which ``yes`` takes for granted."""
+        return self.resume == "yes" or (self.resume == "auto" and (self.out / "checkpoint.pt").exists())
+
     def __call__(self) -> None:
+        checks.integer("threads", self.threads, 0, os.cpu_count() or 1)
         if self.threads:
             torch.set_num_threads(self.threads)
         processes, device = make_processes(self.device, self.devices, self.nodes)
         device = device or best_device(self.device)
-        if self.resume:
-            settings = {k.name: getattr(self.settings, k.name) for k in fields(Settings)}
-            trainer = open_run(self.out, device, world=self.world, **settings)
+        if self.resumes:
+            trainer = open_run(self.out, device, world=self.world, **vars(self.settings))
             if self.network != Network.of(trainer.network.config):
                 raise ValueError(f"the run in {self.out} goes on with its own network, not with another one")
         else:
             torch.manual_seed(self.settings.seed)
             trainer = Trainer(self.network.build(self.world.memory), self.world, self.settings, self.out, device=device)
         trainer.distribute(processes)
-        state = trainer.state
         if self.threads and processes.size > 1:  # Fabric has dealt out the processor's
             torch.set_num_threads(self.threads)
-        tell = print if processes.first else lambda *_: None
-        tell(
+        say, state = print if processes.first else lambda *_, **__: None, trainer.state
+        say(
             f"{sum(p.numel() for p in trainer.network.parameters()):,} parameters, {device}, "
             f"{'bf16' if trainer.bf16 else 'fp32'}, {trainer.settings.optimiser}, from step {state.step}"
             + (f", {processes.size} processes" if processes.size > 1 else "")
         )
-        done = trainer.run(self.minutes, log_every=self.log_every, save_every=self.save_every)
-        if done:
-            tell(f"finished at step {state.step:,}: {trainer.checkpoint}")
+        if trainer.loss.compiles and not (self.minutes and self.minutes <= SHORT):
+            say("compiling before the first update, half a minute or less (--no-compile does without)", flush=True)
+        if trainer.run(self.minutes, log_every=self.log_every, save_every=self.save_every):
+            say(f"finished at step {state.step:,}: {trainer.checkpoint}")
         else:
             planned = f" of {state.planned_steps:,}" if state.planned_steps else ""
-            tell(f"stopped at step {state.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
+            say(f"stopped at step {state.step:,}{planned}: {trainer.checkpoint}\n--resume goes on from there")
 
     def with_defaults_of_run(self) -> Train:
         """The command that a resumed run takes options from: its own settings, world and network."""
         kept, world = read_run(self.out)
         if type(world) is not type(self.world):
-            raise ValueError(
-                f"the run in {self.out} is one of {type(world).__name__}, not of {type(self.world).__name__}"
-            )
+            raise ValueError(f"the run in {self.out} is of {type(world).__name__}, not {type(self.world).__name__}")
         return replace(self, settings=kept.settings, world=world, network=Network.of(kept.config))
 
 
@@ -128,8 +139,7 @@ class Evaluate:
             scores = score_card(trainer.denoiser(), trainer.world, self.scenes, self.seed)
             if self.append:
                 scores = {"images": trainer.state.images} | scores
-                with (Path(self.name) / "evaluations.jsonl").open("a") as file:
-                    file.write(json.dumps(scores) + "\n")
+                append_to_log(Path(self.name) / "evaluations.jsonl", scores)
         else:
             network = load_denoiser(self.name)
             scores = score_card(network, make_world(network.card["world"]), self.scenes, self.seed)
@@ -142,47 +152,53 @@ class Publish:
 
     run: Annotated[Path, tyro.conf.Positional]  # folder of the run
     name: Annotated[str, tyro.conf.Positional]  # name of the weights
-    folder: Path = FOLDER  # where to write them; the package's own folder unless told
+    folder: Path = FOLDER  # where to write them; the package's own folder by default
     scenes: int = 1000  # test scenes of each kind
     seed: int = 1_000_003  # of the test scenes
     licence: str = "MIT"  # what goes on the card; say there what data under other terms ask for
+    force: bool = False  # replace weights of that name
 
     def __call__(self) -> None:
-        path = publish(self.run, self.name, self.folder, self.scenes, self.seed, self.licence)
+        path = publish(self.run, self.name, self.folder, self.scenes, self.seed, self.licence, self.force)
         print(f"wrote {path} and its card")
 
 
-def best_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as problem:
-        raise ValueError(f"the device {name!r} cannot be used here: {str(problem).splitlines()[0]}") from None
-    return device
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run a command; its arguments are those of the command line unless given."""
-    given, arguments = arguments is not None, sys.argv[1:] if arguments is None else arguments
+def parse(arguments: list[str]) -> object:
+    """The command of a command line. Raises ValueError for values that cannot be, SystemExit for others and for --help."""
+    if "" in arguments:
+        before = ["scorevid", *arguments][arguments.index("")]
+        raise ValueError(f"an empty string was given after {before}: was a variable not set?")
+    words: list[str] = []
+    for word, after in zip_longest(arguments, arguments[1:], fillvalue=""):
+        words += [word, "yes"] if word == "--resume" and after not in ("no", "yes", "auto") else [word]
     trains = {entry.command: train_command(entry) for entry in worlds().values()}
     others = {"evaluate": Evaluate, "publish": Publish, "sweep": Sweep}
     commands = [trains[name] for name in sorted(trains)]
     commands += [Annotated[kind, tyro.conf.subcommand(name)] for name, kind in others.items()]
     prog, description = "scorevid", "Video prediction with the score of a conditional density."
-    command = tyro.cli(Union[tuple(commands)], args=arguments, prog=prog, description=description)  # noqa: UP007
+    command = tyro.cli(Union[tuple(commands)], args=words, prog=prog, description=description)  # noqa: UP007
+    if isinstance(command, Train) and command.resumes:  # read again, now that it is known whose defaults count
+        own = command.with_defaults_of_run()
+        command = tyro.cli(Train[type(own.world)], args=words[1:], default=own, prog=f"{prog} {words[0]}")
+    return command
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; its arguments are those of the command line unless given."""
+    given, arguments = arguments is not None, sys.argv[1:] if arguments is None else arguments
+    if not given:
+        warnings.formatwarning = lambda message, *_, **__: f"scorevid: {message}\n"
     try:
-        if isinstance(command, Train) and command.resume:  # read again, now that it is known whose defaults count
-            own = command.with_defaults_of_run()
-            command = tyro.cli(Train[type(own.world)], args=arguments[1:], default=own, prog=f"scorevid {arguments[0]}")
-        if (
-            given and isinstance(command, Train) and command.devices * command.nodes > 1
-        ):  # each would run our command line
+        command = parse(arguments)
+        if given and isinstance(command, Train) and command.devices * command.nodes > 1:
             raise ValueError("several processes are started by the command line only, or by torchrun")
         command()
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as problem:
+    except BrokenPipeError:  # whoever reads what is printed has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (ValueError, OSError, ImportError, ArithmeticError, MemoryError, RuntimeError) as problem:
+        if isinstance(problem, RuntimeError) and "memory" not in str(problem):
+            raise
         if is_first():
-            print(f"scorevid: {problem}", file=sys.stderr)
+            print("scorevid:", " ".join(str(problem).split()) or "there is not enough memory", file=sys.stderr)
         raise SystemExit(1) from None

@@ -70,6 +70,17 @@ def format_interval(value: float, low: float, high: float) -> str:
     return f"{value} [{low}, {high}]".replace("-", "−")
 
 
+def exactly(value: float, n: int) -> Estimate:
+    """A figure that chance has no part in, an identity or a ratio of counts, from n cases: the interval is the value."""
+    return Estimate(*[float(value)] * 3, n, "range")
+
+
+def mean_and_range(values) -> Estimate:
+    """Mean of values with the least and the greatest of them."""
+    values = np.asarray(values, dtype=float)
+    return Estimate(float(values.mean()), float(values.min()), float(values.max()), values.size, "range")
+
+
 def mean_interval(values, confidence: float = 0.95) -> Estimate:
     """Mean of independent values with its confidence interval by Student's t.
 

@@ -1,13 +1,28 @@
-"""What a run is made on, as cards and records tell it."""
+"""The machine that a run is made on, as cards and records describe it, and the signals that stop a run."""
 
 from __future__ import annotations
 
 import os
 import platform
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+
+
+def best_device(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise ValueError(f"the device {name!r} cannot be used here: {str(problem).splitlines()[0]}") from None
+    return device
 
 
 def computes_in_bf16(device: torch.device) -> bool:
@@ -51,3 +66,25 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM, as a list that grows, instead of dying of them; a second one is obeyed at once."""
+    received: list[int] = []
+    previous: dict[int, Callable] = {}
+
+    def note(number, _frame):
+        received.append(number)
+        signal.signal(number, previous[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, note)
+    except ValueError:  # not in the main thread: signals are somebody else's
+        pass
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

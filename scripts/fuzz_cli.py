@@ -2,9 +2,10 @@
 
 python scripts/fuzz_cli.py --minutes 10
 
-Each option is given, alone and then two at a time by chance, -1, 0, nan, inf, a huge number, an empty string, a word. Whatever is
-refused has to be refused in words: a traceback, a death by a signal, or no end within the time limit is a fault, and the script
-then ends with 1. Training is of a tiny network for a few updates. Memory is limited, so that a huge number cannot harm the machine.
+Each option is given -1, 0, nan, inf, a huge number, an empty string and a word: alone, and then two options at a time by
+chance. A refusal has to be one in words. A traceback, a death by a signal, or no end within the time limit is a fault, and
+the script then ends with 1. It trains a tiny network for a few updates. Memory is limited, so that a huge number cannot
+harm the machine.
 """
 
 from __future__ import annotations

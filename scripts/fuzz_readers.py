@@ -138,12 +138,14 @@ def judge(path: Path, good: dict[str, np.ndarray], seconds: float) -> str:
 
 def main(minutes: float = 10.0, limit: float = 60.0, seed: int = 0) -> None:
     """minutes: how long to try. limit: seconds that one file may take. seed: of what is done to the files."""
-    chance, counts, faults, end = random.Random(seed), {}, 0, time.monotonic() + 60 * minutes
+    chance, counts, faults = random.Random(seed), {}, 0
     warnings.simplefilter("ignore", UncheckedFootage)
     with tempfile.TemporaryDirectory() as name:
         made = write(Path(name))
         good = {kind: read(path) for kind, path in made.items()}
-        while time.monotonic() < end:
+        end, first = time.monotonic() + 60 * minutes, True
+        while first or time.monotonic() < end:
+            first = False
             for kind, path in made.items():
                 file = chance.choice(sorted(p for p in path.rglob("*") if p.is_file() and p.stat().st_size) or [path])
                 content = file.read_bytes()

@@ -112,7 +112,7 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys):
         (["train", "--resume", "--out", str(tmp_path / "nowhere")], "no run to continue"),
         (["train", "--no-compile", "--out", str(tmp_path / "other")], "say how long to train"),
         (["train", "--resume", "--out", run, "--network.widths", "8"], "goes on with its own network"),
-        (["train-gaussian", "--resume", "--out", run], "is one of Leaves, not of Gaussian"),
+        (["train-gaussian", "--resume", "--out", run], "is of Leaves, not Gaussian"),
         (["train", "--resume", "--out", run, "--optimiser", "adam"], "made with muon and cannot go on with adam"),
         (["train", "--device", "gpu", "--out", str(tmp_path / "other")], "the device 'gpu' cannot be used here"),
         (["evaluate", "leaves-23"], "no weights named 'leaves-23'"),

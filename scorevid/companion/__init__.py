@@ -1,1 +1,26 @@
-"""Room."""
+"""What chapters and book are made with.
+
+A chapter checks its parameters (``parameters``), draws (``figures``, ``animations``, ``diagram``), and decides its claims
+(``claims``): ``claims.check(id, estimate, bound="<= 0.1")``.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submodules=[
+        "claims",  # decides claims and records what was measured: claims.check
+        "figures",  # what chapters draw more than once: figures.grid, figures.error_curves, …
+    ],
+    submod_attrs={
+        "animations": [
+            "Animation",  # moving pictures for notebooks and pages
+        ],
+        "diagram": [
+            "draw_network",  # a picture of the network, from the shapes that pass through it
+        ],
+        "parameters": [
+            "check_parameters",  # of a notebook, before any work is done
+        ],
+    },
+)

@@ -14,20 +14,17 @@ import os
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from numbers import Integral
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
+from scorevid.companion.records import COLLECT_VARIABLE, Record, write_record
 from scorevid.estimates import Estimate, format_interval
 
-FOLDER_VARIABLE = "SCOREVID_CLAIMS"  #: where records go, one JSON file a claim; nowhere if it is not set
-COLLECT_VARIABLE = (
-    "SCOREVID_CLAIMS_COLLECT"  #: "1": what comes out otherwise than stated is recorded and does not raise
-)
+Measured = Estimate | Sequence[float]  # an estimate, or (value, low, high)
+Verdict = Literal["holds", "fails", "undecided"]
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]*")  # it names the record's file
 _BOUND = re.compile(rf"\s*(?:(<=|>=|<|>)\s*({_NUMBER})|in\s*\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\])\s*")
@@ -67,134 +64,92 @@ class Bound:
             return self.low < value < self.high
         return self.low <= value <= self.high
 
-    def verdict(self, value: float, interval: tuple[float, float]) -> Literal["holds", "fails", "undecided"]:
-        """holds: the value is within; fails: the whole interval is outside; undecided: only the value is."""
-        if value in self:
-            return "holds"
-        low, high = interval
-        reaches = low in self or high in self or (low < self.low and high > self.high)
-        return "undecided" if reaches else "fails"
+
+def decide(estimate: Measured, bound: Bound | str) -> Verdict:
+    """holds: the value meets the bound; fails: the whole interval is outside; undecided: only the value is.
+
+    Raises ValueError for a malformed bound.
+    """
+    limits = bound if isinstance(bound, Bound) else Bound.parse(bound)
+    value, low, high = estimate
+    if value in limits:
+        return "holds"
+    reaches = low in limits or high in limits or (low < limits.low and high > limits.high)
+    return "undecided" if reaches else "fails"
 
 
-@dataclass(frozen=True)
-class Record:
-    """What was measured for a claim, and what follows."""
+def _versions() -> dict[str, str]:
+    import torch
 
-    id: str
-    value: float
-    low: float
-    high: float
-    n: int
-    bound: str
-    verdict: Literal["holds", "fails", "undecided"]
-    why: str | None = None
-    error: str | None = None  # how the claim came out otherwise than stated
-    context: dict = field(default_factory=dict)
-    versions: dict = field(default_factory=dict)
+    import scorevid
 
-    def __repr__(self) -> str:
-        return f"{self.verdict}: {self.id} {self.bound} (measured {self.text})"
-
-    @property
-    def text(self) -> str:
-        """Value and interval, rounded, for prose."""
-        return f"{format_interval(self.value, self.low, self.high)}, n = {self.n:,}"
-
-
-def decide(estimate: Sequence[float], bound: str) -> Literal["holds", "fails", "undecided"]:
-    """The verdict on an estimate, or on (value, low, high). Raises ValueError for a malformed bound."""
-    value, *interval = estimate
-    return Bound.parse(bound).verdict(value, interval)
+    packages = {"scorevid": scorevid, "torch": torch, "numpy": np}
+    return {name: package.__version__ for name, package in packages.items()} | {"python": platform.python_version()}
 
 
 def check(
-    id: str,
-    value: float | Sequence[float],
+    claim: str,
+    estimate: Measured,
     *,
-    interval: Sequence[float] | None = None,
-    n: int,
+    n: int | None = None,
     bound: str,
-    fails: str | None = None,
+    known_failure: str | None = None,
     context: dict | None = None,
 ) -> Record:
     """Decide a claim, record it, and raise where it does not come out as stated.
 
-    id: of the claim in ``book/claims.yml``. value: the measured figure, with its 95 % interval (low, high) from n
-    independent cases; or all three in one, (value, low, high), without an interval. bound: as in the claim, see
-    :class:`Bound`. fails: why the claim is known to fail; it is then recorded as failed without raising, and raises once
-    the whole interval meets the bound. context: what else to record (seed, weights and their sha256).
+    claim: its id in ``book/claims.yml``. estimate: the measured figure with its 95 % interval. n: how many independent
+    cases it rests on; the estimate's own n unless given. bound: as in the claim, see :class:`Bound`. known_failure: why the
+    claim is known to fail; it then does so without raising, and raises once the whole interval meets the bound. context:
+    what else to record (seed, weights and their sha256).
 
     Raises :class:`ClaimError` for a claim that fails unexpectedly, or holds unexpectedly, after recording it. (In a sweep,
     which sets SCOREVID_CLAIMS_COLLECT, the record tells it and the notebook goes on to its other claims.) ValueError
     for NaN, an interval that is reversed or without the value, n that is no positive integer, a malformed id or bound,
     a failure without reason, or a context that JSON cannot hold.
     """
-    if not (isinstance(id, str) and _ID.fullmatch(id)):
-        raise ValueError(f"an id is lower-case letters, digits, dots and hyphens, got {id!r}")
+    made = record(claim, estimate, bound, n, known_failure, context)
+    write_record(made)
+    if made.error and os.environ.get(COLLECT_VARIABLE) != "1":
+        raise ClaimError(made.error)
+    return made
+
+
+def record(
+    claim: str, estimate: Measured, bound: str, n: int | None = None, known_failure=None, context=None
+) -> Record:
+    """What :func:`check` records, with the error that it raises; nothing is written."""
+    if not (isinstance(claim, str) and _ID.fullmatch(claim)):
+        raise ValueError(f"an id is lower-case letters, digits, dots and hyphens, got {claim!r}")
     limits = Bound.parse(bound)
-    if interval is None:
-        value = list(value) if isinstance(value, Estimate) else value
-        if np.ndim(value) != 1 or len(value) != 3:
-            raise ValueError(f"{id}: without an interval, value must be (value, low, high), got {value!r}")
-        value, *interval = value
-    value, (low, high) = float(value), map(float, interval)
-    if not all(map(math.isfinite, (value, low, high))):
-        raise ValueError(f"{id}: value and interval must be finite, got {value}, [{low}, {high}]")
-    if not low <= value <= high:
-        raise ValueError(f"{id}: the interval [{low}, {high}] must contain the value {value}")
+    if np.shape(estimate) != (3,):
+        raise ValueError(f"{claim}: the estimate must be an Estimate or (value, low, high), got {estimate!r}")
+    value, low, high = map(float, estimate)
+    if not -math.inf < low <= value <= high < math.inf:
+        raise ValueError(f"{claim}: the estimate must be finite and within its interval, got {value} [{low}, {high}]")
+    n = getattr(estimate, "n", None) if n is None else n
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"{id}: n must be an integer of at least 1, got {n!r}")
-    if fails is not None and not fails.strip():
-        raise ValueError(f"{id}: say why the claim is known to fail")
+        raise ValueError(f"{claim}: n must be an integer of at least 1, got {n!r}")
+    if known_failure is not None and not known_failure.strip():
+        raise ValueError(f"{claim}: known_failure must say why the claim is known to fail")
     try:  # here and not in writing, which happens only where a folder is set
         context = json.loads(json.dumps(context or {}, default=_plain))
     except TypeError as problem:
-        raise ValueError(f"{id}: the context must be plain data: {problem}") from None
-    verdict = limits.verdict(value, (low, high))
-    if fails is not None and verdict == "holds":
-        verdict = "undecided"
-    record = Record(id, value, low, high, int(n), limits.text, verdict, fails, None, context, _versions())
-    error = None
-    if verdict == "fails" and fails is None:
-        error = f"the claim {id} fails: measured {record.text} ({value!r}), the bound is {limits.text}"
-    elif fails is not None and low in limits and high in limits:
-        error = f"the claim {id} is said to fail ({fails}), but holds: measured {record.text}, {limits.text}"
-    record = replace(record, error=error)
-    _write(record)
-    if error and os.environ.get(COLLECT_VARIABLE) != "1":
-        raise ClaimError(error)
-    return record
-
-
-def read_records(folder: Path | str) -> list[dict]:
-    """All records in a folder, by id."""
-    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+        raise ValueError(f"{claim}: the context must be plain data: {problem}") from None
+    verdict, error = decide((value, low, high), limits), None
+    found = f"measured {format_interval(value, low, high)}, n = {n:,} ({value!r}), the bound is {limits.text}"
+    if verdict == "fails" and known_failure is None:
+        error = f"the claim {claim} fails: {found}"
+    elif known_failure is not None and low in limits and high in limits:
+        error = f"the claim {claim} is said to fail ({known_failure}), but holds: {found}"
+    measured = {"value": value, "low": low, "high": high, "n": int(n), "bound": limits.text}
+    return Record(
+        claim, **measured, verdict=verdict, why=known_failure, error=error, context=context, versions=_versions()
+    )
 
 
 def _plain(value):
     """NumPy scalars, arrays and tensors as numbers and lists; anything else is not for a record."""
-    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+    if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r}")
-
-
-def _versions() -> dict[str, str]:
-    import scorevid
-
-    return {
-        "scorevid": scorevid.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _write(record: Record) -> None:
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if not folder:
-        return
-    path = Path(folder) / f"{record.id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(asdict(record), indent=2) + "\n")
-    os.replace(partial, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -20,34 +21,30 @@ def shapes(network: UNet, height: int = 32, width: int = 32) -> dict[str, tuple[
 
     Raises ValueError for frames that the network does not take.
     """
-    found = {"in": (network.memory + 1, height, width)}
+    passed = {"in": (network.memory + 1, height, width)}
     parts = [(n, m) for n, m in network.named_modules() if n.count(".") == 1 and n[:7] in ("encoder", "decoder")]
 
-    def note(name):
-        def hook(_module, _given, result):
-            found[name] = tuple(result.shape[1:])
+    def note(name, _module, _given, result) -> None:
+        passed[name] = tuple(result.shape[1:])
 
-        return hook
-
-    hooks = [module.register_forward_hook(note(name)) for name, module in [*parts, ("out", network.out)]]
-    training = network.training
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in [*parts, ("out", network.out)]]
+    training, weight = network.training, next(network.parameters())
     try:
-        own = next(network.parameters())
         with torch.no_grad():  # in evaluation mode, so that no statistics change
-            network.eval()(own.new_zeros(1, 1, height, width), own.new_zeros(1, network.memory, height, width))
+            network.eval()(weight.new_zeros(1, 1, height, width), weight.new_zeros(1, network.memory, height, width))
     finally:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return found
+    return passed
 
 
 def draw_network(network: UNet, height: int = 32, width: int = 32) -> Figure:
     """The blocks of a network and what passes between them.
 
-    height, width: of the frames whose shapes are told, pixels. Raises ValueError for frames that the network does not take.
+    height, width: of the frames whose shapes are given, pixels. Raises ValueError for frames that the network does not take.
     """
-    found = shapes(network, height, width)
+    passed = shapes(network, height, width)
     scales = len(network.widths)
     figure, ax = plt.subplots(figsize=(8.4, 0.5 + 0.75 * scales))
     last = 2 * scales - 1
@@ -56,12 +53,15 @@ def draw_network(network: UNet, height: int = 32, width: int = 32) -> Figure:
     spots |= {f"decoder.{k}": (2 * scales - 2 - k, k) for k in range(scales - 1)}
     titles = {"in": "y and c" if network.memory else "y", "out": "f(y, c)"}
     for name, (column, level) in spots.items():
-        channels, rows, columns = found[name]
+        channels, rows, columns = passed[name]
         line, ground = ("0.4", "white") if name in titles else (COLOURS[0], "#dcebf5")
         corner = column * STEP, -level * FLOOR
         ax.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0.06", lw=1, ec=line, fc=ground))
-        told = f"{titles.get(name, f'{channels} channels')}\n{f'{channels} × ' * (name in titles)}{rows} × {columns}"
-        ax.text(corner[0] + WIDTH / 2, corner[1] + HEIGHT / 2, told, ha="center", va="center", fontsize=8)
+        if name in titles:
+            text = f"{titles[name]}\n{channels} × {rows} × {columns}"
+        else:
+            text = f"{channels} channels\n{rows} × {columns}"
+        ax.text(corner[0] + WIDTH / 2, corner[1] + HEIGHT / 2, text, ha="center", va="center", fontsize=8)
     down = [f"encoder.{k}" for k in range(scales)]
     up = [f"decoder.{k}" for k in reversed(range(scales - 1))]
     path = ["in", *down, *up, "out"]
@@ -81,11 +81,11 @@ def _arrow(ax, one: tuple[int, int], other: tuple[int, int], label: str, color: 
     """From the side of one box to the side of the next, or round a corner from scale to scale."""
     (a, i), (b, k) = one, other
     start, end = (a * STEP + WIDTH + 0.08, -i * FLOOR + HEIGHT / 2), (b * STEP - 0.08, -k * FLOOR + HEIGHT / 2)
+    bend = "arc3"
     if k > i:  # down, from below the box
-        start = a * STEP + WIDTH / 2, -i * FLOOR - 0.08
-    if k < i:  # up, to below the box
-        end = b * STEP + WIDTH / 2, -k * FLOOR - 0.08
-    bend = {k > i: "angle,angleA=-90,angleB=180,rad=4", k < i: "angle,angleA=180,angleB=-90,rad=4"}.get(True, "arc3")
+        start, bend = (a * STEP + WIDTH / 2, -i * FLOOR - 0.08), "angle,angleA=-90,angleB=180,rad=4"
+    elif k < i:  # up, to below the box
+        end, bend = (b * STEP + WIDTH / 2, -k * FLOOR - 0.08), "angle,angleA=180,angleB=-90,rad=4"
     line = {"color": color, "ls": ls, "lw": 1.1, "connectionstyle": bend, "shrinkA": 0, "shrinkB": 0}
     ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, **line))
     if i == k:

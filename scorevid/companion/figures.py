@@ -16,9 +16,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scorevid.estimates import Estimate
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46")
 MARKERS = "osD^vPX"
 PANEL = 1.15  # inches a frame
+Curve = Sequence[Estimate | Sequence[float]]  # an estimate, or (value, low, high), for each point
 
 
 def use_style() -> None:
@@ -80,25 +83,17 @@ def _fail_unseen(result) -> None:
         _kernel().showtraceback((RuntimeError, problem, None))
 
 
-def frames_row(frames, titles: Sequence[str] | None = None, *, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
-    """Frames side by side in grey levels. frames: (n, H, W), clipped to [vmin, vmax] for display."""
-    frames = as_frames(frames, 3)
-    return grid(frames[None], column_titles=titles, vmin=vmin, vmax=vmax)
+def frames_row(frames, titles: Sequence[str] | None = None) -> Figure:
+    """Frames side by side in grey levels. frames: (n, H, W), clipped to [0, 1] for display."""
+    return grid(as_frames(frames, 3)[None], column_titles=titles)
 
 
-def grid(
-    images,
-    row_titles: Sequence[str] | None = None,
-    column_titles: Sequence[str] | None = None,
-    *,
-    vmin: float = 0.0,
-    vmax: float = 1.0,
-) -> Figure:
-    """Frames in rows and columns, in grey levels clipped to [vmin, vmax]. images: (R, C, H, W)."""
+def grid(images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None) -> Figure:
+    """Frames in rows and columns, in grey levels clipped to [0, 1]. images: (R, C, H, W)."""
+    images = as_frames(images, 4)
     figure, axes = _panels(images, row_titles, column_titles)
-    for row, line in zip(axes, as_frames(images, 4), strict=True):
-        for ax, image in zip(row, line, strict=True):
-            ax.imshow(image, cmap="gray", vmin=vmin, vmax=vmax)
+    for ax, image in zip(axes.flat, images.reshape(-1, *images.shape[2:]), strict=True):
+        ax.imshow(image, cmap="gray", vmin=0, vmax=1)
     return figure
 
 
@@ -107,14 +102,9 @@ def signed_grid(images, row_titles: Sequence[str] | None = None, column_titles: 
 
     Each row has one scale, symmetric about zero, given by its colour bar.
     """
-    images = as_frames(images, 4)
     figure, axes = _panels(images, row_titles, column_titles, extra=0.45)
-    for row, line in zip(axes, images, strict=True):
-        limit = float(np.abs(line).max()) or 1.0
-        for ax, image in zip(row, line, strict=True):
-            drawn = ax.imshow(image, cmap="RdBu", vmin=-limit, vmax=limit)
-            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as the card is
-        figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
+    for row, maps in zip(axes, as_frames(images, 4), strict=True):
+        _signed_row(figure, row, row, maps)
     return figure
 
 
@@ -122,25 +112,21 @@ def evidence(crops, filters, row_titles: Sequence[str], column_titles: Sequence[
     """What was there and what was taken from it: frames in grey levels, then signed maps of the same pixels.
 
     crops, filters: (R, C, H, W) each, H and W odd, the pixel in question in the middle, where a cross marks it in the
-    crops. Signed maps as in :func:`signed_grid`, each row with one scale of its own. column_titles: C, for both.
+    crops. Signed maps are as in :func:`signed_grid`. column_titles: C, for both.
     """
     crops, filters = as_frames(crops, 4), as_frames(filters, 4)
     titles = [*column_titles, *(f"weights on\n{title}" for title in column_titles)]
     figure, axes = _panels(np.concatenate([crops, filters], 1), row_titles, titles, extra=0.45)
     for row, frames, maps in zip(axes, crops, filters, strict=True):
-        limit = float(np.abs(maps).max()) or 1.0
         for ax, frame in zip(row, frames, strict=False):
             ax.imshow(frame, cmap="gray", vmin=0, vmax=1)
             ax.plot(frame.shape[1] // 2, frame.shape[0] // 2, "+", color=COLOURS[1], ms=7)
-        for ax, one in zip(row[len(frames) :], maps, strict=True):
-            drawn = ax.imshow(one, cmap="RdBu", vmin=-limit, vmax=limit)
-            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)
-        figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
+        _signed_row(figure, row, row[len(frames) :], maps)
     return figure
 
 
-def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True) -> Figure:
-    """Curves over the noise level with error bars. sigmas: (S,). curves: label -> (3, S) of value, low and high.
+def error_curves(sigmas, curves: Mapping[str, Curve], *, logy: bool = True) -> Figure:
+    """Curves over the noise level with error bars. sigmas: (S,). curves: label -> S estimates.
 
     Points whose lower end is not positive get a bar down to the bottom of a logarithmic axis.
     """
@@ -149,23 +135,17 @@ def error_curves(sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True)
     return figure
 
 
-def draw_curves(ax: Axes, sigmas, curves: Mapping[str, np.ndarray], *, logy: bool = True) -> None:
+def draw_curves(ax: Axes, sigmas, curves: Mapping[str, Curve], *, logy: bool = True) -> None:
     """What :func:`error_curves` draws, into axes that are there already."""
     sigmas = np.asarray(sigmas, dtype=float)
     if sigmas.ndim != 1 or not (np.isfinite(sigmas) & (sigmas > 0)).all():
         raise ValueError(f"noise levels must be positive numbers in one row, got {sigmas.tolist()}")
     for k, (label, curve) in enumerate(curves.items()):
-        value, low, high = _curve(label, curve, len(sigmas))
-        if logy:
-            low = np.maximum(low, value * 1e-3)
-        bars = np.maximum([value - low, high - value], 0)
-        ax.errorbar(sigmas, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
-    ax.set_xscale("log")
+        error_bars(ax, sigmas, curve, label, k, least=1e-3 if logy else None)
     if logy:
         ax.set_yscale("log")
     ax.set_xlabel("noise level σ (grey units)")
-    ax.set_xticks(sigmas, [f"{s:g}" for s in sigmas])
-    ax.minorticks_off()
+    log_ticks(ax, sigmas)
     if len(curves) > 1:
         ax.legend()
 
@@ -193,52 +173,45 @@ def calibration(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
             p = np.asarray(curve["probability"], dtype=float)
             if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
                 raise ValueError(f"probabilities must lie in [0, 1], got {p.tolist()}")
-            value, low, high = _curve(label, [curve[name] for name in ("frequency", "low", "high")], len(p))
-            bars = np.maximum([value - low, high - value], 0)
             shift = 0.008 * (k - (len(curves) - 1) / 2)  # so that error bars do not hide one another
-            ax.errorbar(p + shift, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
+            error_bars(ax, p + shift, np.transpose([curve[name] for name in ("frequency", "low", "high")]), label, k)
         ax.set(title=title, xlabel="probability", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes[0, 0].set_ylabel("frequency")
     axes[0, 0].legend()
     return figure
 
 
-def columns(panels: Mapping[str, tuple[Sequence[float], Mapping[str, Mapping[str, np.ndarray]]]]) -> Figure:
+def columns(
+    panels: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence]]], measures: Mapping[str, str]
+) -> Figure:
     """Several measures, a row each, against several things, a column each, on logarithmic x axes.
 
-    panels: label of the x axis -> (its values (K,), label of the curve -> measure -> (3, K) of value, low and high).
+    panels: label of the x axis -> (its values (K,), label of the curve -> K summaries). measures: the attributes of a
+    summary that are drawn, estimates, -> label of the y axis.
     """
-    measures = list(next(iter(next(iter(panels.values()))[1].values())))
-    figure, axes = plt.subplots(
-        len(measures), len(panels), figsize=(8.2, 2.1 * len(measures)), sharex="col", sharey="row", squeeze=False
-    )
-    for column, (x, (at, curves)) in zip(axes.T, panels.items(), strict=True):
-        for k, (label, found) in enumerate(curves.items()):
+    size = (8.2, 2.1 * len(measures))
+    figure, axes = plt.subplots(len(measures), len(panels), figsize=size, sharex="col", sharey="row", squeeze=False)
+    for column, (x_label, (x, curves)) in zip(axes.T, panels.items(), strict=True):
+        for k, (label, summaries) in enumerate(curves.items()):
             for ax, name in zip(column, measures, strict=True):
-                value, low, high = _curve(label, found[name], len(at))
-                bars = np.maximum([value - low, high - value], 0)
-                ax.errorbar(at, value, bars, marker=MARKERS[k % len(MARKERS)], capsize=2, label=label)
-        log_ticks(column[-1], at)
-        column[-1].set_xlabel(x)
-    for ax, name in zip(axes[:, 0], measures, strict=True):
-        ax.set_ylabel(name)
+                error_bars(ax, x, [getattr(summary, name) for summary in summaries], label, k)
+        log_ticks(column[-1], x)
+        column[-1].set_xlabel(x_label)
+    for ax, y_label in zip(axes[:, 0], measures.values(), strict=True):
+        ax.set_ylabel(y_label)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(curves))
     return figure
 
 
 def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> None:
-    """One line with error bars for each group of records. groups: label -> records with numbers ``x`` and values ``y``.
+    """One line with error bars for each group of records. groups: label -> records with numbers ``x`` and estimates ``y``.
 
-    A value is [value, low, high]; records in which it is None, where no line could be fitted, are left out.
+    Records in which the estimate is None, where no line could be fitted, are left out.
     """
     for k, (label, records) in enumerate(groups.items()):
-        points = sorted((record[x], *record[y]) for record in records if record[y] is not None)
-        if points:
-            at, *curve = np.array(points, dtype=float).T
-            value, low, high = _curve(label, curve, len(at))
-            bars = np.maximum([value - low, high - value], 0)
-            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
-            ax.errorbar(at, value, bars, color=colour, marker=marker, capsize=2, label=label)
+        measured = sorted((record for record in records if record[y] is not None), key=lambda record: record[x])
+        if measured:
+            error_bars(ax, [record[x] for record in measured], [record[y] for record in measured], label, k)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
 
@@ -250,23 +223,50 @@ def points(ax: Axes, records: Mapping[str, Mapping], x: str, y: str) -> None:
     """
     for marker, (label, record) in zip("*ph<>", records.items(), strict=False):
         if record[y] is not None:
-            value, low, high = _curve(label, [[v] for v in record[y]], 1)
-            bars = np.maximum([value - low, high - value], 0)
-            ax.errorbar([record[x]], value, bars, color="k", mfc="w", marker=marker, ms=9, ls="", label=label, zorder=5)
+            look = {"color": "k", "mfc": "w", "marker": marker, "ms": 9, "ls": "", "zorder": 5}
+            error_bars(ax, [record[x]], [record[y]], label, **look)
+
+
+def error_bars(ax: Axes, x, curve: Curve, label: str, k: int = 0, *, least: float | None = None, **look) -> None:
+    """Estimates at x (P,) with their intervals, in the k-th colour and marker; look: other options of ``Axes.errorbar``.
+
+    least: share of the value below which no bar goes, for logarithmic axes. Raises ValueError for a curve of another length,
+    intervals without their value, and NaN.
+    """
+    bars = np.asarray([tuple(point) for point in curve], dtype=float)
+    if bars.shape != (len(x), 3):
+        raise ValueError(f"the curve {label!r} must be {len(x)} estimates of value, low and high; got {bars.shape}")
+    value, low, high = bars.T
+    slack = 1e-9 * (1 + np.abs(value))
+    if not ((low <= value + slack) & (value <= high + slack)).all():  # false for NaN too
+        raise ValueError(f"the curve {label!r} must have low <= value <= high everywhere, and no NaN")
+    low = low if least is None else np.maximum(low, value * least)
+    bars = np.maximum([value - low, high - value], 0)
+    look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]} | look
+    ax.errorbar(x, value, bars, capsize=2, label=label, **look)
 
 
 def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
-    """A logarithmic x axis with labels at these places only, plain numbers unless told."""
+    """A logarithmic x axis with labels at these ticks only, plain numbers unless given."""
     ax.set_xscale("log")
     ax.set_xticks(list(ticks), labels or [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
 
 
+def _signed_row(figure: Figure, row: Sequence[Axes], axes: Sequence[Axes], maps: np.ndarray) -> None:
+    """Signed maps (C, H, W) into C axes, on one scale symmetric about zero, with a colour bar at the end of the row."""
+    limit = float(np.abs(maps).max()) or 1.0
+    for ax, image in zip(axes, maps, strict=True):
+        drawn = ax.imshow(image, cmap="RdBu", vmin=-limit, vmax=limit)
+        ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as the card is
+    figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
+
+
 def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figure, np.ndarray]:
     rows, columns, height, width = as_frames(images, 4).shape
-    for name, titles, due in (("row", row_titles, rows), ("column", column_titles, columns)):
-        if titles is not None and len(titles) != due:
-            raise ValueError(f"{due} {name} titles are due, got {len(titles)}")
+    for name, titles, count in (("row", row_titles, rows), ("column", column_titles, columns)):
+        if titles is not None and len(titles) != count:
+            raise ValueError(f"{name}_titles must be {count} {name} titles, got {len(titles)}")
     size = (PANEL * columns + extra + 0.3 * bool(row_titles), PANEL * height / width * rows + 0.2 * bool(column_titles))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
@@ -286,19 +286,8 @@ def as_frames(images, ndim: int) -> np.ndarray:
         images = images.float() if images.dtype == torch.bfloat16 else images  # which NumPy does not know
     images = np.asarray(images)
     if images.ndim != ndim or 0 in images.shape:
-        due = {3: "(n, H, W)", 4: "(R, C, H, W)", 5: "(T, R, C, H, W)"}[ndim]
-        raise ValueError(f"frames must be {due}, got {images.shape}")
+        expected = {3: "(n, H, W)", 4: "(R, C, H, W)", 5: "(T, R, C, H, W)"}[ndim]
+        raise ValueError(f"frames must be {expected}, got {images.shape}")
     if not np.issubdtype(images.dtype, np.floating) or not np.isfinite(images).all():
         raise ValueError(f"frames must be finite floating-point numbers, got {images.dtype}")
     return images
-
-
-def _curve(label: str, curve, points: int) -> np.ndarray:
-    curve = np.asarray(curve, dtype=float)
-    if curve.shape != (3, points):
-        raise ValueError(f"the curve {label!r} must be (3, {points}): value, low and high; got {curve.shape}")
-    value, low, high = curve
-    slack = 1e-9 * (1 + np.abs(value))
-    if not ((low <= value + slack) & (value <= high + slack)).all():  # false for NaN too
-        raise ValueError(f"the curve {label!r} must have low <= value <= high everywhere, and no NaN")
-    return curve

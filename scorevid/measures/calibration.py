@@ -42,23 +42,17 @@ def fit_logit(
     """Binomial logistic regression of choices on the logit of the true probability, blends left out.
 
     probability: w_A of each scene, (B,), in (0, 1). first, second: how often A and B were chosen, (B,). Newton's method;
-    percentile intervals from ``replicates`` bootstrap samples of whole scenes, so that samples of one scene may be
-    as alike as they like.
-
-    Raises ValueError for input out of range, and where no finite fit exists: all scenes of equal odds, or choices
-    that the odds separate completely.
+    percentile intervals from ``replicates`` bootstrap samples of whole scenes. Raises ValueError for input out of range, and
+    where no finite fit exists: all scenes of equal odds, or choices that the odds separate completely.
     """
     p, a, b = _check_counts(probability, first, second)
     x, weight = _logit(p), _bootstrap(len(p), replicates, seed)
-    fit, *again = _newton(x, weight * a, weight * b)
-    if np.isnan(fit).any():
+    fits = _newton(x, weight * a, weight * b)  # (1 + replicates, 2)
+    if np.isnan(fits[0]).any():
         raise ValueError(NO_FIT)
-    again = np.array(again)
-    good = ~np.isnan(again).any(1)
-    intercept, slope = (
-        percentile_interval(value, some[good], len(p), confidence) for value, some in zip(fit, again.T, strict=True)
-    )
-    return LogitFit(intercept=intercept, slope=slope, failed=float(1 - good.mean()))
+    again = fits[1:][~np.isnan(fits[1:]).any(1)]
+    intercept, slope = (percentile_interval(fits[0, k], again[:, k], len(p), confidence) for k in (0, 1))
+    return LogitFit(intercept=intercept, slope=slope, failed=float(1 - len(again) / replicates))
 
 
 def slope_gap(
@@ -74,10 +68,10 @@ def slope_gap(
     for counts in (ours, others):
         p, a, b = _check_counts(probability, counts.first, counts.second)
         off.append(np.abs(_newton(_logit(p), weight * a, weight * b)[:, 1] - 1))
-    gap, again = (off[0] - off[1])[0], (off[0] - off[1])[1:]
-    if np.isnan(gap):
+    gaps = off[0] - off[1]  # (1 + replicates,)
+    if np.isnan(gaps[0]):
         raise ValueError(NO_FIT)
-    return percentile_interval(gap, again[np.isfinite(again)], len(p), confidence)
+    return percentile_interval(gaps[0], gaps[1:][np.isfinite(gaps[1:])], len(p), confidence)
 
 
 def slope_by_chance(probability, samples: int = 1) -> float:
@@ -115,8 +109,7 @@ def calibration_error(
 
     Scenes are sorted by w_A and cut into ``bins`` bins of equal numbers. With :math:`g_m` the mean of :math:`f - w_A` over the
     scenes of bin m, f the frequency of A, the value is the mean of :math:`|g_m|`. (Scene by scene most of :math:`|f - w_A|`
-    would be the chance of few samples. But in bins errors of like scenes may cancel: see
-    :func:`scorevid.measures.proper_scores.brier_excess`, without bias scene by scene.) What chance still adds is taken out in
+    would be the chance of few samples; in bins errors of like scenes may cancel.) What chance still adds is taken out in
     quadrature, :math:`\sqrt{\max(\mathrm{value}^2 - \mathrm{chance}^2, 0)}`, which leaves a fraction of it where there
     is no error, and next to nothing where it is large. The interval is the bootstrap's (scenes drawn within bins, the
     spread put around the value) with chance taken out of its ends: it reaches zero where chance explains the value.

@@ -101,11 +101,6 @@ class Counts:
     second: np.ndarray
     blends: np.ndarray
 
-    def frequency(self) -> np.ndarray:
-        """Share of A among the samples that chose, (B,); NaN where none did."""
-        with np.errstate(invalid="ignore"):
-            return self.first / (self.first + self.second)
-
     def blend_rate(self) -> float:
         """Share of blends among all samples of all scenes."""
         return float(self.blends.sum() / (self.first + self.second + self.blends).sum())
@@ -134,6 +129,5 @@ def _pair(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
 
 def _possible(futures: Futures) -> Tensor:
     """Indices of the two futures of positive probability, (B, 2)."""
-    if wrong := int((futures.count() != 2).sum()):
-        raise ValueError(f"scenes must have exactly two futures, {wrong} of {len(futures)} have another number")
+    checks.every("scenes must have exactly two futures", futures.count() == 2)
     return (futures.probabilities > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :2]

@@ -13,6 +13,7 @@ relative to the ambiguity there: 0 is optimal, 1 is as bad as not knowing which 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 from scorevid.denoisers.exact import Oracle, optimum_and_score
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
 from scorevid.denoisers.wiener import Wiener
-from scorevid.estimates import ratio_interval
+from scorevid.estimates import Estimate, ratio_interval
 from scorevid.measures.score_from_residual import relative_error
 from scorevid.noise.corruptions import Corruption, corrupt
 from scorevid.noise.prior import NoisePrior
@@ -59,11 +60,11 @@ def excess_and_ambiguity(
     futures: Futures,
     sigma: float,
     generator: torch.Generator,
-    batch: int = BATCH,
+    batch=BATCH,
 ) -> tuple[Tensor, Tensor]:
-    """Per scene, (B,) each: squared distance from the optimal denoiser where futures differ, and ambiguity there.
+    """Squared distance from the optimal denoiser where futures differ, and ambiguity there, (B,) each.
 
-    The clean frame is drawn from the futures, so that y has its own law. The ratio of their sums is the excess error.
+    The clean frame is drawn from the futures. The ratio of their sums is the excess error.
     """
     y = corrupt(futures.draw(generator), sigma, "gaussian", generator)
     distance = apply_batched(f, y, c, sigma, batch=batch) - denoise(optimal, y, c, sigma)
@@ -79,16 +80,27 @@ def excess_curve(
     *,
     prior: NoisePrior | None = None,
     batch: int = BATCH,
-) -> np.ndarray:
-    """Excess error at each σ with its 95 % bootstrap interval over scenes, (3, len(sigmas)): value, low, high.
+) -> list[Estimate]:
+    """Excess error at each σ with its 95 % bootstrap interval over scenes.
 
-    prior: of σ, for the excess over the optimal blind denoiser; None for that over the optimal one told σ.
+    prior: of σ, for the excess over the optimal blind denoiser; None for that over the optimal one that is given σ.
     """
     points, optimal = [], Oracle(futures, prior=prior)
     for sigma in sigmas:
         above, ambiguity = excess_and_ambiguity(f, optimal, c, futures, sigma, generator, batch)
         points.append(ratio_interval(above.numpy(), ambiguity.numpy()))
-    return np.array(points).T
+    return points
+
+
+@dataclass(frozen=True)
+class IdentityDistances:
+    """Squared distances, in grey², (B,) each, of the residual d from d* = E[x | y, c] − y and from σ² s, s = ∇ log p(y | c)."""
+
+    to_optimum: np.ndarray  # ‖d − d*‖²
+    to_score: np.ndarray  # ‖d − σ² s‖²
+    optimum_to_score: np.ndarray  # ‖d* − σ² s‖²
+    residual: np.ndarray  # ‖d*‖²
+    excess: np.ndarray  # ‖d − d*‖² in the pixels where the futures differ alone
 
 
 @torch.no_grad()
@@ -100,29 +112,27 @@ def identity_distances(
     corruption: Corruption,
     generator: torch.Generator,
     batch: int = BATCH,
-) -> dict[str, np.ndarray]:
-    """Squared distances between a residual, the optimal residual and the score of its noise, in grey², (B,) each.
-
-    With the residual d of f, d* = E[x | y, c] − y and s = ∇ log p(y | c) of that noise, both exact
-    (:mod:`scorevid.noise.corruptions`): "to optimum" ‖d − d*‖², "to score" ‖d − σ² s‖², "optimum to score" ‖d* − σ² s‖²,
-    "residual" ‖d*‖², and "excess" ‖d − d*‖² in the pixels where the futures differ alone.
-    """
+) -> IdentityDistances:
+    """How far the residual of f is from the optimum and from the score, both exact (:mod:`scorevid.noise.corruptions`)."""
     y = corrupt(futures.draw(generator), sigma, corruption, generator)
     optimum, score = optimum_and_score(y, futures, sigma, corruption)
     d, d_star = apply_batched(f, y, c, sigma, batch=batch) - y, optimum - y
-    distances = {
-        "to optimum": d - d_star,
-        "to score": d - score,
-        "optimum to score": d_star - score,
-        "residual": d_star,
-        "excess": (d - d_star) * futures.where(),
-    }
-    return {name: v.square().sum((1, 2, 3)).numpy() for name, v in distances.items()}
+
+    def squared(v: Tensor) -> np.ndarray:
+        return v.square().sum((1, 2, 3)).numpy()
+
+    return IdentityDistances(
+        to_optimum=squared(d - d_star),
+        to_score=squared(d - score),
+        optimum_to_score=squared(d_star - score),
+        residual=squared(d_star),
+        excess=squared((d - d_star) * futures.where()),
+    )
 
 
 @torch.no_grad()
 def gaussian_score_error(f: AnyDenoiser, world: Gaussian, y: Tensor, c: Tensor, sigma: float) -> Tensor:
-    """‖d − d*‖² / ‖d*‖² of each example of Gaussian video, (B,), against the optimal denoiser told σ.
+    """‖d − d*‖² / ‖d*‖² of each example of Gaussian video, (B,), against the optimal denoiser that is given σ.
 
     Without a border of ``BORDER`` pixels: the world is periodic, and what enters at a border a network cannot know.
     """

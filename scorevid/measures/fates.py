@@ -7,6 +7,7 @@ control, where the disk is in view from the start, what a roll-out loses of it, 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,19 +37,14 @@ def fate(x_hat: Tensor, scene: Scene, times: Tensor, tolerance: float = TOLERANC
     """
     if scene.radius.shape[1] != 2:
         raise ValueError(f"scenes must have two disks, got {scene.radius.shape[1]}")
-    expected = (len(scene), scene.size, scene.size)
-    if not isinstance(x_hat, Tensor) or x_hat.shape != expected or not x_hat.is_floating_point():
-        got = f"{x_hat.dtype} {tuple(x_hat.shape)}" if isinstance(x_hat, Tensor) else type(x_hat).__name__
-        raise ValueError(f"x_hat must be floating-point frames {expected}, got {got}")
-    if not x_hat.isfinite().all():
-        raise ValueError("x_hat must be finite, got NaN or infinite values")
-    if not isinstance(times, Tensor) or times.shape != expected[:1]:
-        got = tuple(times.shape) if isinstance(times, Tensor) else type(times).__name__
-        raise ValueError(f"times must be ({len(scene)},), got {got}")
+    if not isinstance(x_hat, Tensor) or x_hat.ndim != 3:
+        raise ValueError(f"x_hat must be frames (B, H, W), got {getattr(x_hat, 'shape', type(x_hat).__name__)}")
+    checks.frames("x_hat", x_hat[:, None], 1, batch=len(scene), size=(scene.size, scene.size), finite=True)
+    if np.shape(times) != (len(scene),):
+        raise ValueError(f"times must be ({len(scene)},), got {np.shape(times)}")
     checks.number("tolerance", tolerance, high=0.5, above=0.0)
     where = own_pixels(scene, times)
-    if none := int((~where.flatten(1).any(1)).sum()):
-        raise ValueError(f"disk 1 must have pixels of its own, in {none} of {len(scene)} scenes there are none")
+    checks.every("scenes must have pixels of disk 1 alone", where.any((1, 2)))
     present = at_times(scene, times)
     x, without = present.next_frame()[:, 0], without_disk_1(present).next_frame()[:, 0]
     difference = _mean_difference(x, without, where)

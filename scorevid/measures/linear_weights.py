@@ -15,9 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scorevid.measures.score_from_residual import AnyDenoiser
+from scorevid import checks
+from scorevid.denoisers.protocol import AnyDenoiser, denoise
+from scorevid.measures.score_from_residual import Sigma
+
+Pixels = (
+    Sequence[tuple[int, int]] | Tensor
+)  # (row, column) of P output pixels, or integers (B, P, 2) of each example's own
 
 
 @dataclass
@@ -37,12 +43,11 @@ class Rows:
         """
         return torch.cat([self.on_c.sum((3, 4)), self.on_y.sum((2, 3))[..., None]], 2)
 
-    def centroids(self, pixels: Sequence[tuple[int, int]] | Tensor) -> Tensor:
+    def centroids(self, pixels: Pixels) -> Tensor:
         """Where the weights on each frame lie, from the output pixel on: (B, P, M + 1, 2) as (x, y) in pixels.
 
-        pixels: those of the rows, as in :func:`rows`. The mean of places counts each by its weight squared, since
-        weights have either sign; NaN for a frame without any. On a past frame it should be where the pixel came from,
-        as optical flow tells.
+        pixels: those of the rows. The mean position counts each pixel by its weight squared, since weights have either sign;
+        NaN for a frame without any. On a past frame it should be where the pixel came from, as optical flow tells.
         """
         energy = torch.cat([self.on_c, self.on_y[:, :, None]], 2).square()
         height, width = energy.shape[-2:]
@@ -52,53 +57,49 @@ class Rows:
         return torch.stack([x, y], 3) / energy.sum((3, 4))[..., None] - pixels.flip(-1)[..., None, :].to(energy)
 
 
-def rows(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Sequence[tuple[int, int]] | Tensor) -> Rows:
+def rows(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Pixels, sigma: Sigma = None) -> Rows:
     """The rows of the Jacobian of f at (y, c) that belong to the given output pixels.
 
     f: a denoiser that can be differentiated; a network must be in evaluation mode. y (B, 1, H, W), c (B, M, H, W).
-    pixels: (row, column) pairs for all examples, or integers (B, P, 2) for each its own; counted from the top left,
-    negative from the bottom right. One forward pass and P backward passes of the batch.
-
-    Raises ValueError for shapes that do not fit, pixels outside of the frame, f in training mode (its examples would
-    mix), or f without gradient.
+    pixels: counted from the top left, negative from the bottom right. One forward pass and P backward passes of the batch.
+    Raises ValueError for shapes that do not fit, pixels outside of the frame, f in training mode, or f without gradient.
     """
     pixels = _pixels(f, y, c, pixels)
     batch = torch.arange(len(y), device=y.device)
     on_y, on_c = [], []
     with torch.enable_grad():
         y, c = y.detach().requires_grad_(), c.detach().requires_grad_()
-        x_hat = f(y, c)
+        x_hat = denoise(f, y, c, sigma)
         if x_hat.shape != y.shape or not x_hat.requires_grad:
-            raise ValueError(
-                f"f must return {tuple(y.shape)} and carry its gradient, got {tuple(x_hat.shape)}, "
-                f"requires_grad={x_hat.requires_grad}"
-            )
+            got = f"{tuple(x_hat.shape)}, requires_grad={x_hat.requires_grad}"
+            raise ValueError(f"f must return {tuple(y.shape)} and carry its gradient, got {got}")
         for pixel in pixels.unbind(1):
             # examples do not mix, so the sum over the batch has the gradient of each
             total = x_hat[batch, 0, pixel[:, 0], pixel[:, 1]].sum()
             weights = torch.autograd.grad(total, (y, c), retain_graph=True, allow_unused=True, materialize_grads=True)
             on_y.append(weights[0][:, 0])
             on_c.append(weights[1])
-    return Rows(torch.stack(on_y, 1), torch.stack(on_c, 1))
+    return Rows(on_y=torch.stack(on_y, 1), on_c=torch.stack(on_c, 1))
 
 
-def jacobian(f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = 64) -> tuple[Tensor, Tensor]:
+def jacobian(
+    f: AnyDenoiser, y: Tensor, c: Tensor, batch: int = 64, sigma: float | None = None
+) -> tuple[Tensor, Tensor]:
     """J_y (N, N) and J_c (N, M, N) in full for one small frame of N = HW pixels, in row-major order.
 
     y (1, 1, H, W), c (1, M, H, W). Copies of the frame, ``batch`` of them, go forward once, and back for so many rows
     at a time. Raises ValueError as :func:`rows` does, and for more than one frame.
     """
     if len(y) != 1 or len(c) != 1:
-        raise ValueError(f"one frame at a time, got {len(y)} and {len(c)}")
-    if batch < 1:
-        raise ValueError(f"batch must be 1 or more, got {batch}")
+        raise ValueError(f"y and c must be of one frame, got {len(y)} and {len(c)}")
+    checks.integer("batch", batch)
     height, width = y.shape[2:]
     n = height * width
     batch = min(batch, n)
     order = torch.arange(-(-n // batch) * batch, device=y.device).clamp_max(n - 1)  # the last row fills the last pass
-    places = torch.stack([order // width, order % width], 1).reshape(-1, batch, 2).transpose(0, 1)
-    found = rows(f, y.expand(batch, *y.shape[1:]), c.expand(batch, *c.shape[1:]), places)
-    on_y, on_c = (v.transpose(0, 1).flatten(0, 1)[:n] for v in (found.on_y, found.on_c))
+    pixels = torch.stack([order // width, order % width], 1).reshape(-1, batch, 2).transpose(0, 1)
+    weights = rows(f, y.expand(batch, *y.shape[1:]), c.expand(batch, *c.shape[1:]), pixels, sigma)
+    on_y, on_c = (v.transpose(0, 1).flatten(0, 1)[:n] for v in (weights.on_y, weights.on_c))
     return on_y.flatten(1), on_c.flatten(2)
 
 
@@ -107,28 +108,18 @@ def reconstruct(weights: Rows, y: Tensor, c: Tensor) -> Tensor:
     return (weights.on_y * y).sum((2, 3)) + (weights.on_c * c[:, None]).sum((2, 3, 4))
 
 
-def _pixels(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Sequence[tuple[int, int]] | Tensor) -> Tensor:
+def _pixels(f: AnyDenoiser, y: Tensor, c: Tensor, pixels: Pixels) -> Tensor:
     """Pixels as (B, P, 2) integers within the frame."""
-    if isinstance(f, nn.Module) and f.training:
-        raise ValueError("the denoiser is in training mode, where examples of a batch mix: call its eval() first")
-    if y.ndim != 4 or y.shape[1] != 1 or c.ndim != 4 or len(c) != len(y) or c.shape[2:] != y.shape[2:]:
-        raise ValueError(f"y must be (B, 1, H, W) and c (B, M, H, W), got {tuple(y.shape)} and {tuple(c.shape)}")
+    checks.evaluation_mode(f)
+    checks.noisy_and_past(y, c)
     pixels = torch.as_tensor(pixels, device=y.device)
     if pixels.ndim == 2:
         pixels = pixels.expand(len(y), *pixels.shape)
-    if (
-        pixels.is_floating_point()
-        or pixels.ndim != 3
-        or len(pixels) != len(y)
-        or pixels.shape[2] != 2
-        or not pixels.numel()
-    ):
-        raise ValueError(
-            f"pixels must be integers (P, 2) or ({len(y)}, P, 2), got {tuple(pixels.shape)} {pixels.dtype}"
-        )
+    fits = pixels.ndim == 3 and len(pixels) == len(y) and pixels.shape[2] == 2 and pixels.numel()
+    if not fits or pixels.is_floating_point():
+        got = f"{tuple(pixels.shape)} {pixels.dtype}"
+        raise ValueError(f"pixels must be integers (P, 2) or ({len(y)}, P, 2), got {got}")
     size = torch.tensor(y.shape[2:], device=y.device)
     if ((pixels < -size) | (pixels >= size)).any():
-        raise ValueError(
-            f"pixels must lie within the frame of {tuple(y.shape[2:])}, got {pixels.flatten(0, 1).tolist()}"
-        )
+        raise ValueError(f"pixels must lie within the frame {tuple(y.shape[2:])}, got {pixels.flatten(0, 1).tolist()}")
     return pixels

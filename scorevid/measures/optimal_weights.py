@@ -1,31 +1,31 @@
 r"""Learned weights against optimal ones, in linear-Gaussian video, where the optimum is a filter that can be computed.
 
 For a few pixels well inside the frame, row i of the learned J = [J_c, J_y] is put beside the row of the optimal denoiser
-told σ (:mod:`scorevid.denoisers.wiener`), all past frames and y together. With learned weights l and optimal ones o of an example,
+that is given σ (:mod:`scorevid.denoisers.wiener`), all past frames and y together. With learned weights l and optimal ones o
+of an example,
 
 .. math:: \text{slope} = \frac{\sum l\, o}{\sum o^2}, \qquad \text{correlation} = \operatorname{corr}(l, o) :
 
 a slope of 1 says that the weights are as large as they should be, a correlation of 1 that they lie where they should.
-A past frame may be spoiled (:mod:`scorevid.noise.spoiling`); the optimum is then that of a frame as noisy as told, or without it.
-The optimum is told everything, the network nothing: that its error can come near it means that σ, and how reliable each
-frame is, can be read off the frames.
+A past frame may be spoiled (:mod:`scorevid.noise.spoiling`); the optimum is then that of a past with a noisy frame, or
+without that frame. It is given the noise of every frame: where a blind network comes near it, σ and how reliable each
+frame is can be read off the frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scorevid.denoisers.protocol import AnyDenoiser, needs_sigma
+from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.denoisers.wiener import Wiener
-from scorevid.estimates import mean_interval, ratio_interval
+from scorevid.estimates import Estimate, mean_interval, ratio_interval
 from scorevid.measures.errors import apply_batched
 from scorevid.measures.linear_weights import rows
+from scorevid.noise.corruptions import corrupt
 from scorevid.noise.spoiling import spoil
 from scorevid.worlds.gaussian import Gaussian
 
@@ -33,29 +33,33 @@ INSIDE = 8  # pixels from the border: the world is periodic, and what enters the
 WORTHLESS = 1e6  # past noise, in grey units, of a frame that tells nothing
 
 
+@dataclass(frozen=True)
+class Summary:
+    """Correlation and slope of learned weights with optimal ones, and error over the least possible; no unit, 1 is optimal."""
+
+    correlation: Estimate | float
+    slope: Estimate | float
+    error_ratio: Estimate | float
+
+
 @dataclass
 class Agreement:
-    """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey².
+    """Rows of B examples at P pixels, weights on M past frames, oldest first, and on y; errors in grey²."""
 
-    learned: (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2). optimal: (M + 1, H, W), as
-    :meth:`scorevid.denoisers.wiener.Wiener.weights`. error, least: (B,) mean squared errors inside of the border, of f and of the optimum.
-    """
-
-    learned: Tensor
-    optimal: Tensor
-    error: Tensor
-    least: Tensor
+    learned: Tensor  # (B, P, M + 1, H, W), moved along so that the output pixel is at (H // 2, W // 2)
+    optimal: Tensor  # (M + 1, H, W), of :meth:`scorevid.denoisers.wiener.Wiener.weights`
+    error: Tensor  # (B,) mean squared errors of f inside of the border
+    least: Tensor  # (B,) of the optimum
 
     def correlation(self) -> Tensor:
         """Of the learned weights with the optimal ones, (B,)."""
-        learned, optimal = self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
-        centred = [v - v.mean(1, keepdim=True) for v in (learned, optimal)]
+        centred = [v - v.mean(1, keepdim=True) for v in self._flat()]
         return torch.cosine_similarity(*centred, dim=1)
 
-    def correlation_of_mean(self) -> tuple[float, float, float]:
-        """Of the weights averaged over scenes and pixels with the optimal ones, and its 95 % interval: (value, low, high).
+    def correlation_of_mean(self) -> Estimate:
+        """Of the weights averaged over scenes and pixels with the optimal ones, with the jackknife's interval over scenes.
 
-        The interval is the jackknife's over scenes. Raises ValueError for fewer than three scenes.
+        Raises ValueError for fewer than three scenes.
         """
         learned = self.learned.mean(1).flatten(1).double()
         n = len(learned)
@@ -64,17 +68,38 @@ class Agreement:
         total, optimal = learned.sum(0), self.optimal.flatten().double()
         means = torch.cat([total[None] / n, (total - learned) / (n - 1)])  # of all, and of all but one
         value, *without = torch.corrcoef(torch.cat([optimal[None], means]))[0, 1:].tolist()
-        margin = 1.96 * ((n - 1) * np.var(without)) ** 0.5
-        return value, max(-1.0, value - margin), min(1.0, value + margin)
+        margin = float(1.96 * ((n - 1) * np.var(without)) ** 0.5)
+        return Estimate(value, max(-1.0, value - margin), min(1.0, value + margin), n, "jackknife")
 
     def products(self) -> tuple[Tensor, Tensor]:
         """Σ l o and Σ o² of each example, (B,) each, whose ratio of sums is the slope."""
-        learned, optimal = self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
+        learned, optimal = self._flat()
         return (learned * optimal).sum(1), optimal.square().sum(1)
 
     def sums(self) -> tuple[Tensor, Tensor]:
         """Sum of the weights on each frame: learned, mean over the pixels, (B, M + 1), and optimal, (M + 1,)."""
         return self.learned.sum((3, 4)).mean(1), self.optimal.sum((1, 2))
+
+    def summary(self) -> Summary:
+        """Over all scenes, as estimates."""
+        return Summary(
+            correlation=mean_interval(self.correlation()),
+            slope=ratio_interval(*self.products()),
+            error_ratio=ratio_interval(self.error, self.least),
+        )
+
+    def worst(self) -> Summary:
+        """In the scene that is worst in each: lowest correlation, slope farthest from 1, largest error over the least."""
+        slope = torch.divide(*self.products())
+        return Summary(
+            correlation=self.correlation().min().item(),
+            slope=slope[(slope - 1).abs().argmax()].item(),
+            error_ratio=(self.error / self.least).max().item(),
+        )
+
+    def _flat(self) -> tuple[Tensor, Tensor]:
+        """Learned and optimal weights of each example, (B, N) both."""
+        return self.learned.flatten(1), self.optimal.expand_as(self.learned).flatten(1)
 
 
 @torch.no_grad()
@@ -92,47 +117,26 @@ def agreement(
 ) -> Agreement:
     """Weights and errors of f at one noise level, on scenes drawn from a world of one ρ without past noise.
 
-    frame, way, level: what is done to a past frame, as in :func:`scorevid.noise.spoiling.spoil`; nothing unless a way is given.
-    Raises ValueError as that does, for frames of less than 24 pixels, and for a world of several ρ or a noisy past.
+    frame, way, level: what is done to a past frame, as in :func:`scorevid.noise.spoiling.spoil`; nothing unless a way is
+    given. Raises ValueError as that does, for frames of less than 24 pixels, and for a world of several ρ or a noisy past.
     """
     if world.size < 3 * INSIDE or world.past_levels().any():
-        raise ValueError(f"frames of {3 * INSIDE} pixels or more and a past without noise are due, got {world}")
+        raise ValueError(f"the world must have {3 * INSIDE} pixels or more and a past without noise, got {world}")
     c, x = world.draw(scenes, generator)
     if way is not None:
         c = spoil(c, frame, way, generator, level)
         noise = [0.0] * world.memory
         noise[frame] = level if way == "noise" else WORTHLESS
         world = replace(world, past_noise=tuple(noise))
-    y = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
+    y = corrupt(x, sigma, "gaussian", generator)
     inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
     optimum = Wiener(world)
     errors = [(apply_batched(g, y, c, sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, optimum)]
-    middle = world.size // 2
-    room = world.size - 2 * INSIDE
-    places = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)
-    found = rows(partial(f, sigma=sigma) if needs_sigma(f) else f, y, c, places)
-    together = torch.cat([found.on_c, found.on_y[:, :, None]], 2)
-    moved = [together[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(places)]
-    return Agreement(torch.stack(moved, 1), optimum.weights(sigma).to(y), *errors)
-
-
-def summary(found: Sequence[Agreement]) -> dict[str, np.ndarray]:
-    """Of K agreements: "correlation", "slope" and "error / least error", (3, K) each: value and 95 % interval over scenes."""
-    return {
-        "correlation": np.array([mean_interval(a.correlation()) for a in found]).T,
-        "slope": np.array([ratio_interval(*(v.numpy() for v in a.products())) for a in found]).T,
-        "error / least error": np.array([ratio_interval(a.error.numpy(), a.least.numpy()) for a in found]).T,
-    }
-
-
-def worst(found: Sequence[Agreement]) -> dict[str, np.ndarray]:
-    """The measures of :func:`summary` in the scene that is worst in each, (K,) of K agreements.
-
-    That is the lowest correlation, the slope farthest from 1, and the largest error over the least, both of that one scene.
-    """
-    slopes = [torch.divide(*a.products()) for a in found]
-    return {
-        "correlation": np.array([a.correlation().min().item() for a in found]),
-        "slope": np.array([slope[(slope - 1).abs().argmax()].item() for slope in slopes]),
-        "error / least error": np.array([(a.error / a.least).max().item() for a in found]),
-    }
+    middle, room = world.size // 2, world.size - 2 * INSIDE
+    probe_pixels = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)
+    learned = rows(f, y, c, probe_pixels, sigma)
+    learned = torch.cat([learned.on_c, learned.on_y[:, :, None]], 2)
+    moved = [learned[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(probe_pixels)]
+    return Agreement(
+        learned=torch.stack(moved, 1), optimal=optimum.weights(sigma).to(y), error=errors[0], least=errors[1]
+    )

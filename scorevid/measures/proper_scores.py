@@ -7,11 +7,10 @@ not left to the one that happened. The energy score (Gneiting and Raftery 2007; 
 .. math:: \mathrm{ES}(q, x) = E\|\hat x - x\| - \tfrac12 E\|\hat x - \hat x'\|
 
 of samples with law q is computed in its fair form, in which the second mean is over pairs of *different* samples
-(Ferro 2014): then the score of S samples is on average that of their law, whatever S. (Over all pairs, few samples would
-do best to huddle: one alone is scored like a median.) It is least for the true law, where it is the floor
-:math:`\tfrac12 \sum_{jk} w_j w_k \|x_j - x_k\|`; the excess over it is half the squared energy distance between the laws.
+(Ferro 2014): then the score of S samples is on average that of their law, whatever S. It is least for the true law, where it
+is the floor :math:`\tfrac12 \sum_{jk} w_j w_k \|x_j - x_k\|`; the excess over it is half the squared energy distance.
 
-Counts of choices are tested exactly: no χ² approximation, which a handful of samples a scene would not bear.
+Counts of choices are tested exactly: a handful of samples a scene would not bear the χ² approximation.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ from scorevid.worlds.futures import Futures
 class Scores:
     """Scores of each scene, (B,), least is best: for intervals over scenes, of ratios and of paired differences.
 
-    samples: what the samples score, on average over the outcomes. draws: what as many draws from the true law score, on
-    the same scenes. floor: what such draws score on average, in closed form.
+    samples: of the samples, on average over the outcomes. draws: of as many draws from the true law, on the same scenes.
+    floor: what such draws score on average, in closed form.
     """
 
     samples: np.ndarray
@@ -48,17 +47,17 @@ class Scores:
 def energy_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) -> Scores:
     """Energy scores in grey units of each scene's pixels, as one vector, in which its futures differ.
 
-    x_hat: (B, S, H, W) with S > 1. The pixels are those of :meth:`~scorevid.worlds.futures.Futures.where`: elsewhere
-    there is nothing to choose, and errors of rendering there are left out (errors within them count). generator: of the
-    draws from the true law.
-    Raises ValueError for shapes that do not fit, samples that are not finite, and scenes without a choice.
+    x_hat: (B, S, H, W) with S > 1. The pixels are those of :meth:`~scorevid.worlds.futures.Futures.where`; errors of rendering
+    elsewhere are left out. generator: of the draws from the true law. Raises ValueError for shapes that do not fit, samples
+    that are not finite, and scenes without a choice.
     """
     checks.samples(x_hat, futures, 2, finite=True)
-    x_hat, draws, futures = x_hat.cpu(), _draws(futures, x_hat.shape[1], generator), futures.to("cpu")
+    draws = (
+        torch.multinomial(futures.probabilities, x_hat.shape[1], replacement=True, generator=generator).cpu().numpy()
+    )
+    x_hat, futures = x_hat.cpu(), futures.to("cpu")
     where = futures.where()[:, 0]
-    decided = int((~where.any((1, 2))).sum())
-    if decided:
-        raise ValueError(f"scenes whose futures differ are due, those of {decided} of {len(futures)} do not")
+    checks.every("scenes must have futures that differ", where.any((1, 2)))
     scores = []
     for b, pixels in enumerate(where):
         frames = futures.frames[b][:, pixels].double().numpy()
@@ -66,7 +65,8 @@ def energy_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator
         distance = np.linalg.norm(frames[:, None] - frames, axis=-1)
         of_samples = _expected(x_hat[b][:, pixels].double().numpy(), frames, weights)
         scores.append((of_samples, _expected(frames[draws[b]], frames, weights), weights @ distance @ weights / 2))
-    return Scores(*np.array(scores).T)
+    samples, of_draws, floor = np.array(scores).T
+    return Scores(samples=samples, draws=of_draws, floor=floor)
 
 
 def crps_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) -> Scores:
@@ -77,34 +77,15 @@ def crps_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) 
     scenes that have not exactly two futures.
     """
     checks.samples(x_hat, futures, 2, finite=True)
-    u = projection(x_hat, futures).double()
-    w = first_probability(futures).double()
+    u, w = projection(x_hat, futures).double(), first_probability(futures).double()
     draws = torch.bernoulli(w[:, None].expand_as(u), generator=generator).cpu().numpy()
     u, w = u.cpu().numpy(), w.cpu().numpy()
 
-    def expected(u: np.ndarray) -> np.ndarray:
-        score = [
-            scoringrules.crps_ensemble(np.full(len(u), outcome), u, estimator="fair", backend="numpy")
-            for outcome in (1.0, 0.0)
-        ]
-        return w * score[0] + (1 - w) * score[1]
+    def crps(outcome: float, u: np.ndarray) -> np.ndarray:
+        return scoringrules.crps_ensemble(np.full(len(u), outcome), u, estimator="fair", backend="numpy")
 
-    return Scores(expected(u), expected(draws), w * (1 - w))
-
-
-def brier_excess(counts, probabilities) -> np.ndarray:
-    r"""Squared calibration error of each scene, :math:`\sum_k (q_k - w_k)^2`, without bias, (B,).
-
-    counts: (B, K), how often each future was chosen, blends left out. probabilities: (B, K), the true w. q is the law by
-    which the futures were chosen. It is what q loses to the true law in the Brier score. From frequencies f of n choices,
-    :math:`\sum_k (f_k - w_k)^2 - f_k (1 - f_k) / (n - 1)`: on average right for any q and n > 1, so single scenes may
-    be negative; NaN for n < 2. Its mean over scenes is good for an interval, the root of that is in probabilities.
-    """
-    counts, w = _check_law(counts, probabilities)
-    n = counts.sum(1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        f = counts / n
-        return np.where(n[:, 0] > 1, ((f - w) ** 2 - f * (1 - f) / (n - 1)).sum(1), np.nan)
+    of_samples, of_draws = (w * crps(1.0, v) + (1 - w) * crps(0.0, v) for v in (u, draws))
+    return Scores(samples=of_samples, draws=of_draws, floor=w * (1 - w))
 
 
 def multinomial_pvalues(
@@ -112,11 +93,11 @@ def multinomial_pvalues(
 ) -> np.ndarray:
     """P-values of the exact multinomial test of each scene, (B,): of counts no likelier than those seen.
 
-    counts, probabilities: (B, K) as :func:`brier_excess`; counts may add up to other numbers in every scene. All
-    possible counts are gone through where they are at most ``enumerate_up_to``, which for K = 2 is the two-sided
-    binomial test; otherwise ``replicates`` are drawn and the observed one is counted with them, which keeps the test
-    exact (Davison and Hinkley 1997, chapter 4). P-values of counts are discrete: small ones are rarer than uniform ones,
-    and Fisher's way of combining them would lose power. For all scenes at once see :func:`pooled_calibration_test`.
+    counts: (B, K), how often each future was chosen, blends left out, in all as often as you like in every scene.
+    probabilities: (B, K), the true w. All possible counts are gone through where they are at most ``enumerate_up_to``, which
+    for K = 2 is the two-sided binomial test; otherwise ``replicates`` are drawn and the observed one is counted with them,
+    which keeps the test exact (Davison and Hinkley 1997, chapter 4). For all scenes at once see
+    :func:`pooled_calibration_test`: Fisher's way of combining p-values of counts would lose power.
     """
     counts, w = _check_law(counts, probabilities)
     random, result = np.random.default_rng(seed), []
@@ -139,10 +120,10 @@ def multinomial_pvalues(
 class PooledTest:
     """All scenes at once against the true law: two statistics with their Monte-Carlo p-values.
 
-    divergence: mean of Σ_k (q_k − w_k)² / w_k, the χ² divergence of the law of the choices, without bias, so that it is 0
-    on average for the true law; infinite where an impossible future was chosen, NaN where no scene has two choices. Its
-    p-value is one-sided. sharpness: mean over choices of log w_chosen − E log w, in nats, 0 on average for the true law.
-    Positive: likely futures are chosen too often; negative: too seldom. Its p-value is two-sided.
+    divergence: mean of Σ_k (q_k − w_k)² / w_k, the χ² divergence of the law of the choices, 0 on average for the true law;
+    infinite where an impossible future was chosen, NaN where no scene has two choices. Its p-value is one-sided. sharpness:
+    mean over choices of log w_chosen − E log w, in nats, 0 on average for the true law. Positive: likely futures are chosen
+    too often; negative: too seldom. Its p-value is two-sided.
     """
 
     divergence: float
@@ -154,18 +135,17 @@ class PooledTest:
 def pooled_calibration_test(counts, probabilities, *, replicates: int = 2000, seed: int = 0) -> PooledTest:
     r"""Could all these choices have been drawn from the true law? Exact for discrete counts, however few.
 
-    counts, probabilities: (B, K) as :func:`brier_excess`. Both statistics are compared with ``replicates`` sets of
+    counts, probabilities: as :func:`multinomial_pvalues`. Both statistics are compared with ``replicates`` sets of
     counts drawn from the true law, all scenes anew each time, and the observed one is counted with them. The divergence
     is that of :math:`\sum_k n_k (n_k - 1) / (n (n - 1) w_k) - 1`, scenes weighted by n − 1; it sees any departure, given
-    enough samples a scene. (The log-likelihood ratio would not: with few samples a law that is too sure of the likelier
-    future lowers it, and at some number in between leaves it as it is.) The sharpness sees a logit slope other than 1,
-    in few samples too, and no departure that leaves the mean of log w alone. Decide for one before looking, or halve the
-    level. Samples of one scene must be independent. Raises ValueError for bad input, and for no choices at all.
+    enough samples a scene. The sharpness sees a logit slope other than 1, in few samples too, and no departure that leaves
+    the mean of log w alone. Decide for one before looking, or halve the level. Samples of one scene must be independent.
+    Raises ValueError for bad input, and for no choices at all.
     """
     counts, w = _check_law(counts, probabilities)
     n = counts.sum(1)
     if not n.any():
-        raise ValueError("at least one choice is due, got none")
+        raise ValueError("counts must hold at least one choice, got none")
     impossible = w == 0
     entropy, log_w = special.entr(w).sum(1, keepdims=True), np.log(np.where(impossible, 1, w))
     pairs = (n - 1).clip(0)
@@ -191,8 +171,7 @@ def pooled_calibration_test(counts, probabilities, *, replicates: int = 2000, se
 def _all_counts(n: int, k: int) -> np.ndarray:
     """All ways to place n choices among k futures, (comb(n + k − 1, n), k): k − 1 bars among n stars."""
     bars = np.array(list(combinations(range(n + k - 1), k - 1)), dtype=int).reshape(comb(n + k - 1, n), k - 1)
-    ends = np.pad(bars, ((0, 0), (1, 0)), constant_values=-1), np.pad(bars, ((0, 0), (0, 1)), constant_values=n + k - 1)
-    return ends[1] - ends[0] - 1
+    return np.diff(bars, axis=1, prepend=-1, append=n + k - 1) - 1
 
 
 def _log_likelihood(counts: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -202,25 +181,15 @@ def _log_likelihood(counts: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 def _expected(samples: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) -> float:
     """Σ_k w_k ES(samples (S, D), outcomes_k (K, D))."""
-    return sum(
-        w * float(scoringrules.es_ensemble(x, samples, estimator="fair", backend="numpy"))
-        for x, w in zip(outcomes, weights, strict=True)
-        if w > 0
-    )
-
-
-def _draws(futures: Futures, n: int, generator: torch.Generator) -> np.ndarray:
-    """Places of n futures of each scene, drawn with their probabilities, (B, n)."""
-    return torch.multinomial(futures.probabilities, n, replacement=True, generator=generator).cpu().numpy()
+    possible = ((x, w) for x, w in zip(outcomes, weights, strict=True) if w > 0)
+    return sum(w * float(scoringrules.es_ensemble(x, samples, estimator="fair", backend="numpy")) for x, w in possible)
 
 
 def _check_law(counts, probabilities) -> tuple[np.ndarray, np.ndarray]:
-    counts, w = np.asarray(counts), np.asarray(probabilities, dtype=float)
+    counts, w = checks.counts("counts", counts), np.asarray(probabilities, dtype=float)
     if counts.ndim != 2 or counts.shape != w.shape or 0 in counts.shape:
         raise ValueError(f"counts and probabilities must be (B, K), got {counts.shape} and {w.shape}")
-    if not ((counts >= 0) & (counts == np.floor(counts))).all():
-        raise ValueError("counts must be non-negative integers")
     total = w.sum(1, keepdims=True)
     if not ((w >= 0).all() and np.allclose(total, 1, atol=1e-4)):
         raise ValueError("the probabilities of each scene must be non-negative and sum to one")
-    return counts.astype(int), w / total
+    return counts, w / total

@@ -7,9 +7,9 @@ Let the next frame be one of :math:`x_k` with probabilities :math:`w_k`
 .. math:: E(x) = \frac{1}{|\Omega|} \sum_{p \in \Omega} \|\nabla x(p)\|^2
 
 with forward differences, and the sharpness of a prediction is :math:`E(\hat x) / \sum_k w_k E(x_k)`. Samples of the
-true law have sharpness 1 on average. E is a positive semi-definite quadratic form, hence convex, and Jensen's inequality
-gives :math:`E(\sum_k w_k x_k) \le \sum_k w_k E(x_k)`: the posterior mean, which is what squared error makes of an
-undecided future, has at most sharpness 1, and less unless all possible futures have the same gradients in Ω.
+true law have sharpness 1 on average. E is convex, so by Jensen's inequality
+:math:`E(\sum_k w_k x_k) \le \sum_k w_k E(x_k)`: the posterior mean, which is what squared error makes of an undecided
+future, has at most sharpness 1, and less unless all possible futures have the same gradients in Ω.
 
 A sampler that always shows the same future is sharp too. What it lacks is spread: with D the pixels that differ,
 
@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scorevid import checks
 from scorevid.worlds.futures import Futures
 
 
@@ -50,14 +51,11 @@ def gradient_energy(x: Tensor, where: Tensor) -> Tensor:
     to the right and down; across the frame's edge it is zero. Raises ValueError for shapes or types that do not fit, and
     for scenes without a chosen pixel.
     """
-    if x.ndim != 4 or not x.is_floating_point():
-        raise ValueError(f"floating-point frames (B, S, H, W) are due, got {x.dtype} {tuple(x.shape)}")
-    due = (len(x), *x.shape[2:])
-    if where.shape != due or where.dtype != torch.bool:
-        raise ValueError(f"a bool mask {due} is due, got {where.dtype} {tuple(where.shape)}")
+    checks.frames("x", x, axes="BSHW")
+    if where.shape != (size := (len(x), *x.shape[2:])) or where.dtype != torch.bool:
+        raise ValueError(f"where must be a bool mask {size}, got {where.dtype} {tuple(where.shape)}")
     pixels = where.sum((1, 2))
-    if (pixels == 0).any():
-        raise ValueError(f"pixels are due in every scene, {int((pixels == 0).sum())} of {len(x)} have none")
+    checks.every("scenes must have chosen pixels", pixels > 0)
     right = functional.pad(x.diff(dim=3).square(), (0, 1))
     down = functional.pad(x.diff(dim=2).square(), (0, 0, 0, 1))
     return (right + down).masked_fill(~where[:, None], 0).sum((2, 3)) / pixels[:, None]
@@ -67,20 +65,14 @@ def sharpness(x_hat: Tensor, futures: Futures) -> Tensor:
     """Gradient energy in Ω over the expected one of the true futures, (B, S), no unit: 1 like the truth, < 1 blurred.
 
     x_hat: (B, S, H, W). At most 1, up to rounding, for ``futures.mean()``. One true future by itself need not have 1,
-    only their average with their probabilities has.
-
-    Raises ValueError for shapes or types that do not fit, scenes whose possible futures do not differ, and scenes whose
-    futures are all flat in Ω.
+    only their average with their probabilities has. Raises ValueError for shapes or types that do not fit, scenes whose
+    possible futures do not differ, and scenes whose futures are all flat in Ω.
     """
-    _check(x_hat, futures)
+    checks.samples(x_hat, futures)
     where = boundary(futures)
-    if not where.any(2).any(1).all():
-        alike = int((~where.any(2).any(1)).sum())
-        raise ValueError(f"scenes whose futures differ are due, in {alike} of {len(futures)} they do not")
+    checks.every("scenes must have futures that differ", where.any((1, 2)))
     expected = (futures.probabilities * gradient_energy(futures.frames, where)).sum(1, keepdim=True)
-    if (expected == 0).any():
-        flat = int((expected == 0).sum())
-        raise ValueError(f"futures with a gradient where they differ are due, {flat} of {len(futures)} scenes are flat")
+    checks.every("scenes must have futures with a gradient where they differ", expected[:, 0] > 0)
     return gradient_energy(x_hat, where) / expected
 
 
@@ -89,20 +81,12 @@ def pairwise_distance(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
 
     x_hat: (B, S, H, W), S ≥ 2 independent samples of each scene. Both are sums over the pixels in which possible futures
     differ, not dilated, so that the second is 2 ``futures.ambiguity()`` but for differences below the tolerance of
-    ``futures.where()``; where the future is certain it is zero, and so are both. The diversity with its interval is
-    ``estimates.ratio_interval(*pairwise_distance(x_hat, futures))``, which resamples scenes.
-
-    Raises ValueError for shapes or types that do not fit, and for fewer than two samples.
+    ``futures.where()``; both are zero where the future is certain. The diversity with its interval is
+    ``estimates.ratio_interval(*pairwise_distance(x_hat, futures))``. Raises ValueError for shapes or types that do not fit,
+    and for fewer than two samples.
     """
-    _check(x_hat, futures, least=2)
+    checks.samples(x_hat, futures, 2)
     where = futures.where()
     seen = 2 * x_hat.var(1, keepdim=True).masked_fill(~where, 0).sum((1, 2, 3))  # var divides by S − 1
     squares = (futures.frames - futures.mean()).square().masked_fill(~where, 0).sum((2, 3))
     return seen, 2 * (futures.probabilities * squares).sum(1)
-
-
-def _check(x_hat: Tensor, futures: Futures, least: int = 1) -> None:
-    fits = x_hat.ndim == 4 and len(x_hat) == len(futures) and x_hat.shape[2:] == futures.frames.shape[2:]
-    if not fits or x_hat.shape[1] < least or not x_hat.is_floating_point():
-        due = f"({len(futures)}, S, {', '.join(map(str, futures.frames.shape[2:]))}), S >= {least}"
-        raise ValueError(f"floating-point x_hat {due} is due, got {x_hat.dtype} {tuple(x_hat.shape)}")

@@ -2,9 +2,9 @@ r"""Singular values of the local linear weights: how many directions a denoiser 
 
 With J_y = U S Vᵀ at one input, noise in y passes by :math:`\mathbb{E}\|J_y z\|^2 = \sum_i s_i^2` for white z of variance 1.
 That sum is the *effective dimension* (Mohan et al. 2020): N for a denoiser that keeps everything, 0 for one that
-does not look at y; a projection has its rank. It is estimated by random z for many inputs at once, without J.
+does not look at y; a projection has its rank.
 
-The leading k columns of U span what is kept. How far a basis is *adaptive* is told by the overlap of two of them,
+The leading k columns of U span what is kept. How far a basis is *adaptive* is measured by the overlap of two of them,
 
 .. math:: \text{overlap} = \tfrac1k \| U_a^\top U_b \|_F^2 ,
 
@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorevid.measures.score_from_residual import AnyDenoiser, jvp
+from scorevid import checks
+from scorevid.denoisers.protocol import AnyDenoiser
+from scorevid.measures.score_from_residual import Sigma, jvp
 
 
 @dataclass
@@ -45,7 +47,7 @@ def spectrum(on_y: Tensor) -> Spectrum:
     if on_y.ndim != 2 or on_y.shape[0] != on_y.shape[1] or not on_y.isfinite().all():
         raise ValueError(f"J_y must be a finite matrix (N, N), got {tuple(on_y.shape)}")
     u, s, _ = torch.linalg.svd(on_y)
-    return Spectrum(s, u)
+    return Spectrum(values=s, vectors=u)
 
 
 def overlap(a: Spectrum, b: Spectrum, k: int | None = None) -> float:
@@ -56,20 +58,19 @@ def overlap(a: Spectrum, b: Spectrum, k: int | None = None) -> float:
     n = len(a.values)
     k = min(a.rank(), b.rank()) if k is None else k
     if len(b.values) != n or not 1 <= k <= n:
-        raise ValueError(f"two spectra of one size and 1 <= k <= {n} are due, got {n}, {len(b.values)} and k = {k}")
+        raise ValueError(f"a and b must be of one size, k within 1 and {n}, got {n}, {len(b.values)} and k = {k}")
     return (a.vectors[:, :k].T @ b.vectors[:, :k]).square().sum().item() / k
 
 
 @torch.no_grad()
-def effective_dimension(f: AnyDenoiser, y: Tensor, c: Tensor, generator: torch.Generator, probes: int = 8) -> Tensor:
-    """Σ s² of J_y at each example, (B,) in pixels, as the mean of ‖J_y z‖² over white ``probes``.
+def effective_dimension(
+    f: AnyDenoiser, y: Tensor, c: Tensor, generator: torch.Generator, probes: int = 8, sigma: Sigma = None
+) -> Tensor:
+    """Σ s² of J_y at each example, (B,) in pixels, as the mean of ‖J_y z‖² over white ``probes``, without the Jacobian.
 
-    For N pixels of which d are kept its relative standard error is about √(2 / (d · probes)). Raises ValueError for no probes.
+    f, y, c, sigma: as in :mod:`scorevid.measures.score_from_residual`. For N pixels of which d are kept the relative standard
+    error is about √(2 / (d · probes)). Raises ValueError for no probes.
     """
-    if probes < 1:
-        raise ValueError(f"probes must be at least 1, got {probes}")
-    total = torch.zeros(len(y), dtype=y.dtype, device=y.device)
-    for _ in range(probes):
-        z = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
-        total += jvp(f, y, c, z).square().sum((1, 2, 3))
-    return total / probes
+    checks.integer("probes", probes)
+    noise = (torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype) for _ in range(probes))
+    return sum(jvp(f, y, c, z, sigma).square().sum((1, 2, 3)) for z in noise) / probes

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from scorevid.denoisers.protocol import AnyDenoiser
 
-SHARE = 0.5  # of the free memory, for one evaluation; the rest is for whatever else takes memory meanwhile
-# bytes a pixel for each channel of the widest layer: eight maps as wide as that, in single precision and full resolution.
-# A U-Net, which is widest where its maps are smallest, allocates less in a whole evaluation, even if nothing were freed.
+SHARE = 0.5  #: of the free memory, for one evaluation; the rest is for whatever else takes memory meanwhile
+#: bytes a pixel for each channel of the widest layer: eight maps as wide as that, in single precision and full resolution.
+#: A U-Net, which is widest where its maps are smallest, allocates less in a whole evaluation, even if nothing were freed.
 PER_CHANNEL = 32
 
 

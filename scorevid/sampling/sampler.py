@@ -150,9 +150,9 @@ class SamplerState:
         """All samples by scene, from x (B·S, 1, H, W) and what else is in :class:`Samples`, (B·S,) or one for all."""
         finite = x.flatten(1).isfinite().all(1)
         others |= {"finite": finite, "reached_sigma_L": finite & reached_sigma_L}
-        others = {
-            k: torch.as_tensor(v, device=x.device).expand(len(x)).reshape(self.by_scene) for k, v in others.items()
-        }
+        for name, v in others.items():
+            v = v if isinstance(v, Tensor) else torch.full(finite.shape, v, device=x.device)
+            others[name] = v.reshape(self.by_scene)
         return Samples(x=x.reshape(*self.by_scene, *x.shape[2:]), **others)
 
     def _centre(self, centre: Centre, sigma_0: float) -> Tensor | float:

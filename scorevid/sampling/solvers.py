@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -62,8 +63,8 @@ class LadderSampler(Sampler):
 
     ladder: Ladder = Ladder()
 
-    sigma_0 = property(lambda self: self.ladder.sigma_0, doc="The first noise level, in grey units.")
-    expected_steps = property(lambda self: self.ladder.steps, doc="The ladder's steps.")
+    sigma_0 = property(attrgetter("ladder.sigma_0"), doc="The first noise level, in grey units.")
+    expected_steps = property(attrgetter("ladder.steps"), doc="The ladder's steps.")
 
     def levels(self) -> list[float]:
         """Noise levels of the frames that a callback sees, the last one's with them."""

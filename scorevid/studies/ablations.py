@@ -103,7 +103,7 @@ class Ablate:
                 continue
             print(name, flush=True)
             train(name, self.minutes, self.out / name)
-            publish(self.out / name, name, self.folder, self.scenes)
+            publish(self.out / name, name, self.folder, self.scenes, force=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-r"""What the records of :mod:`scorevid.studies.natural` say: errors in decibels, and by how much a network is ahead of baselines.
+r"""What the records of :mod:`scorevid.studies.natural` say: errors in decibels, and a network's lead over baselines.
 
 Errors are given as
 
@@ -41,9 +41,9 @@ def decibels(records: Sequence[dict], predictor: str, gain: str | None = None, w
     return np.array([np.full(length, np.nan) if row is None else row for row in rows])
 
 
-def over_shots(values) -> np.ndarray:
-    """Mean over shots with its 95 % interval by Student's t, (3, S): value, low, high. values: (shots, S), NaN left out."""
-    return np.array([mean_interval(column[np.isfinite(column)]) for column in np.asarray(values, dtype=float).T]).T
+def over_shots(values) -> list[Estimate]:
+    """Mean over shots with its interval by Student's t, at each of S levels. values: (shots, S), NaN left out."""
+    return [mean_interval(column[np.isfinite(column)]) for column in np.asarray(values, dtype=float).T]
 
 
 def margins(records: Sequence[dict], gain: str = "own", of: str = "M = 2", where: str = "all") -> dict[str, np.ndarray]:
@@ -71,5 +71,4 @@ def least_margin(
     if not keep:
         raise ValueError(f"one of the noise levels must lie in [{low}, {high}], got {list(sigmas)}")
     ahead = margins(records, gain, of, where)
-    columns = [ahead[name][:, k] for name in names for k in keep]
-    return min((mean_interval(v[np.isfinite(v)]) for v in columns), key=lambda estimate: estimate.value)
+    return min(over_shots(ahead[name])[k] for name in names for k in keep)

@@ -65,7 +65,7 @@ class ChoiceStatistics:
 
     slope, intercept: of the log odds chosen against the true ones. towards_grey: the intercept where A is the future
     nearer to mid-grey, a bias of the start. These are None where no line can be fitted. calibration_error: expected, less
-    what chance adds; None for too few scenes. blends: share of samples that are neither future. rendering_error: grey² a pixel.
+    what chance adds; None for too few scenes. blends: share of samples that are neither future. rendering_error: in grey².
     evaluations: of the denoiser for one sample, on average. converged: share of samples that came down to σ_L. scenes: their
     number. bins: of :func:`bins`.
 

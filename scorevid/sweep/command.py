@@ -1,13 +1,11 @@
 """``scorevid sweep``: one notebook for all combinations of parameters, by papermill, on Dask.
 
 Dask hands out the runs, starts a killed worker anew and gives its run to another. What counts is what lies in the folder
-(:mod:`scorevid.sweep.folder`); what a worker does is in :mod:`scorevid.sweep.worker`. Not to be confused with
-:mod:`scorevid.studies.stored`, which holds results of the comparisons behind chapter 3.
+(:mod:`scorevid.sweep.folder`); what a worker does is in :mod:`scorevid.sweep.worker`.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 import queue
 import sys
@@ -18,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import filelock
 import tyro
 from tqdm.auto import tqdm
 
 from scorevid import __version__
-from scorevid.interrupts import stop_signals
-from scorevid.machine import processors
-from scorevid.sweep.folder import Run, discard, forget, open_sweep, record_of, write_tables
+from scorevid.checks import installed, integer
+from scorevid.companion.notebooks import parameters_of
+from scorevid.machine import processors, stop_signals
+from scorevid.sweep.folder import Run, discard, open_sweep, record_of, write_tables
 from scorevid.sweep.grid import read_grid
 from scorevid.sweep.worker import execute, readiness
 
@@ -38,9 +38,9 @@ _DEAF = "import signal; signal.signal(signal.SIGINT, lambda *_: None)"
 class Sweep:
     """Run a notebook for all combinations of parameters, side by side; the same command goes on where it was stopped.
 
-    Each run is a papermill process with a kernel and a folder of its own, runs/ID in --out: the executed notebook,
-    log.txt, what its claims measured, and in files/, where it works, what it wrote. A run that fails does not stop the
-    rest. At the end runs.csv has a row a run and claims.csv a row a run and claim; the exit status is 1 if any failed.
+    Each run has a kernel and a folder of its own, runs/ID in --out: the executed notebook, log.txt, what its claims measured,
+    and in files/, where it works, what it wrote. A run that fails does not stop the rest. At the end runs.csv has a row a run
+    and claims.csv a row a run and claim; the exit status is 1 if any failed.
     """
 
     notebook: Annotated[Path, tyro.conf.Positional]  # with a cell tagged parameters
@@ -66,106 +66,82 @@ class Sweep:
     retry_failed: bool = False  # do the runs again that failed
 
     def __call__(self) -> None:
-        _need_packages()
-        if self.workers < 0 or self.threads < 0:
-            raise ValueError(f"workers and threads must not be negative, got {self.workers} and {self.threads}")
+        for module in ("distributed", "ipykernel", "nbclient", "papermill", "yaml"):
+            installed(module, "sweep")
+        integer("workers", self.workers, 0)
+        integer("threads", self.threads, 0)
         if self.workers and self.scheduler:
             raise ValueError("--workers is for this machine; how many a cluster has is up to its scheduler")
-        grid = read_grid(self.settings, annotations(self.notebook))
+        grid = read_grid(self.settings, parameters_of(self.notebook))
         folder = self.out.resolve()
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{self.out} is not a folder")
         runs = open_sweep(folder, self.notebook, grid)
         with _lock(folder):
-            self._sweep(folder, runs)
-
-    def _sweep(self, folder: Path, runs: list[Run]) -> None:
-        _clear(folder)
-        records = {run.id: record_of(folder, run) for run in runs}
-        if self.retry_failed:
-            for run in runs:
-                if records[run.id] and records[run.id]["status"] == "failed":
-                    forget(folder, run)
-                    records[run.id] = None
-        due = [run for run in runs if records[run.id] is None]
-        print(
-            f"{len(runs)} runs of {self.notebook}, {len(runs) - len(due)} of them done before: {self.out}", flush=True
-        )
-        lost, stopped = {}, False
-        if due:
-            cores = processors()
-            workers = min(self.workers or cores, len(due))
-            threads = self.threads or (1 if self.scheduler else max(1, cores // workers))
-            try:
-                with _client(self.scheduler, workers) as client, stop_signals() as signals:
-                    lost, stopped = _run_all(client, folder, due, threads, signals)
-            except KeyboardInterrupt:  # a second time, or before there was anything to stop
-                stopped = True
-            finally:
-                _clear(folder)  # what a killed worker left
-                write_tables(folder, runs, lost)
-        else:
+            lost, stopped = self._sweep(folder, runs)
+            discard(*(folder / "attempts").iterdir())  # what a killed worker left
             write_tables(folder, runs, lost)
-        _summarise(self.out, folder, runs, lost, stopped)
+            self._summarise(folder, runs, lost, stopped)
 
-
-def annotations(notebook: Path) -> dict[str, str]:
-    """Annotation of each parameter of a notebook, from its cell tagged ``parameters``; "None" where there is none.
-
-    Raises ValueError for what is no notebook.
-    """
-    import papermill
-
-    if not notebook.is_file():
-        raise ValueError(f"there is no notebook {notebook}")
-    try:
-        found = papermill.inspect_notebook(notebook)
-    except Exception as problem:
-        raise ValueError(f"{notebook} cannot be read as a notebook: {str(problem).splitlines()[0]}") from None
-    return {name: parameter["inferred_type_name"] for name, parameter in found.items()}
-
-
-def _clear(folder: Path) -> None:
-    for attempt in (folder / "attempts").iterdir():
-        discard(attempt)
-
-
-def _need_packages() -> None:
-    for name in ("dask", "distributed", "filelock", "ipykernel", "papermill", "psutil", "yaml"):
+    def _sweep(self, folder: Path, runs: Sequence[Run]) -> tuple[dict[str, str], bool]:
+        """Do the runs that have no record; why those were lost that got none, by id, and whether all was stopped."""
+        discard(*(folder / "attempts").iterdir())
+        due = []
+        for run in runs:
+            record = record_of(folder, run)
+            if record and record["status"] == "failed" and self.retry_failed:
+                discard(folder / "runs" / run.id)
+                record = None
+            if record is None:
+                due.append(run)
+        print(f"{len(runs)} runs of {self.notebook}, {len(runs) - len(due)} done before: {self.out}", flush=True)
+        if not due:
+            return {}, False
+        cores = processors()
+        workers = min(self.workers or cores, len(due))
+        threads = self.threads or (1 if self.scheduler else max(1, cores // workers))
         try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as problem:
-            raise ValueError(f"a sweep needs {problem.name}: pip install 'scorevid[sweep]'") from None
+            with _client(self.scheduler, workers) as (client, scratch), stop_signals() as signals:
+                return _run_all(client, folder, due, (threads, scratch), signals)
+        except KeyboardInterrupt:  # a second time, or before there was anything to stop
+            return {}, True
+
+    def _summarise(self, folder: Path, runs: Sequence[Run], lost: dict[str, str], stopped: bool) -> None:
+        """Say how the runs came out; exits with 130 if they were stopped and with 1 if any did not come to a good end."""
+        states = [record["status"] if (record := record_of(folder, run)) else "missing" for run in runs]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in ("done", "failed", "missing"))
+        print(f"{counts}: {self.out / 'runs.csv'}, {self.out / 'claims.csv'}")
+        if stopped:
+            print("stopped; the same command goes on from there", file=sys.stderr)
+            raise SystemExit(130)
+        if lost:
+            print("the same command tries those again that are missing", file=sys.stderr)
+        if "failed" in states:
+            print("--retry-failed does those again that failed; why is in runs/ID/log.txt", file=sys.stderr)
+        if states.count("done") < len(runs):
+            raise SystemExit(1)
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    import filelock
-
-    lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
     except filelock.Timeout:
         raise ValueError(f"another sweep is at work in {folder}") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
 def _client(address: str, workers: int):
-    """A client of the cluster at that address, or of one of so many workers made for the purpose, without dashboard."""
+    """A client of the cluster at that address, or of one made for the purpose; its folder for temporary files, or None."""
     import dask
     from distributed import Client, LocalCluster
 
     if address:
         try:
             client = Client(address, timeout=20)
-        except (OSError, ValueError, TimeoutError) as problem:
+        except (OSError, ValueError) as problem:
             raise ValueError(f"no Dask scheduler answers at {address}: {problem}") from None
         with client:
-            yield client
+            yield client, None
         return
     quiet = {"logging.distributed": "critical", "distributed.scheduler.allowed-failures": DEATHS}
     with (
@@ -183,23 +159,26 @@ def _client(address: str, workers: int):
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield client
+        yield client, scratch
 
 
 def _run_all(
-    client, folder: Path, due: Sequence[Run], threads: int, signals: Sequence[int]
+    client, folder: Path, due: Sequence[Run], given: tuple[int, str | None], signals: Sequence[int]
 ) -> tuple[dict[str, str], bool]:
     """Do the runs; why those were lost that have no record, by id, and whether a signal stopped them."""
-    for worker, reason in _answers(client, str(folder)).items():
+    try:
+        answers = client.run(readiness, str(folder), __version__)
+    except Exception as problem:
+        raise ValueError(f"a worker is not ready: {type(problem).__name__}: {problem}") from None
+    for worker, reason in answers.items():
         if reason:
             raise ValueError(f"the worker {worker} is not ready: {reason}")
     ended: queue.SimpleQueue = queue.SimpleQueue()
-    futures = {}
-    for run in due:
-        # pure=False: a result that a cluster still knows from before is not taken for one that lies in the folder
-        future = client.submit(execute, str(folder), run, threads, pure=False, retries=RETRIES)
-        futures[future.key] = future, run
+    # pure=False: a result that a cluster still knows from before is not taken for one that lies in the folder
+    submitted = [client.submit(execute, str(folder), run, *given, pure=False, retries=RETRIES) for run in due]
+    for future in submitted:
         future.add_done_callback(ended.put)
+    runs = {future.key: run for future, run in zip(submitted, due, strict=True)}
     left, lost = len(due), {}
     with tqdm(total=left, unit="run", disable=None) as bar:
         while left and not signals:
@@ -209,47 +188,15 @@ def _run_all(
                 continue
             left -= 1
             bar.update()
-            _, run = futures[future.key]
+            run = runs[future.key]
             try:
                 record = future.result()
+                status, error = record["status"], record["error"]
             except Exception as problem:
-                lost[run.id] = f"{type(problem).__name__}: {problem}".splitlines()[0]
-                _tell(run, "lost", lost[run.id])
-            else:
-                if record["status"] == "failed":
-                    _tell(run, "failed", record["error"])
-    client.cancel([future for future, _ in futures.values()])  # which ends those that run
+                status, error = "lost", f"{type(problem).__name__}: {problem}".splitlines()[0]
+                lost[run.id] = error
+            if status != "done":
+                parameters = ", ".join(f"{name} = {value!r}" for name, value in run.parameters.items())
+                tqdm.write(f"{run.id} {status}, {parameters}: {error}", file=sys.stderr)
+    client.cancel(submitted)  # which ends those that run
     return lost, bool(left)
-
-
-def _answers(client, folder: str) -> dict[str, str | None]:
-    try:
-        return client.run(readiness, folder, __version__)
-    except Exception as problem:
-        raise ValueError(f"a worker is not ready: {type(problem).__name__}: {problem}") from None
-
-
-def _tell(run: Run, what: str, why: str) -> None:
-    parameters = ", ".join(f"{name} = {value!r}" for name, value in run.parameters.items())
-    tqdm.write(f"{run.id} {what}, {parameters}: {why}", file=sys.stderr)
-
-
-def _summarise(out: Path, folder: Path, runs: Sequence[Run], lost: dict[str, str], stopped: bool) -> None:
-    """Say how the runs came out; exits with 130 if they were stopped and with 1 if any did not come to a good end."""
-    states = [record["status"] if (record := record_of(folder, run)) else "missing" for run in runs]
-    done, failed = states.count("done"), states.count("failed")
-    print(
-        f"{done} done, {failed} failed, {len(runs) - done - failed} missing: {out / 'runs.csv'}, {out / 'claims.csv'}"
-    )
-    if stopped:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        raise SystemExit(130)
-    if lost:
-        print("the same command tries those again that are missing", file=sys.stderr)
-    if failed:
-        print(
-            f"--retry-failed does those again that failed; why is in {out / 'runs.csv'} and runs/ID/log.txt",
-            file=sys.stderr,
-        )
-    if done < len(runs):
-        raise SystemExit(1)

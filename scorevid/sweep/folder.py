@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scorevid import __version__
+from scorevid.companion.records import read_records
 from scorevid.sweep.grid import combinations, same_grid
 
 MANIFEST, RECORD, TASK, NOTEBOOK = "sweep.json", "record.json", "task.json", "notebook.ipynb"
@@ -45,23 +47,22 @@ def open_sweep(folder: Path, notebook: Path, grid: Mapping[str, list]) -> list[R
     Raises ValueError, leaving the folder as it is, where it is of another sweep or holds other things.
     """
     text = notebook.read_text(encoding="utf-8")
-    code = code_sha256(text)
+    code, path = code_sha256(text), folder / MANIFEST
     manifest = {"notebook": notebook.name, "code": code, "grid": dict(grid), "scorevid": __version__}
-    path = folder / MANIFEST
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path, manifest, "another --out begins a new sweep")
         for name, of in (("code", "another notebook, or of this one with other code"), ("scorevid", "another version")):
             if before[name] != manifest[name]:
                 raise ValueError(f"{folder} holds a sweep of {of}: give another --out")
         if not same_grid(before["grid"], grid):
             raise ValueError(f"{folder} holds a sweep of another grid, {before['grid']}: give another --out")
         manifest = before  # with its order
+    elif folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {NOTEBOOK, ".lock"}):
+        raise ValueError(f"{folder} holds other things than a sweep: give another --out")
     else:
-        if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {NOTEBOOK, ".lock"}):
-            raise ValueError(f"{folder} holds other things than a sweep: give another --out")
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / NOTEBOOK, text)
-        write_text(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        write(folder / NOTEBOOK, text)
+        write(path, manifest)
     for name in ("runs", "attempts"):
         (folder / name).mkdir(exist_ok=True)
     runs, package = [], package_sha256()
@@ -85,21 +86,19 @@ def code_sha256(notebook: str) -> str:
 
 def package_sha256() -> str:
     """Of what a run depends on beside its notebook: the sources of scorevid and the cards of its weights."""
-    found = hashlib.sha256()
-    here = Path(__file__).parents[1]
-    for path in sorted(
-        [*here.rglob("*.py"), *here.glob("denoisers/weights/**/*.json"), *here.glob("studies/results/*.json")]
-    ):
+    found, here = hashlib.sha256(), Path(__file__).parents[1]
+    patterns = "**/*.py", "denoisers/weights/**/*.json", "studies/results/*.json"
+    for path in sorted(path for pattern in patterns for path in here.glob(pattern)):
         found.update(path.relative_to(here).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
 
 
 def record_of(folder: Path, run: Run) -> dict | None:
-    """The record of a run that is over, or None."""
-    try:
-        record = json.loads((folder / "runs" / run.id / RECORD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """The record of a run that is over, or None. Raises ValueError for a file that holds no record."""
+    path = folder / "runs" / run.id / RECORD
+    if not path.is_file():
         return None
+    record = read_json(path, ("key", "status", "seconds", "error"), "without its folder the run is done again")
     return record if record["key"] == run.key else None
 
 
@@ -107,8 +106,7 @@ def begin(folder: Path, run: Run) -> Path:
     """A new folder to attempt the run in."""
     attempt = folder / "attempts" / f"{run.id}.{uuid.uuid4().hex[:8]}"
     (attempt / "files").mkdir(parents=True)
-    task = {"notebook": str(folder / NOTEBOOK), "parameters": run.parameters}
-    write_text(attempt / TASK, json.dumps(task))
+    write(attempt / TASK, run.parameters)
     return attempt
 
 
@@ -118,7 +116,7 @@ def publish(folder: Path, run: Run, attempt: Path, record: dict) -> dict:
         raise FileNotFoundError(f"{attempt} was cleared away while it ran")
     with suppress(OSError):
         (attempt / "files").rmdir()  # if empty
-    write_text(attempt / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write(attempt / RECORD, record)
     try:
         attempt.rename(folder / "runs" / run.id)
     except OSError:
@@ -130,19 +128,13 @@ def publish(folder: Path, run: Run, attempt: Path, record: dict) -> dict:
     return record
 
 
-def discard(attempt: Path) -> None:
-    """Clear an attempt away."""
-    gone = attempt.with_name(f"{attempt.name}.{uuid.uuid4().hex[:8]}.discarded")
-    with suppress(FileNotFoundError):
-        attempt.rename(gone)  # first, and at once: from now on it cannot be published, and never half of it
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def forget(folder: Path, run: Run) -> None:
-    """Clear a run away that is to be done again."""
-    attempt = folder / "attempts" / f"{run.id}.{uuid.uuid4().hex[:8]}"
-    (folder / "runs" / run.id).rename(attempt)
-    discard(attempt)
+def discard(*attempts: Path) -> None:
+    """Clear attempts away, or runs that are to be done again."""
+    for attempt in attempts:
+        gone = attempt.parents[1] / "attempts" / f"{attempt.name}.{uuid.uuid4().hex[:8]}.discarded"
+        with suppress(FileNotFoundError):
+            attempt.rename(gone)  # first, and at once: from now on it cannot be published, and never half of it
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def write_tables(folder: Path, runs: Sequence[Run], lost: Mapping[str, str]) -> None:
@@ -152,37 +144,38 @@ def write_tables(folder: Path, runs: Sequence[Run], lost: Mapping[str, str]) -> 
     "parameter." before one that is the name of another column.
     """
     names = list(runs[0].parameters)
-    of_runs, of_claims = [], []
+    taken = {"run", "claim", *RUN_COLUMNS, *CLAIM_COLUMNS}
+    columns = ["run", *(f"parameter.{name}" if name in taken else name for name in names)]
+    of_runs, of_claims = [[*columns, *RUN_COLUMNS]], [[*columns, "claim", *CLAIM_COLUMNS]]
     for run in runs:
-        own = [run.id, *(_cell(run.parameters[name]) for name in names)]
+        own = [run.id, *(value if isinstance(value, str) else repr(value) for value in run.parameters.values())]
         record = record_of(folder, run)
         if record is None:
             of_runs.append([*own, "lost" if run.id in lost else "missing", "", lost.get(run.id, "")])
             continue
         of_runs.append([*own, record["status"], record["seconds"], record["error"] or ""])
-        for path in sorted((folder / "runs" / run.id / "claims").glob("*.json")):
-            claim = json.loads(path.read_text(encoding="utf-8"))
+        for claim in read_records(folder / "runs" / run.id / "claims"):
             of_claims.append([*own, claim["id"], *("" if claim[c] is None else claim[c] for c in CLAIM_COLUMNS)])
-    taken = {"run", "claim", *RUN_COLUMNS, *CLAIM_COLUMNS}
-    columns = ["run", *(f"parameter.{name}" if name in taken else name for name in names)]
-    _write_csv(folder / "runs.csv", [*columns, *RUN_COLUMNS], of_runs)
-    _write_csv(folder / "claims.csv", [*columns, "claim", *CLAIM_COLUMNS], of_claims)
+    for name, rows in (("runs.csv", of_runs), ("claims.csv", of_claims)):
+        table = io.StringIO(newline="")
+        csv.writer(table).writerows(rows)
+        write(folder / name, table.getvalue())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
+def read_json(path: Path, keys: Iterable[str], otherwise: str) -> dict:
+    """The object in a file. Raises ValueError, saying what to do otherwise, if it is damaged or lacks one of the keys."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise ValueError(f"{path} is damaged ({problem}); {otherwise}") from None
+    if not isinstance(content, dict) or set(keys) - content.keys():
+        raise ValueError(f"{path} must hold an object with {', '.join(keys)}; {otherwise}")
+    return content
+
+
+def write(path: Path, content: str | Mapping) -> None:
+    """Write text, or JSON, as a whole or not at all."""
+    text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def _cell(value) -> str:
-    """A parameter as the text of a table: a string as it is, anything else as Python writes it."""
-    return value if isinstance(value, str) else repr(value)
-
-
-def _write_csv(path: Path, header: list[str], rows: Iterable[list]) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
+    partial.write_text(text, encoding="utf-8", newline="")
     partial.replace(path)

@@ -38,6 +38,10 @@ class CheckedCompile:
         """Whether steps are compiled ones."""
         return self.loss is not self.eager
 
+    def stop(self) -> None:
+        """Go on without the compiler."""
+        self.loss = self.eager
+
     def __call__(self, *batch: Tensor) -> Tensor:
         if self.compiles and self.unchecked:
             self._check(batch)
@@ -45,20 +49,18 @@ class CheckedCompile:
         return self.loss(*batch)
 
     def _check(self, batch: tuple[Tensor, ...]) -> None:
+        fault = None
         try:
-            lost = lost_gradients(self.eager, self.loss, self.network.named_parameters(), batch)
+            if lost := lost_gradients(self.eager, self.loss, self.network.named_parameters(), batch):
+                fault = f"the compiled step loses the gradients of {', '.join(lost)}"
         except Exception as problem:
             if self.processes.size > 1:  # the others would wait for this one
                 raise
-            self.loss = self.eager
-            warnings.warn(f"torch.compile does not work here, training goes on without it: {problem}", stacklevel=3)
-            return
-        (any_lost,) = self.processes.any_of(bool(lost))
-        if any_lost:
-            self.loss = self.eager
-            names = ", ".join(lost) or "other processes"
-            text = f"the compiled step loses the gradients of {names}; training goes on without torch.compile"
-            warnings.warn(text, stacklevel=3)
+            fault = f"torch.compile does not work here: {problem}"
+        if self.processes.any_of(fault is not None) == (True,):
+            self.stop()
+            fault = fault or "the compiled step loses gradients of another process"
+            warnings.warn(f"{fault}; training goes on without torch.compile", stacklevel=3)
 
 
 def lost_gradients(

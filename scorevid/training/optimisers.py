@@ -49,7 +49,8 @@ class KernelMuon(torch.optim.Optimizer):
         (group,) = self.param_groups
         directions = []
         for kernel, view in zip(self.kernels, self.views, strict=True):
-            gradient = _matrix(kernel.grad.contiguous(memory_format=_layout(kernel)))
+            layout = torch.contiguous_format if kernel.is_contiguous() else torch.channels_last
+            gradient = _matrix(kernel.grad.contiguous(memory_format=layout))
             state = self.state[view]
             if not state:
                 state["momentum_buffer"] = torch.zeros_like(gradient)
@@ -107,11 +108,6 @@ def _factors(wide: Sequence[Tensor]) -> list[Tensor]:
 def _wide(x: Tensor) -> Tensor:
     """A view on a matrix (n, m) with no more rows than columns."""
     return x.mT if x.shape[0] > x.shape[1] else x
-
-
-def _layout(kernel: Tensor) -> torch.memory_format:
-    contiguous = kernel.is_contiguous()
-    return torch.contiguous_format if contiguous else torch.channels_last
 
 
 def _matrix(kernel: Tensor) -> Tensor:

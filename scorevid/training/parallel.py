@@ -27,6 +27,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from scorevid import checks
 from scorevid.training.steps import Batch
 
 if TYPE_CHECKING:
@@ -78,6 +79,17 @@ class Processes:
         raised = torch.tensor(flags, dtype=torch.int32)
         dist.all_reduce(raised, dist.ReduceOp.MAX, self.cpu_group)
         return tuple(map(bool, raised.tolist()))
+
+    def by_first(self, action: Callable[[], None]) -> None:
+        """Have the first process alone do something; where it fails in writing, all of them raise."""
+        problem = None
+        try:
+            if self.first:
+                action()
+        except (ValueError, OSError) as raised:
+            problem = raised
+        if self.any_of(problem is not None) == (True,):
+            raise problem or OSError("the first process has failed, and says why")
 
     def broadcast(self, value: int) -> int:
         """The first process's value."""
@@ -132,8 +144,8 @@ def make_processes(device: str = "auto", devices: int = 1, nodes: int = 1) -> tu
     told. Raises ValueError for numbers below 1, other ones than torchrun's, more GPUs than there are, a device that several
     processes cannot share, several machines that do not know of one another, and where Lightning Fabric is missing.
     """
-    if devices < 1 or nodes < 1:
-        raise ValueError(f"at least one device on one machine is due, got {devices} devices and {nodes} nodes")
+    checks.integer("devices", devices, most=max(8, 4 * (os.cpu_count() or 1)))
+    checks.integer("nodes", nodes, most=10_000)
     if started := _by_torchrun():
         told = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
         if (devices, nodes) not in ((1, 1), told):

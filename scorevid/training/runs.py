@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import tempfile
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 import scorevid
 from scorevid.denoisers.conditioned import build_network
 from scorevid.denoisers.weights import save_denoiser
 from scorevid.measures.cards import score_card
-from scorevid.training.records import Checkpoint, load_checkpoint, read_log
+from scorevid.training.records import FIRST_NAMES, Checkpoint, load_checkpoint, read_log
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.registry import describe_world, make_world
 
 
 def read_run(folder: Path | str) -> tuple[Checkpoint, object]:
     """The checkpoint of a run, and its world. Raises ValueError where there is no checkpoint."""
-    kept = load_checkpoint(Path(folder) / "checkpoint.pt")
-    return kept, make_world(kept.world)
+    path = Path(folder) / "checkpoint.pt"
+    kept = load_checkpoint(path)
+    try:
+        return kept, make_world(kept.world)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}; go on with the version that wrote it") from problem
 
 
 def open_run(folder: Path | str, device: torch.device | str = "cpu", *, world=None, **changes) -> Trainer:
@@ -40,12 +47,25 @@ def open_run(folder: Path | str, device: torch.device | str = "cpu", *, world=No
 
 
 def publish(
-    run: Path | str, name: str, folder: Path | str, scenes: int = 1000, seed: int = 1_000_003, licence: str = "MIT"
+    run: Path | str,
+    name: str,
+    folder: Path | str,
+    scenes: int = 1000,
+    seed: int = 1_000_003,
+    licence: str = "MIT",
+    force: bool = False,
 ) -> Path:
     """Write the averaged network of a run as NAME.safetensors and NAME.json; returns the path of the weights.
 
     scenes, seed: of the scenes that the scores on the card are from. licence: of the weights, with what the data ask for.
+    force: to replace weights of that name. Raises FileExistsError where there are some, and ValueError for a bad name.
     """
+    folder = Path(folder)
+    if name != Path(name).name:
+        raise ValueError(f"name must be a file name without folder and ending, got {name!r}")
+    there = [path for path in (folder / f"{name}.safetensors", folder / f"{name}.json") if path.exists()]
+    if there and not force:
+        raise FileExistsError(f"{there[0]} exists: choose another name, or replace it with --force")
     trainer = open_run(run, compile=False)
     network = trainer.denoiser()
     card = describe(trainer) | {"licence": licence, "evaluation": score_card(network, trainer.world, scenes, seed)}
@@ -53,38 +73,37 @@ def publish(
     if evaluations.exists():
         by_images = {scores["images"]: scores for scores in read_log(evaluations)}
         card["evaluations"] = [by_images[k] for k in sorted(by_images)]
-    return save_denoiser(network, name, card, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as new:  # so that a full disk leaves what was there
+        try:
+            written = save_denoiser(network, name, card, new)
+        except SafetensorError as problem:
+            raise OSError(f"cannot write {name} to {folder}: {problem}") from None
+        for path in (written, written.with_suffix(".json")):
+            os.replace(path, folder / path.name)
+    return folder / written.name
 
 
 def describe(trainer: Trainer) -> dict:
     """How a run's network was made: data, noise prior, settings, steps, time, machine, versions, learning curve."""
-    s, state = trainer.settings, trainer.state
+    state, settings = trainer.state, asdict(trainer.settings)
+    settings["lr_muon"] = settings["lr_muon"] if settings["optimiser"] == "muon" else None
+    how = {old: settings.pop(new) for old, new in FIRST_NAMES.items()}  # which cards have kept
     log = read_log(trainer.log) if trainer.log.exists() else []  # a run may be shorter than a line of it
     thinned = log[: -1 : max(1, len(log) // 200)] + log[-1:]
     world = describe_world(trainer.world)
-    if "source" in world:  # names of files alone: where they lie is no one else's business
-        source = world["source"]
-        names = Path(source).name if isinstance(source, str) else tuple(Path(one).name for one in source)
-        world["source"] = names
+    if source := world.get("source"):  # names of files alone: where they lie is no one else's business
+        world["source"] = Path(source).name if isinstance(source, str) else [Path(one).name for one in source]
     return {
         "made": datetime.now(UTC).date().isoformat(),
         "world": world,
-        "noise": vars(s.noise),
-        "past_noise": vars(s.past),
-        "training": {  # under the names of the first cards
-            "seed": s.seed,
-            "steps": state.step,
-            "planned_steps": state.planned_steps,
-            "batch": s.batch,
-            "images": state.images,
+        "noise": settings["noise"],
+        "past_noise": settings["past"],
+        "training": {
+            **{name: settings[name] for name in ("seed", "batch", "optimiser", "lr", "lr_muon", "warmup")},
+            **how,
+            **{"steps": state.step, "planned_steps": state.planned_steps, "images": state.images},
             "hours": round(state.seconds / 3600, 3),
-            "optimiser": s.optimiser,
-            "lr": s.lr,
-            "lr_muon": s.lr_muon if s.optimiser == "muon" else None,
-            "warmup": s.warmup,
-            "settle": s.freeze_norm_after,
-            "settled_rate": s.frozen_lr_factor,
-            "averaging": s.ema_decay,
             "changes": state.changes,
             "precision": "bf16 autocast" if trainer.bf16 else "fp32",
         },

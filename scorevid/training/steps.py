@@ -14,7 +14,7 @@ from scorevid import checks
 from scorevid.noise.corruptions import corrupt
 from scorevid.noise.prior import NoisePrior, PastNoise
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W), sigma (B, 1, 1, 1)
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # y, c, x, sigma, as of noisy_batch
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class Settings:
     compile: bool = True  # use torch.compile
 
     def __post_init__(self):
-        for name in ("steps", "batch", "warmup", "freeze_norm_after"):
+        for name, most in (("steps", 10**12), ("batch", 10**6), ("warmup", 10**12), ("freeze_norm_after", 10**12)):
             if getattr(self, name) is not None or name in ("batch", "warmup"):
-                checks.integer(name, getattr(self, name))
+                checks.integer(name, getattr(self, name), most=most)
+        checks.integer("seed", self.seed, 0, 2**63 - 1)
         for name in ("lr", "lr_muon", "frozen_lr_factor"):
-            checks.number(name, getattr(self, name), above=0)
+            checks.number(name, getattr(self, name), high=1e6, above=0)
         checks.number("ema_decay", self.ema_decay, 0, math.nextafter(1, 0))
         checks.one_of("optimiser", self.optimiser, ("adam", "muon"))
         checks.one_of("precision", self.precision, ("auto", "bf16", "fp32"))
@@ -70,35 +71,35 @@ class TrainState:
     made_on: dict = field(default_factory=dict)  # the machine
 
     @property
+    def mean_loss(self) -> float:
+        """The mean loss since the last log line, 0 if there was no step since."""
+        total, count = self.running_loss.tolist()
+        return total / count if count else 0.0
+
+    @property
     def is_done(self) -> bool:
         """Whether all planned steps are done."""
         return self.planned_steps is not None and self.step >= self.planned_steps
 
     def should_freeze(self, after: int | None) -> bool:
         """Whether it is time to freeze normalisation: after so many steps, or half of the run."""
-        half = math.inf if self.planned_steps is None else self.planned_steps // 2
+        half = after if self.planned_steps is None else self.planned_steps // 2
         return not self.frozen and after is not None and self.step >= min(after, half)
 
 
 class StepPlanner:
-    """How many steps fit the minutes, from the speed of a run once it is warm.
-
-    minutes: of this run. step, start: where and at what second it begins.
-    """
-
-    WARM_UP = 20  # steps before the speed is measured, over twice as many
+    """How many steps fit the minutes of a run that begins at a step and at a second, from its speed once it is warm."""
 
     def __init__(self, minutes: float | None, step: int, start: float):
         self.first, self.end, self.warm = step, start + 60 * (minutes or 0), start
 
     def plan(self, step: int, now: float) -> int | None:
-        """Steps of the whole run; None but at the step at which the speed is known. To be called after each step."""
-        if step - self.first == self.WARM_UP:
+        """Steps of the whole run, once its speed is known, after 60 steps; None after any other. For each step in turn."""
+        if step - self.first == 20:
             self.warm = now
-        if step - self.first != 3 * self.WARM_UP:
-            return None
-        speed = 2 * self.WARM_UP / max(now - self.warm, 1e-9)
-        return step + max(1, int((self.end - now) * speed))
+        return (
+            step + max(1, int((self.end - now) * 40 / max(now - self.warm, 1e-9))) if step - self.first == 60 else None
+        )
 
 
 def learning_rate(step: int, steps: int | None, warmup: int) -> float:
@@ -118,11 +119,9 @@ def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> t
     return torch.Generator(device).manual_seed(int(state))
 
 
-def noisy_batch(
-    world, noise: NoisePrior, batch: int, generator: torch.Generator, past: PastNoise | None = None
-) -> Batch:
-    """Training data, drawn anew: y (B, 1, H, W), c (B, M, H, W) with noise on the past if given, x (B, 1, H, W), sigma (B, 1, 1, 1)."""
+def noisy_batch(world, noise: NoisePrior, batch: int, generator: torch.Generator, past=PastNoise()) -> Batch:  # noqa: B008
+    """Training data, drawn anew: y (B, 1, H, W), c (B, M, H, W), x (B, 1, H, W) and sigma (B, 1, 1, 1)."""
     c, x = world.draw(batch, generator)
     sigma = noise.draw(batch, generator)
     y = corrupt(x, sigma, noise.corruption, generator)
-    return y, c if past is None else past.put_on(c, generator), x, sigma
+    return y, past.put_on(c, generator), x, sigma

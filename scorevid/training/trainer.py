@@ -22,7 +22,8 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -33,8 +34,8 @@ from tqdm import tqdm
 from scorevid import checks
 from scorevid.denoisers.conditioned import Network, build_network
 from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
-from scorevid.interrupts import stop_signals
-from scorevid.machine import computes_in_bf16, machine
+from scorevid.files import sole_writer
+from scorevid.machine import computes_in_bf16, machine, stop_signals
 from scorevid.training.compiling import CheckedCompile
 from scorevid.training.optimisers import make_optimiser
 from scorevid.training.parallel import Processes, all_reduce_mean
@@ -43,6 +44,8 @@ from scorevid.training.steps import Batch, Settings, StepPlanner, TrainState, ge
 from scorevid.worlds.registry import describe_world
 
 NOT_ABOUT_THE_RESULT = {"compile"}  # a setting that may change between resumptions without a note
+FIRST_SAVE = 5.0  # seconds of training up to the first checkpoint
+SHORT = 2.0  # minutes; to compile takes a good part of them
 
 
 class Trainer:
@@ -59,7 +62,6 @@ class Trainer:
         self.checkpoint, self.log = Path(out) / "checkpoint.pt", Path(out) / "log.jsonl"
         if self.checkpoint.exists() and not resume:
             raise FileExistsError(f"{self.checkpoint} exists: resume it, or choose another folder")
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         self.world, self.settings, self.device = world, settings, torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).train()
         self.ema = [p.detach().clone() for p in network.parameters()]
@@ -70,8 +72,8 @@ class Trainer:
         self.loss = CheckedCompile(self._squared_error, network, settings.compile)
         self.processes, self._joint_loss = Processes(), self.loss
         self.recent: deque[float] = deque(maxlen=10)  # losses of the last log lines of this run
-        self.interrupted = False
-        if self.checkpoint.exists():
+        self.interrupted, self._stored = False, self._stamp()
+        if self._stored:
             self._restore(load_checkpoint(self.checkpoint, self.device))
 
     def distribute(self, processes: Processes) -> None:
@@ -95,28 +97,33 @@ class Trainer:
         clock: what tells the seconds; ``time.process_time`` counts those of the processor instead of the wall.
 
         SIGINT and SIGTERM end the run after the current step, and ``interrupted`` tells of it; a checkpoint is left. One is
-        also written every ``save_every`` seconds, so that a killed run loses no more than that. Raises FloatingPointError
-        once the loss is no longer finite, or four times what it was; the checkpoint is then one from before.
+        also written after ``FIRST_SAVE`` seconds, then in intervals that double up to ``save_every`` seconds, so that a killed
+        run loses no more than that, and one that is killed again and again gets on. Nothing is written before the first batch
+        could be drawn. A run of at most ``SHORT`` minutes does without the compiler. Raises ValueError where another process
+        trains in the folder, and FloatingPointError once the loss is no longer finite, or four times what it was; the
+        checkpoint, if there is one, is then from before.
         """
         state = self.state
+        checks.integer("log_every", log_every)
+        checks.number("save_every", save_every, low=0)
         if minutes is not None:
-            checks.number("minutes", minutes, above=0)
+            checks.number("minutes", minutes, high=1e7, above=0)
         elif state.planned_steps is None:
             raise ValueError("say how long to train: steps, minutes, or both")
-        (fresh,) = self.processes.any_of(not self.checkpoint.exists())
-        if self.processes.first:
-            trim_log(self.log, state.step)
+        if minutes is not None and minutes <= SHORT:
+            self.loss.stop()
+        self._try_out()
         self.recent.clear()
-        if fresh:
-            self.save()
         state.made_on = machine(self.device)
         if self.processes.size > 1:
             state.made_on["processes"] = self.processes.size
-        before, start = state.seconds, clock()
-        saved, planner = start, StepPlanner(minutes, state.step, start)
         silent = not (progress and self.processes.first)
-        bar = tqdm(total=state.planned_steps, initial=state.step, disable=silent, unit="step", smoothing=0.05)
-        with stop_signals() as stopped, bar:
+        with ExitStack() as held, stop_signals() as stopped:
+            self.processes.by_first(lambda: self._claim(held))
+            bar = tqdm(total=state.planned_steps, initial=state.step, disable=silent, unit="step", smoothing=0.05)
+            held.enter_context(bar)
+            before, start = state.seconds, clock()
+            saved, wait, planner = start, min(FIRST_SAVE, save_every), StepPlanner(minutes, state.step, start)
             while not state.is_done:
                 self.update()
                 now = clock()
@@ -127,15 +134,15 @@ class Trainer:
                     bar.total = state.planned_steps = self.processes.broadcast(steps)
                 bar.update()
                 over = bool(stopped) or (minutes is not None and now - start >= 60 * minutes)
-                over, save = self.processes.any_of(over, now - saved >= save_every)
+                over, save = self.processes.any_of(over, now - saved >= wait)
                 if over:
                     break
                 if save:
                     self._reduce_loss()
-                    if not self._has_risen(2.0):
+                    if state.mean_loss <= 2 * self._usual_loss():
                         self.save()
-                        saved = now
-        self.save()
+                        saved, wait = now, min(2 * wait, save_every)
+            self.save()
         (self.interrupted,) = self.processes.any_of(bool(stopped))
         return state.is_done
 
@@ -189,19 +196,34 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint atomically. Raises FloatingPointError, and keeps the last one, if the loss is not finite."""
         self._reduce_loss()
-        if not self.state.running_loss.isfinite().all():
-            raise FloatingPointError(f"the loss is not finite by step {self.state.step}; the last checkpoint is kept")
-        if self.processes.first:
-            kept = Checkpoint(
-                settings=self.settings,
-                world=describe_world(self.world),
-                config=self.network.config,
-                state=self.state,
-                network=self.network.state_dict(),
-                ema=self.ema,
-                optimisers=[o.state_dict() for o in self.optimisers],
-            )
-            save_checkpoint(self.checkpoint, kept)
+        weights, optimisers = self.network.state_dict(), [o.state_dict() for o in self.optimisers]
+        world, config = describe_world(self.world), self.network.config
+        kept = Checkpoint(self.settings, self.state, world, config, weights, self.ema, optimisers)
+        self.processes.by_first(lambda: save_checkpoint(self.checkpoint, kept))
+        self._stored = self._stamp()
+
+    def _try_out(self) -> None:
+        """Draw the first batch and look at one of it, so that what cannot be is refused before anything is written."""
+        try:
+            batch = self._batch(generator_for(self.settings.seed, self.state.step, self.device))
+            with torch.no_grad():
+                self.network.eval().squared_error(*(part[:1] for part in batch))
+        except (RuntimeError, MemoryError, OverflowError) as problem:
+            text = str(problem).splitlines()[0] if str(problem) else "there is not enough memory"
+            raise ValueError(f"the first batch cannot be made: {text}") from problem
+        finally:
+            self.network.train()
+
+    def _claim(self, held: ExitStack) -> None:
+        """Have the folder to oneself for as long as ``held`` is open, with a log up to where the run stands."""
+        held.enter_context(sole_writer(self.checkpoint.parent, "training"))
+        if self._stamp() != self._stored:
+            raise FileExistsError(f"{self.checkpoint} was written by another process meanwhile: resume it")
+        trim_log(self.log, self.state.step)
+
+    def _stamp(self) -> int | None:
+        """When the checkpoint was written, in nanoseconds; None where there is none."""
+        return self.checkpoint.stat().st_mtime_ns if self.checkpoint.exists() else None
 
     def _restore(self, kept: Checkpoint) -> None:
         if build_network(kept.config).config != self.network.config:
@@ -217,10 +239,8 @@ class Trainer:
         self.state = kept.state
         self.state.planned_steps = self.settings.steps or kept.state.planned_steps
         changed = {k: before[k] for k in now if before[k] != now[k] and k not in NOT_ABOUT_THE_RESULT}
-        world, defaults = describe_world(self.world), {}
-        if is_dataclass(self.world):  # fields that are newer than the checkpoint had their defaults
-            defaults = {f.name: f.default for f in fields(self.world)}
-        own = defaults | kept.world
+        world = describe_world(self.world)  # of which fields that are newer than the checkpoint had their defaults
+        own = {k: kept.world.get(k, getattr(type(self.world), k, None)) for k in world}
         if other := {k: own[k] for k in world if own[k] != world[k]}:
             changed["world"] = other
         if changed:
@@ -242,33 +262,26 @@ class Trainer:
         with torch.autocast(y.device.type, torch.bfloat16, enabled=self.bf16):
             return self.network.squared_error(y, c, x, sigma)
 
-    def _reduce_loss(self) -> None:
-        """The loss since the last log line, of all processes."""
-        self.state.running_loss = self.processes.reduce_mean(self.state.running_loss)
+    def _usual_loss(self) -> float:
+        """What the last lines of the log say, infinite while they are few."""
+        return median(self.recent) if len(self.recent) >= 5 else math.inf
 
-    def _has_risen(self, factor: float) -> bool:
-        """Whether the loss since the last log line is above what the lines before it say, by more than a factor."""
-        usual = median(self.recent) if len(self.recent) >= 5 else math.inf
-        total, count = self.state.running_loss
-        return bool(count > 0 and total / count > factor * usual)
+    def _reduce_loss(self, factor: float = math.inf) -> None:
+        """Average the loss over all processes. Raises FloatingPointError if it is not finite, or that much above the usual."""
+        self.state.running_loss = self.processes.reduce_mean(self.state.running_loss)
+        loss, usual = self.state.mean_loss, self._usual_loss()
+        if not math.isfinite(loss) or loss > factor * usual:
+            grown = f"by step {self.state.step} the loss is {loss:.3g}, and was {usual:.3g}"
+            left = f"{self.checkpoint}, if it is there, is from before: go on from it with lower learning rates"
+            raise FloatingPointError(f"training diverges: {grown}. {left}")
 
     def _write_log(self, bar: tqdm) -> None:
         state = self.state
-        self._reduce_loss()
-        loss = (state.running_loss[0] / state.running_loss[1]).item()
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {state.step}; the last checkpoint is kept")
-        if self._has_risen(4.0):
-            raise FloatingPointError(
-                f"training diverges: by step {state.step} the loss has risen from {median(self.recent):.3g} to {loss:.3g}. "
-                f"{self.checkpoint} is from before: resume with lower learning rates"
-            )
+        self._reduce_loss(4.0)
+        loss, rate = state.mean_loss, state.images / max(state.seconds, 1e-9)
         self.recent.append(loss)
         state.running_loss.zero_()
-        if not self.processes.first:
-            return
-        rate = state.images / max(state.seconds, 1e-9)
         line = {"step": state.step, "images": state.images, "loss": loss, "seconds": round(state.seconds, 3)}
         line |= {"images_per_second": round(rate, 1), "lr": self.optimisers[0].param_groups[0]["lr"]}
-        append_to_log(self.log, line)
+        self.processes.by_first(lambda: append_to_log(self.log, line))
         bar.set_postfix_str(f"loss {loss:.5f}, {rate:.0f} images/s", refresh=False)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from scorevid import checks
-from scorevid.worlds.registry import register
+from scorevid.worlds.registry import TestScenes, register
 
 
 @register("train-gaussian", "linear-Gaussian video, whose optimal denoiser is known", "gaussian", past_noise=0.1)
@@ -73,6 +73,10 @@ class Gaussian:
             levels = levels.to(c)[:, None, None]
             c = c + levels * torch.randn(c.shape, generator=generator, device=generator.device)
         return c, x
+
+    def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
+        """Random scenes to judge a denoiser by; where they all have one ρ, the optimal denoiser is linear."""
+        return TestScenes.draw(self, n, generator, linear=not isinstance(self.rho, tuple))
 
     def past_levels(self) -> Tensor:
         """Standard deviation of the noise on each past frame, oldest first, (M,) float64."""

@@ -10,7 +10,11 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, is_dataclass
 
+import torch
+from torch import Tensor
+
 import scorevid.worlds
+from scorevid.worlds.futures import Futures
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,31 @@ class Registered:
     video: str  # what it shows, in the command's help
     folder: str  # default name of the folder of a run, in runs/
     defaults: dict = field(default_factory=dict)  # fields whose default on the command line is another one
+
+
+@dataclass(frozen=True)
+class TestScenes:
+    """Scenes that training cannot have seen, and what their world knows of them: by this a denoiser is judged.
+
+    A world returns them from ``test_scenes(n, generator)``; of one without this method they are :meth:`draw`.
+    c (N, M, H, W), x (N, 1, H, W): past frames and next. copy_error: mean squared error a pixel of the last frame, (). linear:
+    whether the optimal denoiser is the Wiener filter of the world. undecided: (n, generator) -> (c, futures), draws n scenes
+    with finitely many known futures.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    c: Tensor
+    x: Tensor
+    copy_error: Tensor
+    linear: bool = False
+    undecided: Callable[[int, torch.Generator], tuple[Tensor, Futures]] | None = None
+
+    @classmethod
+    def draw(cls, world, n: int, generator: torch.Generator, **known) -> TestScenes:
+        """As a world draws them for training, with other seeds. known: ``linear``, ``undecided``."""
+        c, x = world.draw(n, generator)
+        return cls(c, x, (c[:, -1:] - x).square().mean(), **known)
 
 
 _WORLDS: dict[str, Registered] = {}

@@ -1,6 +1,7 @@
 """The built book, as a reader meets it: in a browser, light and dark, on a telephone and on a desk, without a network."""
 
 import base64
+import collections
 import functools
 import hashlib
 import json
@@ -12,6 +13,7 @@ import threading
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
@@ -37,6 +39,7 @@ BROWSER_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+VIEWS = [("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)]  # each a step from the one before
 CHATTER = ("[PST]: ", "[togglebutton]: ")  # what the theme and its parts log when all is well
 UNFINISHED = {  # what a page must not say outside of code
     "a traceback": re.compile(r"Traceback \(most recent call last\)|\b\w*Error: "),
@@ -242,107 +245,123 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(theme, width) for theme in ("light", "dark") for width in (390, 1280)],
-    ids=lambda p: f"{p[0]}-{p[1]}",
-)
-def reader(request, browser):
-    """A browser window of one width whose owner prefers light or dark; keeps a list of all that went wrong.
-
-    Every visit is a first one: nothing is remembered from the page before.
-    """
-    theme, width = request.param
+@pytest.fixture(scope="module")
+def window(browser, address):
+    """A browser window that asks for nothing from elsewhere; keeps a list of all that went wrong on a visit."""
+    theme, width = VIEWS[0]
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme)
-    context.add_init_script("localStorage.clear(); sessionStorage.clear()")
-    page = context.new_page()
-    page.theme, page.width, page.wrong = theme, width, []
-    page.on("console", lambda m: m.text.startswith(CHATTER) or page.wrong.append(f"console {m.type}: {m.text}"))
-    page.on("pageerror", lambda e: page.wrong.append(f"script error: {e}"))
-    page.on("requestfailed", lambda r: page.wrong.append(f"failed: {r.url} {r.failure}"))
-    page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"status {r.status}: {r.url}"))
-    yield page
-    context.close()
-
-
-def visit(reader, address, page):
-    """Open a page, wait until it has settled, and return what went wrong on the way."""
-    reader.wrong.clear()
+    context.add_init_script("localStorage.clear(); sessionStorage.clear()")  # every visit is a first one
+    page, wrong = context.new_page(), []
+    page.on("console", lambda m: m.text.startswith(CHATTER) or wrong.append(f"console {m.type}: {m.text}"))
+    page.on("pageerror", lambda e: wrong.append(f"script error: {e}"))
+    page.on("requestfailed", lambda r: "ERR_ABORTED" in r.failure or wrong.append(f"failed: {r.url} {r.failure}"))
+    page.on("response", lambda r: r.status >= 400 and wrong.append(f"status {r.status}: {r.url}"))
 
     def local_only(route):
         if route.request.url.startswith((address, "data:", "blob:")):
             return route.continue_()
-        reader.wrong.append(f"asked for {route.request.url}")
+        wrong.append(f"asked for {route.request.url}")
         return route.abort()
 
-    reader.unroute_all()
-    reader.route("**/*", local_only)
-    reader.goto(urljoin(address, page), wait_until="load")
-    reader.wait_for_load_state("networkidle")
-    reader.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
-    return list(reader.wrong)
+    def visit(url):
+        """Open a page, wait until it has settled, and return what went wrong on the way."""
+        wrong.clear()
+        page.goto(urljoin(address, url), wait_until="load")
+        page.evaluate("() => Promise.all([window.MathJax?.startup?.promise, document.fonts.ready])")
+        page.evaluate("() => new Promise(requestIdleCallback)")
+        return wrong
+
+    page.route("**/*", local_only)
+    page.visit, page.wrong = visit, wrong
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def look(window):
+    """What a page looks like, read off it in one visit: some things once, the others light and dark at both widths.
+
+    A visit begins with the view that the one before ended with, so that pages are opened in all of them.
+    """
+    turns = collections.deque(VIEWS)
+
+    @functools.cache
+    def look(page):
+        wrong = window.visit(f"{page}.html")
+        once = window.evaluate(ONCE)
+        views = {}
+        for turn in range(len(turns)):
+            turns.rotate(-1 if turn else 0)
+            theme, width = turns[0]
+            if turn:
+                window.emulate_media(color_scheme=theme)
+                window.set_viewport_size({"width": width, "height": 844})
+            views[theme, width] = window.evaluate(EVERY)
+        return SimpleNamespace(**once, views=views, wrong=list(wrong))
+
+    return look
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_in_a_browser(reader, address, page):
-    assert visit(reader, address, f"{page}.html") == []
-    assert reader.evaluate("document.documentElement.dataset.theme") == reader.theme
-
-    width = reader.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert width[0] <= width[1], f"the page is {width[0]} px wide in a window of {width[1]} px"
-    spilt = reader.evaluate(SPILT)
-    assert not spilt, "what is wider than the window must scroll by itself"
-    assert reader.evaluate(CUT) == [], "what is wider than its place must scroll, not be cut off"
-    assert reader.evaluate(MISSING) == [], "no font at hand has these characters"
-
-    broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).map(i => i.src)"
-    assert reader.evaluate(broken) == []
-
-    math = reader.evaluate(MATH)
-    assert math["typeset"] == math["due"]
-    assert math["errors"] == []
+def test_page_in_a_browser(look, page):
+    seen = look(page)
+    assert seen.wrong == []
+    assert seen.missing == [], "no font at hand has these characters"
+    assert seen.broken == []
+    assert seen.math["typeset"] == seen.math["all"]
+    assert seen.math["errors"] == []
     if read(HTML / f"{page}.html").math:
-        assert math["due"] > 0
-
-    prose, output = reader.evaluate(PROSE), reader.evaluate(OUTPUT)
+        assert seen.math["all"] > 0
     for what, pattern in UNFINISHED.items():
-        assert not (found := pattern.search(prose)), f"{what}: …{context_of(found)}…"
+        assert not (found := pattern.search(seen.prose)), f"{what}: …{context_of(found)}…"
     for what in ("a traceback", "an object's repr"):
-        assert not (found := UNFINISHED[what].search(output)), f"{what} in an output: …{context_of(found)}…"
+        assert not (found := UNFINISHED[what].search(seen.output)), f"{what} in an output: …{context_of(found)}…"
+    for (theme, width), view in seen.views.items():
+        assert view["theme"] == theme
+        assert view["extent"] <= width, f"the page is {view['extent']} px wide in a window of {width} px"
+        assert not view["spilt"], "what is wider than the window must scroll by itself"
+        assert view["cut"] == [], "what is wider than its place must scroll, not be cut off"
+        assert view["contrast"] >= 4.5, "the WCAG's bound for normal text"
 
 
-def test_claims_can_be_read_at_any_width(reader, address):
+def test_claims_can_be_read_at_any_width(look):
     """A table on a desk; on a telephone each claim a block that begins with the verdict."""
-    visit(reader, address, "book/claims.html")
-    rows = reader.evaluate(CLAIMS)
-    assert len(rows) == len(yaml.safe_load((ROOT / "book" / "claims.yml").read_text()))
-    for row in rows:
-        for name, (left, top, right, bottom) in row.items():
-            assert 0 <= left < right <= reader.width, f"{name} reaches from {left} to {right} px"
-            assert top < bottom, name
-        sentence, bound, measured, outcome = (row[f"claim-{n}"] for n in ("sentence", "bound", "measured", "outcome"))
-        if reader.width < 700:
-            assert outcome[3] <= sentence[1] + 1 and sentence[3] <= bound[1] + 1 and bound[3] <= measured[1] + 1
-        else:
-            assert sentence[2] <= bound[0] + 1 and bound[2] <= measured[0] + 1 and measured[2] <= outcome[0] + 1
+    claims = yaml.safe_load((ROOT / "book" / "claims.yml").read_text())
+    for (_, width), view in look("book/claims").views.items():
+        assert len(view["claims"]) == len(claims)
+        for row in view["claims"]:
+            for name, (left, top, right, bottom) in row.items():
+                assert 0 <= left < right <= width, f"{name} reaches from {left} to {right} px"
+                assert top < bottom, name
+            sentence, bound, measured, outcome = (
+                row[f"claim-{n}"] for n in ("sentence", "bound", "measured", "outcome")
+            )
+            if width < 700:
+                assert outcome[3] <= sentence[1] + 1 and sentence[3] <= bound[1] + 1 and bound[3] <= measured[1] + 1
+            else:
+                assert sentence[2] <= bound[0] + 1 and bound[2] <= measured[0] + 1 and measured[2] <= outcome[0] + 1
 
 
-def test_an_equation_that_is_cut_says_so(reader, address):
+def test_an_equation_that_is_cut_says_so(look):
     """What does not fit scrolls, with a shadow where it goes on; on a telephone equations are set smaller first."""
-    visit(reader, address, "book/theory.html")
-    equations = reader.evaluate(EQUATIONS)
-    assert equations
-    for e in equations:
-        assert e["fits"] or (e["scrolls"] and e["shadow"]), e
-        assert reader.width > 600 or e["scale"] <= 1.1, e
+    for (_, width), view in look("book/theory").views.items():
+        assert view["equations"]
+        for e in view["equations"]:
+            assert e["fits"] or (e["scrolls"] and e["shadow"]), e
+            assert width > 600 or e["scale"] <= 1.1, e
 
 
-def test_a_hundred_characters_of_code_fit_on_a_desk(reader, address):
-    visit(reader, address, f"{CHAPTERS[0]}.html")
-    code, prose = reader.evaluate(CODE), reader.evaluate("document.querySelector('article section > p').clientWidth")
-    assert reader.width < 1280 or code["characters"] >= 100
-    assert code["size"] >= 12
-    assert prose <= 46 * 16, "prose in wide lines is hard to read"
+def test_a_hundred_characters_of_code_fit_on_a_desk(look):
+    for (_, width), view in look(CHAPTERS[0]).views.items():
+        assert width < 1280 or view["code"]["characters"] >= 100
+        assert view["code"]["size"] >= 12
+        assert view["code"]["prose"] <= 46 * 16, "prose in wide lines is hard to read"
+
+
+def test_the_map_of_the_package_fits_and_is_told_to_who_listens(look):
+    for (_, width), view in look("book/contributing").views.items():
+        assert len(view["rooms"]["boxes"]) > 10 and "worlds" in view["rooms"]["label"]
+        assert all(0 <= left < right <= width for left, right in view["rooms"]["boxes"])
 
 
 def test_run_times_are_given_for_every_chapter_with_a_status_in_words():
@@ -352,23 +371,24 @@ def test_run_times_are_given_for_every_chapter_with_a_status_in_words():
             assert re.search(rf"{page} [-\d: ]+ [\d.]+ completed", text), page
 
 
-def test_front_door_leads_to_the_book(reader, address):
-    assert visit(reader, address, "") == []
-    reader.wait_for_url(f"**/{TOC['root']}.html")
+def test_front_door_leads_to_the_book(window, address):
+    window.wrong.clear()
+    window.goto(address)
+    window.wait_for_url(f"**/{TOC['root']}.html")
+    assert window.wrong == []
 
 
 @pytest.mark.parametrize("word", ["occlusion", "Miyasawa"])
-def test_search_finds_a_page(reader, address, word):
-    assert visit(reader, address, f"search.html?q={word}") == []
-    reader.wait_for_selector("#search-results li a")
-    assert reader.locator("#search-results li a").count() > 0
+def test_search_finds_a_page(window, word):
+    assert window.visit(f"search.html?q={word}") == []
+    window.wait_for_selector("#search-results li a")
+    assert window.locator("#search-results li a").count() > 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_way_from_a_figure_to_its_code_needs_no_script(browser, address, theme):
+def test_the_way_from_a_figure_to_its_code_needs_no_script(browser, address):
     """On a telephone, in every chapter: the command unfolds, a link opens the fold that the code is in, nothing scrolls."""
-    options = {"viewport": {"width": 390, "height": 844}, "color_scheme": theme, "java_script_enabled": False}
-    page = browser.new_context(**options).new_page()
+    context = browser.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=False)
+    page = context.new_page()
     for chapter in CHAPTERS:
         page.goto(urljoin(address, f"{chapter}.html"), wait_until="load")
         for way in (page.locator(".figure-code").first, page.locator(".figure-code").last):
@@ -381,7 +401,7 @@ def test_the_way_from_a_figure_to_its_code_needs_no_script(browser, address, the
             link.click()
             code = page.locator(f"[id='{link.get_attribute('href').removeprefix('#')}']")
             assert code.is_visible() and code.bounding_box()["y"] < 844
-    page.context.close()
+    context.close()
 
 
 def test_pages_on_paper(browser, tmp_path):
@@ -389,25 +409,18 @@ def test_pages_on_paper(browser, tmp_path):
     from pypdf import PdfReader
 
     command = [sys.executable, ROOT / "scripts" / "print_book.py", "--out", tmp_path / "two.pdf"]
-    done = subprocess.run([*command, "--pages", "book/theory", CHAPTERS[0]], capture_output=True, text=True)
+    done = subprocess.run([*command, "--pages", "book/notation", CHAPTERS[0]], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pdf = PdfReader(tmp_path / "two.pdf")
     text = [" ".join(page.extract_text().split()) for page in pdf.pages]
     assert len(text) > 4
     for number, page in enumerate(text, 1):
         assert page.endswith(f"{number} of {len(text)}")
-    titles = [soup(page).select_one("h1").find(string=True).split()[0] for page in ("book/theory", CHAPTERS[0])]
+    titles = [soup(page).select_one("h1").find(string=True).split()[0] for page in ("book/notation", CHAPTERS[0])]
     outline = [entry.title for entry in pdf.outline if not isinstance(entry, list)]
     assert [title.split()[0] for title in outline] == titles
     assert "\\mathbb" not in "".join(text)
     assert sum(len(page.images) for page in pdf.pages) >= len(soup(CHAPTERS[0]).select("article figure"))
-
-
-@pytest.mark.parametrize("page", ["book/theory"])
-def test_text_can_be_read_in_either_mode(reader, address, page):
-    """Contrast of prose on its page by the WCAG's formula; 4.5 is its bound for normal text."""
-    visit(reader, address, f"{page}.html")
-    assert reader.evaluate(CONTRAST) >= 4.5
 
 
 def context_of(match):
@@ -437,7 +450,8 @@ MISSING = """async () => {
   await document.fonts.ready;
   const text = document.querySelector('article').cloneNode(true);
   text.querySelectorAll('pre, script, style, mjx-container').forEach(e => e.remove());
-  const pen = Object.assign(document.createElement('canvas'), {width: 40, height: 40}).getContext('2d');
+  const pen = Object.assign(document.createElement('canvas'), {width: 40, height: 40})
+    .getContext('2d', {willReadFrequently: true});
   const font = '20px ' + getComputedStyle(document.querySelector('article p, article h1')).fontFamily;
   const drawn = c => { pen.clearRect(0, 0, 40, 40); pen.font = font; pen.fillText(c, 5, 30);
     return pen.getImageData(0, 0, 40, 40).data.join(); };
@@ -459,19 +473,21 @@ EQUATIONS = """() => [...document.querySelectorAll('article mjx-container[displa
            scale: parseFloat(style.fontSize) / parseFloat(getComputedStyle(e.parentElement).fontSize) };
 })"""
 
-# How many characters of code fit into a cell, and the size of its font in px.
+# How many characters of code fit into a cell, the size of its font, and how wide prose is, in px.
 CODE = """() => {
   const pre = document.querySelector('article div.cell_input pre'), ruler = document.createElement('span');
+  if (!pre) return null;
   ruler.textContent = 'm'.repeat(100);
   pre.append(ruler);
   const style = getComputedStyle(pre), width = ruler.getBoundingClientRect().width / 100;
   ruler.remove();
-  return { characters: (pre.clientWidth - parseFloat(style.paddingLeft)) / width, size: parseFloat(style.fontSize) };
+  return { characters: (pre.clientWidth - parseFloat(style.paddingLeft)) / width, size: parseFloat(style.fontSize),
+           prose: document.querySelector('article section > p').clientWidth };
 }"""
 
 MATH = """() => {
-  const due = [...document.querySelectorAll('article .math')];
-  return { due: due.length, typeset: due.filter(e => e.querySelector('mjx-container')).length,
+  const all = [...document.querySelectorAll('article .math')];
+  return { all: all.length, typeset: all.filter(e => e.querySelector('mjx-container')).length,
            errors: [...document.querySelectorAll('mjx-merror, merror')].map(e => e.textContent) };
 }"""
 
@@ -495,3 +511,30 @@ CONTRAST = """() => {
   const b = light(parse(getComputedStyle(ground || document.body).backgroundColor));
   return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
 }"""
+
+ROOMS = """() => ({
+  label: document.querySelector('figure.rooms')?.getAttribute('aria-label'),
+  boxes: [...document.querySelectorAll('figure.rooms .room')].map(e => e.getBoundingClientRect()).map(b => [b.left, b.right]),
+})"""
+
+BROKEN = "() => [...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).map(i => i.src)"
+
+
+def together(**scripts):
+    """One script that answers for all of these, by name, once the page has followed the last change of its window."""
+    parts = (f"{name}: await ({script})()" for name, script in scripts.items())
+    return f"async () => {{ await new Promise(requestAnimationFrame); return {{{', '.join(parts)}}}; }}"
+
+
+ONCE = together(missing=MISSING, broken=BROKEN, math=MATH, prose=PROSE, output=OUTPUT)
+EVERY = together(
+    theme="() => document.documentElement.dataset.theme",
+    extent="() => document.documentElement.scrollWidth",
+    spilt=SPILT,
+    cut=CUT,
+    contrast=CONTRAST,
+    claims=CLAIMS,
+    equations=EQUATIONS,
+    code=CODE,
+    rooms=ROOMS,
+)

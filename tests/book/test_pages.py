@@ -125,6 +125,7 @@ ALLOWED = {  # file: what it says, and why a number may stand there
     "book/data.md": {
         "(832,766,765 bytes;": "size of a file",
         "shown 9 % wider than tall": "pixel aspect ratio that the file declares",
+        "a fifth of its frames and five at least": "a setting",
     },
     "book/index.md": {"[arXiv 2411.00842": "a number of a paper"},
     "book/limits.md": {"an interval of 95 %": "confidence level"},

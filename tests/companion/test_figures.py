@@ -1,5 +1,7 @@
 """Figures: drawn from arrays of the right shape, refused from others, leaving nothing behind."""
 
+from types import SimpleNamespace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -11,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from scorevid.companion import figures
+from scorevid.estimates import Estimate
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +59,7 @@ def test_a_map_of_zeros_can_be_drawn():
 
 
 def test_error_curves_have_a_marker_each_and_bars():
-    curves = {k: np.array([[1.0, 0.1], [0.5, -0.1], [2.0, 0.2]]) for k in "abc"}
+    curves = {k: [Estimate(1.0, 0.5, 2.0), (0.1, -0.1, 0.2)] for k in "abc"}
     figure = figures.error_curves([0.1, 1.0], curves)
     lines = [container.lines[0] for container in figure.axes[0].containers]
     assert len({line.get_marker() for line in lines}) == len({line.get_color() for line in lines}) == 3
@@ -87,10 +90,10 @@ def test_lines_are_sorted_and_leave_out_what_was_not_measured():
         (lambda: figures.grid(torch.rand(2, 8, 8)), "R, C, H, W"),
         (lambda: figures.grid(torch.rand(2, 2, 8, 8), row_titles=["a"]), "row titles"),
         (lambda: figures.frames_row(torch.rand(2, 8, 8), titles=["a"]), "column titles"),
-        (lambda: figures.error_curves([0.1, 1.0], {"a": np.ones((3, 3))}), "value, low and high"),
-        (lambda: figures.error_curves([0.0, 1.0], {"a": np.ones((3, 2))}), "must be positive"),
-        (lambda: figures.error_curves([0.1, 1.0], {"a": np.full((3, 2), np.nan)}), "low <= value <= high"),
-        (lambda: figures.error_curves([0.1, 1.0], {"a": np.array([[1, 1], [2, 2], [0, 0]])}), "low <= value <= high"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.ones((3, 3))}), "2 estimates of value, low and high"),
+        (lambda: figures.error_curves([0.0, 1.0], {"a": np.ones((2, 3))}), "must be positive"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": np.full((2, 3), np.nan)}), "low <= value <= high"),
+        (lambda: figures.error_curves([0.1, 1.0], {"a": [(1, 2, 0)] * 2}), "low <= value <= high"),
         (lambda: figures.calibration({"a": {"f": {"probability": [0.1, 1.5]}}}), r"in \[0, 1\]"),
         (lambda: figures.frames_row(np.full((2, 8, 8), 200, np.uint8)), "floating-point"),
         (lambda: figures.frames_row(torch.full((2, 8, 8), 200, dtype=torch.uint8)), "floating-point"),
@@ -115,14 +118,15 @@ def test_single_points_have_their_bars_and_ticks_are_those_asked_for():
 
 
 def test_columns_have_a_row_for_each_measure_and_share_axes():
-    curve = {"slope": np.array([[1.0, 2.0], [0.9, 1.8], [1.1, 2.2]]), "error": np.ones((3, 2))}
-    drawn = figures.columns({"σ": ([0.1, 1.0], {"a": curve, "b": curve}), "τ": ([0.2, 0.5], {"a": curve, "b": curve})})
+    measured = [SimpleNamespace(slope=Estimate(s, 0.9 * s, 1.1 * s), error=(1, 1, 1)) for s in (1.0, 2.0)]
+    both = {"a": measured, "b": measured}
+    drawn = figures.columns(
+        {"σ": ([0.1, 1.0], both), "τ": ([0.2, 0.5], both)}, {"slope": "slope", "error": "error / 1"}
+    )
     axes = np.array(drawn.axes).reshape(2, 2)
-    assert [ax.get_xlabel() for ax in axes[1]] == ["σ", "τ"] and [ax.get_ylabel() for ax in axes[:, 0]] == [
-        "slope",
-        "error",
-    ]
+    assert [ax.get_xlabel() for ax in axes[1]] == ["σ", "τ"]
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["slope", "error / 1"]
     assert all(ax.get_xscale() == "log" and len(ax.containers) == 2 for ax in axes.flat)
     assert axes[0, 0].get_ylim() == axes[0, 1].get_ylim()
     with pytest.raises(ValueError, match="low <= value <= high"):
-        figures.columns({"σ": ([0.1, 1.0], {"a": curve | {"slope": curve["slope"][::-1]}})})
+        figures.columns({"σ": ([0.1], {"a": [SimpleNamespace(slope=(1.0, 2.0, 0.5))]})}, {"slope": "slope"})

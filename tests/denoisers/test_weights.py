@@ -105,7 +105,7 @@ def test_a_file_that_does_not_hold_the_network_is_refused(copy, content):
 def test_a_network_of_a_later_version_is_refused(copy):
     card = json.loads((copy / "leaves-32.json").read_text())
     (copy / "leaves-32.json").write_text(json.dumps(card | {"network": card["network"] | {"attention": True}}))
-    with pytest.raises(ValueError, match="of this version of scorevid.*attention"):
+    with pytest.raises(ValueError, match=r"of this version of scorevid.*attention"):
         scorevid.load_denoiser("leaves-32", copy)
 
 

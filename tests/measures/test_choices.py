@@ -1,6 +1,5 @@
 """Choices between futures: found and counted."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -58,7 +57,6 @@ def test_errors_of_rendering_do_not_move_the_choice():
 def test_counts():
     counts = count_choices(torch.tensor([[0.0, 0.9, 1.1, 0.5], [0.3, 0.4, 0.5, 0.6]]))
     assert (counts.first.tolist(), counts.second.tolist(), counts.blends.tolist()) == ([2, 0], [1, 0], [1, 4])
-    np.testing.assert_allclose(counts.frequency(), [2 / 3, np.nan])
     assert counts.blend_rate() == 5 / 8
     with pytest.raises(ValueError, match="lower must be below upper"):
         count_choices(torch.zeros(1, 1), upper=0.2)

@@ -72,7 +72,7 @@ def test_bad_fates_raise():
     times = emergence(scene, FRAMES)
     x = at(scene, times)
     for bad in (x[:-1], x[:, None], x[..., :-1], x.long(), x.tolist()):
-        with pytest.raises(ValueError, match=r"x_hat must be floating-point frames \(40, 32, 32\)"):
+        with pytest.raises(ValueError, match="x_hat must be"):
             fate(bad, scene, times)
     with pytest.raises(ValueError, match="finite"):
         fate(x / 0, scene, times)
@@ -82,7 +82,7 @@ def test_bad_fates_raise():
     for tolerance in (0.0, 0.6, math.nan):
         with pytest.raises(ValueError, match="tolerance"):
             fate(x, scene, times, tolerance)
-    with pytest.raises(ValueError, match="in 40 of 40 scenes there are none"):
+    with pytest.raises(ValueError, match="pixels of disk 1 alone, 40 of 40"):
         fate(x, scene, torch.full((N,), -1))
     with pytest.raises(ValueError, match="ground's grey"):
         fate(x, repainted(scene, torch.full((N,), scene.ground)), times)

@@ -13,7 +13,6 @@ from scipy import special, stats
 from scorevid.estimates import mean_interval, ratio_interval
 from scorevid.measures.choices import choose, first_probability, projection, tally
 from scorevid.measures.proper_scores import (
-    brier_excess,
     crps_scores,
     energy_scores,
     multinomial_pvalues,
@@ -148,7 +147,7 @@ def test_scores_refuse_bad_input(score):
     ahead = scenes(n=2)
     x_hat = draws(ahead, 3)
     for wrong in (x_hat[:3], x_hat[..., 1:], x_hat[:, 0], x_hat[:, :1]):
-        with pytest.raises(ValueError, match="x_hat must (be|hold)"):
+        with pytest.raises(ValueError, match=r"x_hat must (be|hold)"):
             score(wrong, ahead, generator=seeded())
     x_hat[0, 1, 2, 2] = torch.nan
     with pytest.raises(ValueError, match="1 of 18"):
@@ -163,17 +162,6 @@ def test_scores_refuse_bad_input(score):
 
 def all_counts(n, k):
     return np.array([c for c in np.ndindex(*[n + 1] * k) if sum(c) == n])
-
-
-@pytest.mark.parametrize(("n", "q"), [(6, [0.5, 0.3, 0.2]), (7, [0.1, 0.9]), (4, [0.25] * 4)])
-def test_the_brier_excess_is_right_on_average(n, q):
-    """Over all counts, weighted by their probability: exactly Σ (q − w)², whatever w."""
-    counts = all_counts(n, len(q))
-    weight = stats.multinomial.pmf(counts, n, q)
-    for w in (q, np.full(len(q), 1 / len(q)), special.softmax(np.arange(len(q)))):
-        mean = weight @ brier_excess(counts, np.tile(w, (len(counts), 1)))
-        assert mean == pytest.approx(((np.array(q) - w) ** 2).sum(), abs=1e-12)
-    assert np.isnan(brier_excess([[1, 0], [0, 0]], [[0.5, 0.5]] * 2)).all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -273,13 +261,12 @@ def test_from_frames_to_verdict():
         counts, w = tally(choose(x_hat, ahead), 4), ahead.probabilities.numpy()
         assert counts.sum() == 480
         assert (pooled_calibration_test(counts, w, replicates=499).p_divergence > 0.02) == right
-        assert (mean_interval(brier_excess(counts, w)).low < 0) == right
         assert ((multinomial_pvalues(counts, w) < 0.05).mean() < 0.1) == right
 
 
 def test_counts_and_laws_are_checked():
     good = [[1, 2]], [[0.5, 0.5]]
-    for function in (brier_excess, multinomial_pvalues, pooled_calibration_test):
+    for function in (multinomial_pvalues, pooled_calibration_test):
         function(*good)
         for wrong, message in (
             (([1, 2], [0.5, 0.5]), r"\(B, K\), got \(2,\)"),

@@ -109,17 +109,17 @@ def test_bad_input_raises(ahead, samples):
     x, where = samples[:, :2], boundary(ahead)
     for bad in (x[:-1], x[0], x[..., :-1], x.long()):
         for measure in (pairwise_distance, sharpness):
-            with pytest.raises(ValueError, match=r"\(24, S, 32, 32\), S >= . is due, got torch"):
+            with pytest.raises(ValueError, match="x_hat must"):
                 measure(bad, ahead)
-    with pytest.raises(ValueError, match=r"S >= 2 is due, got torch.float32 \(24, 1, 32, 32\)"):
+    with pytest.raises(ValueError, match="x_hat must hold 2 samples"):
         pairwise_distance(x[:, :1], ahead)
     certain = Futures(ahead.frames, torch.tensor([[1.0, 0.0]] * N))
     assert not pairwise_distance(x, certain)[1].any()
-    with pytest.raises(ValueError, match="differ are due, in 24 of 24"):
+    with pytest.raises(ValueError, match="futures that differ, 24 of 24"):
         sharpness(x, certain)
     flat = Futures(torch.tensor([0.0, 1.0])[None, :, None, None].expand(N, 2, 32, 32), ahead.probabilities)
-    with pytest.raises(ValueError, match="24 of 24 scenes are flat"):
+    with pytest.raises(ValueError, match="gradient where they differ, 24 of 24"):
         sharpness(x, flat)
     for frames, mask in ((x[0], where), (x.long(), where), (x, where[:, None]), (x, where.float()), (x, where & False)):
-        with pytest.raises(ValueError, match="due"):
+        with pytest.raises(ValueError, match="must"):
             gradient_energy(frames, mask)

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from scorevid.denoisers.exact import Oracle
+from scorevid.measures.errors import apply_batched
+from scorevid.measures.linear_weights import jacobian, rows
 from scorevid.measures.score_from_residual import (
     cosine,
     covariance_product,
@@ -14,10 +16,10 @@ from scorevid.measures.score_from_residual import (
     jvp,
     relative_error,
     residual,
-    residual_to_score,
-    score_to_residual,
+    score,
     vjp,
 )
+from scorevid.measures.spectra import effective_dimension
 from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.world import Leaves
 
@@ -32,10 +34,38 @@ def problem(sigma, batch=5):
 @pytest.mark.parametrize("sigma", [0.1, 1.0, torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)])
 def test_the_residual_is_the_score(sigma):
     y, c, ahead = problem(0.5)
-    d = residual(partial(Oracle(ahead), sigma=sigma), y, c)
-    score = Oracle(ahead).score(y, c, sigma)
-    torch.testing.assert_close(residual_to_score(d, sigma), score, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(score_to_residual(score, sigma), d, rtol=1e-9, atol=1e-9)
+    oracle = Oracle(ahead)
+    torch.testing.assert_close(score(oracle, y, c, sigma), oracle.score(y, c, sigma), rtol=1e-9, atol=1e-9)
+
+
+class NeedsSigma:
+    """f(y, c, sigma) = (1 − σ) y, which is another denoiser at every level."""
+
+    needs_sigma = True
+
+    def __call__(self, y, c, sigma):
+        return (1 - torch.as_tensor(sigma).reshape(-1, 1, 1, 1)) * y
+
+
+def test_a_denoiser_that_needs_sigma_is_given_it_by_every_measure():
+    """Catches a measure that calls f(y, c), or with another level."""
+    f, generator = NeedsSigma(), torch.Generator().manual_seed(0)
+    y, v = torch.rand(2, 3, 1, 4, 4, dtype=torch.float64, generator=generator)
+    torch.testing.assert_close(residual(f, y, y, 0.25), -0.25 * y)
+    torch.testing.assert_close(score(f, y, y, 0.25), -4 * y)
+    for product in (jvp, vjp):
+        torch.testing.assert_close(product(f, y, y, v, 0.25), 0.75 * v)
+    torch.testing.assert_close(covariance_product(f, y, y, v, 0.5), 0.125 * v)
+    shape = jacobian_shape(f, y, y, generator, sigma=0.25)
+    torch.testing.assert_close(shape.greatest, torch.full((3,), 0.75, dtype=torch.float64))
+    torch.testing.assert_close(
+        effective_dimension(f, y, y, generator, 400, sigma=0.5) / 16, shape.least / 3, rtol=0.1, atol=0
+    )
+    torch.testing.assert_close(rows(f, y, y, [(1, 1)], 0.25).on_y[0, 0, 1, 1].item(), 0.75)
+    torch.testing.assert_close(jacobian(f, y[:1], y[:1], sigma=0.25)[0], 0.75 * torch.eye(16, dtype=torch.float64))
+    torch.testing.assert_close(apply_batched(f, y, y, 0.25, batch=2), 0.75 * y)
+    with pytest.raises(ValueError, match="needs the noise level"):
+        residual(f, y, y)
 
 
 def test_errors_of_a_residual():
@@ -72,10 +102,10 @@ def test_jvp_and_vjp_are_told_apart():
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf, torch.ones(2)])
 def test_a_noise_level_that_is_none_is_refused(sigma):
-    d = torch.rand(3, 1, 4, 4)
-    for convert in (residual_to_score, score_to_residual):
+    y = torch.rand(3, 1, 4, 4)
+    for measure in (score, lambda f, *given: covariance_product(f, y, *given)):
         with pytest.raises(ValueError, match="sigma"):
-            convert(d, sigma)
+            measure(lambda y, c: y, y, y, sigma)
 
 
 def test_the_shape_of_a_jacobian_is_that_of_the_whole_matrix():

@@ -58,7 +58,7 @@ def test_what_is_no_spectrum_is_refused():
     a = spectrum(torch.eye(4))
     with pytest.raises(ValueError, match="one size"):
         overlap(a, spectrum(torch.eye(3)))
-    with pytest.raises(ValueError, match="1 <= k"):
+    with pytest.raises(ValueError, match="k within 1 and 4"):
         overlap(a, a, 5)
     with pytest.raises(ValueError, match="probes"):
         effective_dimension(lambda y, c: y, torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.Generator(), 0)

@@ -5,6 +5,8 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from scorevid.companion.notebooks import environment, run_notebook, stored_seconds
+
 PARAMETERS = "n: int = 1  # of nothing"
 IMPORTS = "import matplotlib.pyplot as plt\nfrom scorevid.companion import figures, parameters"
 CHECKS = "parameters.check_parameters(globals(), n=(int, 1, 9))\nfigures.use_style()"
@@ -56,3 +58,28 @@ def test_plain_papermill_shows_the_same_and_stops_at_a_figure_unseen(tmp_path):
 def test_a_parameter_of_a_name_that_the_user_has_is_still_unknown(tmp_path):
     with pytest.raises(PapermillExecutionError, match="unknown parameter me"):
         papermill.execute_notebook(notebook(), tmp_path / "out.ipynb", {"me": "y"}, progress_bar=False)
+
+
+@pytest.mark.usefixtures("user")
+def test_the_runner_leaves_all_of_it_out_and_misses_a_figure_without_image(tmp_path):
+    """Catches a kernel that the user's profile, warnings or home reach, and a figure that nobody would miss."""
+    seen = "import os, sys\nprint('me' in dir(), 'mine' in dir(), os.environ['MPLBACKEND'][-6:], sys.flags.utf8_mode)"
+    made = notebook(DRAWS, seen, "pass")
+    for cell, name in ((made.cells[3], "fig-one"), (made.cells[5], "fig-two")):
+        cell.metadata["mystnb"] = {"figure": {"name": name}}
+    (home := tmp_path / "k").mkdir()
+    with pytest.raises(ValueError, match="no image came of what draws fig-two"):
+        run_notebook(made, tmp_path, environment(home))
+    printed, drawn = made.cells[3].outputs
+    assert printed.text == "False 9.0\n6\n" and "image/png" in drawn.data
+    assert made.cells[4].outputs[0].text == "False False inline 1\n"
+
+
+def test_the_longest_chapters_begin_first(tmp_path):
+    made, path = notebook(), tmp_path / "one.ipynb"
+    nbformat.write(made, path)
+    assert stored_seconds(path) > 1e9  # nobody knows
+    for cell, stamp in zip(made.cells[:2], ("2026-01-01T00:00:10.5Z", "2026-01-01T00:01:00Z"), strict=True):
+        cell.metadata["execution"] = {"iopub.execute_input": stamp}
+    nbformat.write(made, path)
+    assert stored_seconds(path) == 49.5

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 
-from scorevid.companion.claims import Record
+from scorevid.companion.records import Record
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))

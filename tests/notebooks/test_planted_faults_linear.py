@@ -10,7 +10,7 @@ import yaml
 
 from scorevid import estimates, load_denoiser
 from scorevid.companion import claims
-from scorevid.denoisers.wiener import wiener
+from scorevid.denoisers.wiener import Wiener
 from scorevid.measures import linear_weights as linear
 from scorevid.measures.optimal_weights import agreement
 from scorevid.measures.spectra import effective_dimension
@@ -22,21 +22,15 @@ WORLD = Gaussian(size=32)
 TAUS = (0.0, 0.1, 1.0)
 
 
-class Optimum:
-    """The optimal denoiser for σ and the noise on the last past frame, or believing in a certain one."""
-
-    def __init__(self, sigma=0.3, believes=None):
-        self.sigma, self.believes = sigma, believes
-
-    def at(self, tau):
-        believed = tau if self.believes is None else self.believes
-        return partial(Wiener(Gaussian(size=32, past_noise=(0.0, believed))), sigma=self.sigma)
+def optimum(tau, believes=None):
+    """The optimal denoiser for noise of tau on the last past frame, or one that believes in other noise there."""
+    return Wiener(Gaussian(size=32, past_noise=(0.0, tau if believes is None else believes)))
 
 
-def verdicts(at):
-    """Verdicts of the claims about Gaussian video, by id. at: noise on the last past frame to the denoiser under it."""
+def verdicts(denoiser):
+    """Verdicts of the claims about Gaussian video, by id. denoiser: noise on the last past frame -> the one to judge."""
     found = [
-        agreement(at(tau), WORLD, 0.3, torch.Generator().manual_seed(0), scenes=8, pixels=2, way="noise", level=tau)
+        agreement(denoiser(tau), WORLD, 0.3, torch.Generator().manual_seed(0), scenes=8, pixels=2, way="noise", level=tau)
         for tau in TAUS
     ]
     on_last = [a.sums()[0][:, 1] for a in found]
@@ -51,11 +45,11 @@ def verdicts(at):
 
 
 def test_nothing_breaks_with_the_optimum():
-    assert set(verdicts(Optimum().at).values()) == {"holds"}
+    assert set(verdicts(optimum).values()) == {"holds"}
 
 
 def test_trust_in_a_past_that_has_become_noisy_is_seen():
-    found = verdicts(Optimum(believes=0.0).at)
+    found = verdicts(partial(optimum, believes=0.0))
     assert found["linear.gaussian-error"] == found["linear.gaussian-falls"] == "fails"
     assert found["linear.gaussian-correlation"] == "holds"  # which is measured on clean pasts
 
@@ -69,8 +63,7 @@ def test_the_last_frame_and_the_noisy_one_in_place_of_a_denoiser_are_seen():
 
 def test_weights_that_are_too_large_are_seen():
     def swollen(tau):
-        optimum = Optimum().at(tau)
-        return lambda y, c: 1.1 * optimum(y, c)
+        return lambda y, c: 1.1 * optimum(tau)(y, c, 0.3)
 
     assert verdicts(swollen)["linear.gaussian-slope"] == "fails"
 

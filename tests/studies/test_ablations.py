@@ -68,8 +68,8 @@ def test_always_answering_the_mean_of_the_futures_breaks_the_claims_about_other_
         name: identity_distances(f, c, ahead, 0.1, "signal", torch.Generator().manual_seed(1), batch=len(c))
         for name, f in (("network", network), ("mean", lambda y, c: ahead.mean()))
     }
-    missed = {name: d["to optimum"].sum() / d["to score"].sum() for name, d in found.items()}
+    missed = {name: d.to_optimum.sum() / d.to_score.sum() for name, d in found.items()}
     assert missed["network"] in ledger["score.break-condition"]
     assert missed["mean"] not in ledger["score.break-condition"]
-    assert found["network"]["excess"].sum() / found["mean"]["excess"].sum() in ledger["score.other-noise-is-learned"]
+    assert found["network"].excess.sum() / found["mean"].excess.sum() in ledger["score.other-noise-is-learned"]
     assert 1.0 not in ledger["score.other-noise-is-learned"]  # the mean against itself

@@ -1,16 +1,20 @@
 """``scorevid sweep``: nothing is lost, nothing is done twice, whatever fails or is killed.
 
-Kernels start slowly, so a test goes through several stages, and all but the first use one cluster of one worker.
+Kernels start slowly, so tests share a sweep in which runs fare in many ways, on a cluster of one worker.
 """
 
 import csv
+import functools
+import io
 import json
 import os
 import signal
 import sys
 import threading
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import psutil
@@ -19,31 +23,30 @@ import pytest
 from scorevid.cli import main
 from scorevid.sweep.folder import Run, begin, discard, open_sweep, publish, record_of
 
-CLAIMS = """
-import os, pathlib
-from scorevid.companion import claims
-with open(pathlib.Path(marks) / "begun", "a") as file:
-    file.write(f"{beta} {os.environ['OMP_NUM_THREADS']} {pathlib.Path.cwd().name}\\n")
-bound = 100 if (pathlib.Path(marks) / "mended").exists() else 1
-claims.check("tiny.second", (beta, beta - 0.1, beta + 0.1), n=7, bound=f"< {bound}")  # a failure does not stop the run
-claims.check("tiny.first", (beta, beta - 0.1, beta + 0.1), n=7, bound="<= 100")
-"""
-STOPS = """
-import os, pathlib
-with open(pathlib.Path(marks) / "begun", "a") as file:
+FARES = """
+import os, pathlib, sys
+marks = pathlib.Path(marks)
+with open(marks / "begun", "a") as file:
     file.write(f"{beta} ")
 pathlib.Path("kept.txt").write_text(str(beta))
-if not (pathlib.Path(marks) / "mended").exists():
-    if beta == 2:
-        raise ArithmeticError("two is too much")
-    if beta == 3:
-        os._exit(1)
+print(os.environ["OMP_NUM_THREADS"], pathlib.Path.cwd().name, sys.flags.utf8_mode)
+mended = (marks / "mended").exists()
+if beta == 3 and not mended:
+    raise ArithmeticError("three is too much")
+if beta == 4 and not mended:
+    os._exit(1)
+if beta == 5 and not mended:  # whatever runs the notebook dies of it, every time
+    os.kill(os.getppid(), 9)
+if beta < 3:
+    from scorevid.companion import claims
+    claims.check("tiny.second", (beta, beta - 0.1, beta + 0.1), n=7, bound=f"< {100 if mended else 1}")
+    claims.check("tiny.first", (beta, beta - 0.1, beta + 0.1), n=7, bound="<= 100")  # the other did not stop it
 """
 WAITS = """
 import os, pathlib, time
 pathlib.Path("kept.txt").write_text(centre)
 mark = pathlib.Path(marks) / f"{beta}.{os.getpid()}"
-mark.write_text("began")
+mark.write_text(str(os.getppid()))
 end = time.monotonic() + 240
 while not (pathlib.Path(marks) / "go").exists():
     assert time.monotonic() < end, "nobody said go"
@@ -59,20 +62,20 @@ def marks(tmp_path):
     return folder
 
 
+def write_notebook(folder, marks, code):
+    """A notebook of that code after its parameters."""
+    parameters = f'beta: float = 1.0  # of nothing\ncentre: str = "grey"\nmarks: str = {str(marks)!r}'
+    cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    cells.append(nbformat.v4.new_code_cell(code))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = folder / "tiny.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
 @pytest.fixture
 def notebook(tmp_path, marks):
-    """Writes a notebook of that code after its parameters."""
-
-    def write(code):
-        parameters = f'beta: float = 1.0  # of nothing\ncentre: str = "grey"\nmarks: str = {str(marks)!r}'
-        cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
-        cells.append(nbformat.v4.new_code_cell(code))
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        path = tmp_path / "tiny.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-        return path
-
-    return write
+    return functools.partial(write_notebook, tmp_path, marks)
 
 
 @pytest.fixture(scope="module")
@@ -152,132 +155,155 @@ def meanwhile(act, marks):
     return Thread(daemon=True)
 
 
-def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path, notebook, marks):
-    path, out, seen = notebook(WAITS), tmp_path / "out", {}
-
-    def kill():
-        seen["first"] = first = await_(lambda: next(marks.glob("*.0.*"), None))  # which run is first is not said
-        kernel = psutil.Process(int(first.name.rsplit(".", 1)[1]))
-        child = kernel.parent()
-        worker = child.parent()
-        assert worker.parent().pid == os.getpid() and "child.py" in " ".join(child.cmdline())
-        worker.kill()
-        await_end(kernel, child)
-        await_(lambda: len(list(marks.glob("*.0.*"))) == 2)
-        (marks / "go").touch()
-
-    with meanwhile(kill, marks):
-        assert sweep(path, "--set", "beta=1,2", "--set", "centre=grey", "--out", out, "--workers", 1) == 0
-    rows = table(out / "runs.csv")
-    assert [(row["beta"], row["centre"], row["status"], row["error"]) for row in rows] == [
-        ("1.0", "grey", "done", ""),
-        ("2.0", "grey", "done", ""),
-    ]
-    assert len({row["run"] for row in rows}) == 2 and len(list((out / "runs").iterdir())) == 2
-    assert seen["first"].read_text() == "began"  # and never went on
-    assert sorted(mark.read_text() for mark in marks.glob("*.0.*")) == ["began", "ended", "ended"]
-    for row in rows:
-        folder = out / "runs" / row["run"]
-        assert (folder / "files" / "kept.txt").read_text() == "grey" and (folder / "log.txt").is_file()
-        executed = nbformat.read(folder / "notebook.ipynb", 4)
-        assert f"beta = {row['beta']}" in executed.cells[1].source
-    assert not list((out / "attempts").iterdir())
-
-
-def test_a_failed_claim_is_told_stops_nothing_and_is_done_again_when_asked(tmp_path, notebook, marks, scheduler, capfd):
-    path, out = notebook(CLAIMS), tmp_path / "out"
-    command = (path, "--set", "beta=2,.5", "--out", out, "--scheduler", scheduler)
-    assert sweep(*command) == 1
-    told = capfd.readouterr()
-    assert "1 done, 1 failed, 0 missing" in told.out
-    assert "failed, beta = 2.0: ClaimError: the claim tiny.second fails" in told.err and "--retry-failed" in told.err
-    assert "Traceback" not in told.err and "distributed" not in told.err
-    failed, done = table(out / "runs.csv")
-    assert (failed["beta"], failed["status"], done["beta"], done["status"]) == ("2.0", "failed", "0.5", "done")
-    assert failed["error"].startswith("ClaimError: the claim tiny.second fails") and float(done["seconds"]) > 0
-    claims = table(out / "claims.csv")
-    assert [(row["run"], row["claim"], row["verdict"]) for row in claims] == [
-        (failed["run"], "tiny.first", "holds"),
-        (failed["run"], "tiny.second", "fails"),
-        (done["run"], "tiny.first", "holds"),
-        (done["run"], "tiny.second", "holds"),
-    ]
-    assert claims[1] == {
-        "run": failed["run"], "beta": "2.0", "claim": "tiny.second", "value": "2.0", "low": "1.9", "high": "2.1",
-        "n": "7", "bound": "< 1", "verdict": "fails", "why": "",
-    }  # fmt: skip
-    begun = [line.split() for line in (marks / "begun").read_text().splitlines()]
-    assert begun == [["2.0", "1", "files"], ["0.5", "1", "files"]]
-
-    assert sweep(*command) == 1  # a failure stays one, and nothing is run
-    assert "2 runs" in (told := capfd.readouterr()).out and "2 of them done before" in told.out
-    (marks / "mended").touch()
-    assert sweep(*command, "--retry-failed") == 0
-    assert len((marks / "begun").read_text().splitlines()) == 3
-    assert [row["status"] for row in table(out / "runs.csv")] == ["done", "done"]
-    assert [row["verdict"] for row in table(out / "claims.csv")] == ["holds"] * 4
-
-
-def test_a_cell_that_raises_and_a_kernel_that_dies_are_told_and_stop_nothing(
-    tmp_path, notebook, marks, scheduler, capfd
-):
-    path, out = notebook(STOPS), tmp_path / "out"
-    command = (path, "--set", "beta=2,3,1", "--out", out, "--scheduler", scheduler)
-    assert sweep(*command) == 1
-    told = capfd.readouterr()
-    assert "1 done, 2 failed, 0 missing" in told.out and "--retry-failed" in told.err
-    assert sorted((marks / "begun").read_text().split()) == ["1.0", "2.0", "3.0"]
-    raised, died, done = rows = table(out / "runs.csv")
-    assert [(row["beta"], row["status"]) for row in rows] == [("2.0", "failed"), ("3.0", "failed"), ("1.0", "done")]
-    for row, why in ((raised, "ArithmeticError: two is too much"), (died, "DeadKernelError: Kernel died")):
-        assert row["error"].startswith(why)
-        assert f"{row['run']} failed, beta = {row['beta']}: {row['error']}\n" in told.err
-        assert why in (out / "runs" / row["run"] / "log.txt").read_text()
-    assert done["error"] == "" and done["run"] not in told.err
-    assert (out / "runs" / done["run"] / "files" / "kept.txt").read_text() == "1.0"
-
-    (marks / "mended").touch()
-    assert sweep(*command, "--retry-failed") == 0
-    told = capfd.readouterr()
-    assert "3 runs" in told.out and "1 of them done before" in told.out and "failed" not in told.err
-    assert sorted((marks / "begun").read_text().split()) == ["1.0", "2.0", "2.0", "3.0", "3.0"]
-    again = table(out / "runs.csv")
-    assert [(row["status"], row["error"]) for row in again] == [("done", "")] * 3 and again[2] == done
-
-
-def test_interrupted_or_lost_a_run_is_done_by_the_same_command(tmp_path, notebook, marks, scheduler, capfd):
+def test_interrupted_or_with_a_killed_worker_nothing_is_lost_and_nothing_done_twice(tmp_path, notebook, marks, capfd):
+    """Catches a kernel that outlives Ctrl-C or its worker, a run that is lost or counted twice, and half a run."""
     path, out = notebook(WAITS), tmp_path / "out"
-    command = (path, "--set", "beta=1", "--out", out, "--scheduler", scheduler)
+    command = (path, "--set", "beta=1,2", "--set", "centre=grey", "--out", out, "--workers", 1)
 
-    def kernels():
-        return [psutil.Process(int(mark.name.rsplit(".", 1)[1])) for mark in marks.glob("1.0.*")]
+    def begun():
+        return [mark for mark in marks.glob("*.0.*") if mark.read_text() not in ("", "ended")]
 
     def interrupt():
-        (kernel,) = await_(kernels)
+        (mark,) = await_(begun)  # which run is first is not said
+        kernel = psutil.Process(int(mark.name.rsplit(".", 1)[1]))
         os.kill(os.getpid(), signal.SIGINT)
         await_end(kernel)
 
     with meanwhile(interrupt, marks):
         assert sweep(*command) == 130
     assert "the same command goes on" in capfd.readouterr().err
-    assert [row["status"] for row in table(out / "runs.csv")] == ["missing"]
-    for mark in marks.glob("1.0.*"):
-        mark.unlink()
+    assert [row["status"] for row in table(out / "runs.csv")] == ["missing", "missing"]
+    begun()[0].unlink()
 
     def kill():
-        (kernel,) = await_(kernels)
-        kernel.parent().parent().kill()
-        await_end(kernel)
+        (mark,) = await_(begun)
+        kernel, worker = (psutil.Process(int(text)) for text in (mark.name.rsplit(".", 1)[1], mark.read_text()))
+        worker.kill()
+        await_end(kernel, seconds=20)
+        await_(lambda: len(begun()) == 2)
+        (marks / "go").touch()
 
     with meanwhile(kill, marks):
-        assert sweep(*command) == 1
-    assert "lost, beta = 1.0: KilledWorker" in capfd.readouterr().err
-    (row,) = table(out / "runs.csv")
-    assert row["status"] == "lost" and row["error"].startswith("KilledWorker")
+        assert sweep(*command) == 0
+    rows = table(out / "runs.csv")
+    assert [(row["beta"], row["centre"], row["status"], row["error"]) for row in rows] == [
+        ("1.0", "grey", "done", ""),
+        ("2.0", "grey", "done", ""),
+    ]
+    assert len(list((out / "runs").iterdir())) == 2 and not list((out / "attempts").iterdir())
+    assert len(begun()) == 1  # the killed one's, which never went on
+    for row in rows:
+        folder = out / "runs" / row["run"]
+        assert (folder / "files" / "kept.txt").read_text() == "grey" and (folder / "log.txt").is_file()
+        executed = nbformat.read(folder / "notebook.ipynb", 4)
+        assert f"beta = {row['beta']}" in executed.cells[1].source
 
-    (marks / "go").touch()
-    assert sweep(*command) == 0
-    assert [row["status"] for row in table(out / "runs.csv")] == ["done"]
+
+class Stage(NamedTuple):
+    """What came of a sweep: how it ended, what it printed, its tables, the runs' logs, and which runs had begun so far."""
+
+    status: int
+    printed: str
+    complaints: str
+    rows: list
+    claims: list
+    logs: dict
+    begun: list
+
+
+@pytest.fixture(scope="module")
+def fares(tmp_path_factory, scheduler):
+    """A sweep in which everything happens that may happen to a run, and the same command once what was wrong is mended."""
+    folder = tmp_path_factory.mktemp("fares")
+    (marks := folder / "marks").mkdir()
+    path, out, stages = write_notebook(folder, marks, FARES), folder / "out", []
+    for options in ([], ["--retry-failed"]):
+        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as complaints:
+            status = sweep(path, "--set", "beta=2,3,4,.5,5", "--out", out, "--scheduler", scheduler, *options)
+        tables = table(out / "runs.csv"), table(out / "claims.csv")
+        logs = {log.parent.name: log.read_text() for log in out.glob("runs/*/log.txt")}
+        begun = sorted((marks / "begun").read_text().split())
+        stages.append(Stage(status, printed.getvalue(), complaints.getvalue(), *tables, logs, begun))
+        (marks / "mended").touch()
+    return out, *stages
+
+
+def test_whatever_a_run_dies_of_is_told_and_stops_no_other(fares):
+    _, first, _ = fares
+    assert first.status == 1 and "5 runs" in first.printed and "1 done, 3 failed, 1 missing" in first.printed
+    assert "Traceback" not in first.complaints and "--retry-failed" in first.complaints
+    assert "distributed" not in first.complaints.replace("distributed.dask.org", "")  # in the reason of what is lost
+    assert first.begun == ["0.5", "2.0", "3.0", "4.0", "5.0"]
+    assert [(row["beta"], row["status"]) for row in first.rows] == [
+        ("2.0", "failed"), ("3.0", "failed"), ("4.0", "failed"), ("0.5", "done"), ("5.0", "lost"),
+    ]  # fmt: skip
+    claim, raised, died, done, lost = first.rows
+    for row, why in (
+        (claim, "ClaimError: the claim tiny.second fails"),
+        (raised, "ArithmeticError: three is too much"),
+        (died, "DeadKernelError: Kernel died"),
+        (lost, "KilledWorker"),
+    ):
+        assert row["error"].startswith(why)
+        assert f"{row['run']} {row['status']}, beta = {row['beta']}: {row['error']}\n" in first.complaints
+    assert all(row["error"] in first.logs[row["run"]] for row in (raised, died))
+    assert done["error"] == "" and done["run"] not in first.complaints and float(done["seconds"]) > 0
+
+
+def test_a_run_has_a_folder_of_its_own_and_the_environment_of_a_chapter(fares):
+    out, first, _ = fares
+    folder = out / "runs" / first.rows[3]["run"]
+    assert (folder / "files" / "kept.txt").read_text() == "0.5"
+    executed = nbformat.read(folder / "notebook.ipynb", 4)
+    assert executed.cells[-1].outputs[0].text == "1 files 1\n"  # threads, where it works, UTF-8
+
+
+def test_claims_are_in_a_table_whether_they_hold_or_not(fares):
+    _, first, _ = fares
+    failed, done = first.rows[0]["run"], first.rows[3]["run"]
+    assert [(row["run"], row["claim"], row["verdict"]) for row in first.claims] == [
+        (failed, "tiny.first", "holds"), (failed, "tiny.second", "fails"),
+        (done, "tiny.first", "holds"), (done, "tiny.second", "holds"),
+    ]  # fmt: skip
+    assert first.claims[1] == {
+        "run": failed, "beta": "2.0", "claim": "tiny.second", "value": "2.0", "low": "1.9", "high": "2.1",
+        "n": "7", "bound": "< 1", "verdict": "fails", "why": "",
+    }  # fmt: skip
+
+
+def test_the_same_command_does_what_is_missing_and_if_asked_what_failed(fares):
+    _, first, then = fares
+    assert then.status == 0 and "1 done before" in then.printed and "5 done, 0 failed, 0 missing" in then.printed
+    assert "failed" not in then.complaints
+    assert then.begun == ["0.5", *(beta for beta in ("2.0", "3.0", "4.0", "5.0") for _ in range(2))]
+    assert [(row["status"], row["error"]) for row in then.rows] == [("done", "")] * 5 and then.rows[3] == first.rows[3]
+    assert [row["verdict"] for row in then.claims] == ["holds"] * 4
+
+
+def test_what_failed_stays_failed_and_is_not_run_again_unasked(tmp_path, notebook, capsys):
+    path, out = notebook("pass"), tmp_path / "out"
+    (run,) = open_sweep(out, path, {"beta": [1.0]})
+    record = {"key": run.key, "status": "failed", "seconds": 1, "error": "ValueError: no"}
+    publish(out, run, begin(out, run), record)
+    assert sweep(path, "--set", "beta=1", "--out", out) == 1
+    assert "1 done before" in (printed := capsys.readouterr()).out and "--retry-failed" in printed.err
+    assert [row["error"] for row in table(out / "runs.csv")] == ["ValueError: no"]
+
+
+@pytest.mark.parametrize("content", ['{"key": "a', "[]", '{"key": "a"}', "\x00"])
+def test_half_a_file_is_named_with_what_to_do(tmp_path, notebook, capsys, content):
+    """Catches a message of JSON's that does not say in which file."""
+    path, out = notebook("pass"), tmp_path / "out"
+    (run,) = open_sweep(out, path, {"beta": [1.0]})
+    publish(out, run, begin(out, run), {"key": run.key, "status": "done", "seconds": 1, "error": None})
+    for damaged, advice in (
+        (out / "runs" / run.id / "record.json", "without its folder the run is done again"),
+        (out / "sweep.json", "another --out begins a new sweep"),
+    ):
+        damaged.write_text(content)
+        assert sweep(path, "--set", "beta=1", "--out", out) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert str(damaged) in line and advice in line
 
 
 def test_what_cannot_be_swept_is_said_in_one_line_before_anything_runs(tmp_path, notebook, capsys):
@@ -291,10 +317,10 @@ def test_what_cannot_be_swept_is_said_in_one_line_before_anything_runs(tmp_path,
         ([path, "--out", out, "--set", "bata=1"], "unknown parameter bata, did you mean beta"),
         ([path, "--out", out, "--set", "beta=1", "--set", "beta=2"], "beta is set twice"),
         ([path, "--out", out, "--set", "beta="], "has no values"),
-        ([path, "--out", out, "--set", "beta=much"], "float is due, got 'much'"),
+        ([path, "--out", out, "--set", "beta=much"], "float is expected, got 'much'"),
         ([tmp_path / "none.ipynb", "--out", out, "--set", "beta=1"], "there is no notebook"),
         ([broken, "--out", out, "--set", "beta=1"], "cannot be read as a notebook"),
-        ([path, "--out", broken, "--set", "beta=1"], "is not a folder"),
+        ([path, "--out", broken, "--set", "beta=1"], "holds other things than a sweep"),
         ([path, "--out", other, "--set", "beta=1"], "holds other things than a sweep"),
         ([path, "--out", out, "--set", "beta=1", "--workers", "-1"], "must not be negative"),
         (
@@ -334,13 +360,14 @@ def test_of_two_attempts_the_first_to_end_counts_and_one_cleared_away_never_does
     run = Run("0001-a", "key", {"beta": 1.0})
     (tmp_path / "runs").mkdir()
     first, second, third = (begin(tmp_path, run) for _ in range(3))
+    record = {"key": "key", "status": "done", "seconds": 1, "error": None}
     discard(third)
     (third / "claims").mkdir(parents=True)  # by a process that went on
     with pytest.raises(FileNotFoundError, match="cleared away"):
-        publish(tmp_path, run, third, {"key": "key", "by": "third"})
+        publish(tmp_path, run, third, record | {"by": "third"})
     assert record_of(tmp_path, run) is None
     for attempt, name in ((second, "second"), (first, "first")):
-        assert publish(tmp_path, run, attempt, {"key": "key", "by": name})["by"] == "second"
+        assert publish(tmp_path, run, attempt, record | {"by": name})["by"] == "second"
     assert record_of(tmp_path, run)["by"] == "second" and not first.exists()
 
 
@@ -357,7 +384,8 @@ def test_two_sweeps_do_not_work_in_one_folder(tmp_path, notebook, capsys):
 def test_a_missing_package_is_named_with_how_to_get_it(tmp_path, notebook, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "papermill", None)
     assert sweep(notebook("pass"), "--set", "beta=1", "--out", tmp_path / "out") == 1
-    assert capsys.readouterr().err == "scorevid: a sweep needs papermill: pip install 'scorevid[sweep]'\n"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("scorevid: papermill is needed") and line.endswith("pip install 'scorevid[sweep]'")
 
 
 def test_the_package_imports_nothing_of_it():

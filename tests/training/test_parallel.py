@@ -186,8 +186,9 @@ def nothing_set(monkeypatch):
 @pytest.mark.parametrize(
     "asked, message",
     [
-        (("cpu", 0), "at least one device"),
-        (("cpu", 1, 0), "at least one device"),
+        (("cpu", 0), "devices must be a positive integer"),
+        (("cpu", 10**6), "devices must be a positive integer"),
+        (("cpu", 1, 0), "nodes must be a positive integer"),
         (("cuda:1", 2), "take the device cpu, cuda or auto, got 'cuda:1'"),
         (("cuda", 8), "8 GPUs are asked for, and there are 1"),
         (("cpu", 1, 2), "set MASTER_ADDR, MASTER_PORT, NODE_RANK"),

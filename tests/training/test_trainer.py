@@ -16,7 +16,7 @@ from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.training.records import read_log
-from scorevid.training.runs import describe, open_run
+from scorevid.training.runs import describe, open_run, publish
 from scorevid.training.steps import Settings, generator_for, learning_rate, noisy_batch
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.gaussian import Gaussian
@@ -80,6 +80,155 @@ def test_a_stopped_run_resumes_to_the_same_losses(tmp_path, freeze):
     assert second.state.step == 17
     second.run(log_every=10, progress=False)
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def published(folder):
+    """The weights, to the last byte; what they score takes other scenes than these small ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scorevid.training.runs.score_card", lambda *_: {})
+        return publish(folder, "mine", folder / "weights").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def unbroken_weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trainer(folder, freeze_norm_after=20).run(progress=False)
+    weights = published(folder)
+    torch.set_num_threads(threads)
+    return weights
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("stop", [9, 20, 31])
+def test_a_stopped_run_publishes_the_same_weights_to_the_last_byte(tmp_path, stop, unbroken_weights):
+    """Would catch a resumed run whose averaged weights begin anew; before, as, and after normalisation is frozen."""
+    train(trainer(tmp_path, freeze_norm_after=20), stop)
+    open_run(tmp_path).run(progress=False)
+    assert published(tmp_path) == unbroken_weights
+
+
+class Killed(BaseException):
+    """What ends a run without any word."""
+
+
+def test_a_run_that_is_killed_again_and_again_reaches_its_end(tmp_path):
+    """Would catch a first checkpoint, of a new or of a resumed run, that comes later than a run lives."""
+    run, lives = trainer(tmp_path, steps=30), 0
+    while True:
+        update, left = run.update, iter(range(12))
+
+        def update_or_die(update=update, left=left):
+            if next(left, None) is None:
+                raise Killed
+            update()
+
+        run.update = update_or_die
+        try:
+            run.run(clock=itertools.count().__next__, progress=False)  # a second each update
+            break
+        except Killed:
+            lives += 1
+            assert open_run(tmp_path).state.step == 5 * lives
+            run = open_run(tmp_path)
+    assert run.state.step == 30 and lives == 4
+
+
+def test_checkpoints_come_ever_less_often_until_they_come_regularly(tmp_path, monkeypatch):
+    saved, save = [], Trainer.save
+    monkeypatch.setattr(Trainer, "save", lambda self: (saved.append(self.state.step), save(self)))
+    trainer(tmp_path, steps=90).run(clock=itertools.count().__next__, save_every=20.0, progress=False)
+    assert saved == [5, 15, 35, 55, 75, 90]
+
+
+class Broken(Leaves):
+    """A world that cannot draw."""
+
+    def draw(self, batch, generator):
+        raise ValueError("there is no video")
+
+
+@pytest.mark.parametrize(
+    "world, network, message",
+    [
+        (Broken(size=16, memory=1), (4, 8), "there is no video"),
+        (replace(SMALL, size=17), (4, 8), "multiples of 2"),
+        (replace(SMALL, size=10**6), (4,), "first batch cannot be made: .*(memory|overflow)"),
+    ],
+)
+def test_nothing_is_written_before_a_batch_could_be_drawn(tmp_path, world, network, message):
+    """Would catch a failed start that keeps the corrected one from starting."""
+    torch.manual_seed(0)
+    run = Trainer(UNet(1, network), world, Settings(steps=5, batch=1000, compile=False), tmp_path / "run")
+    with pytest.raises(ValueError, match=message):
+        run.run(progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_trainers_in_one_folder_do_not_mix(tmp_path):
+    """Would catch a second one that writes along, or that takes up a run where the first has gone on since."""
+    first, second = trainer(tmp_path), trainer(tmp_path)
+    update = first.update
+
+    def update_and_look():
+        update()
+        with pytest.raises(ValueError, match=rf"process {os.getpid()} on .* is training in"):
+            second.run(progress=False)
+
+    first.update = update_and_look
+    train(first, 2)
+    with pytest.raises(FileExistsError, match="written by another process meanwhile"):
+        second.run(progress=False)
+
+
+def test_a_full_disk_is_said_with_the_file_and_the_last_checkpoint_stays(tmp_path, monkeypatch):
+    run = train(trainer(tmp_path), 10)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"cannot write .*: No space left on device; what was there before is kept"):
+        run.run(progress=False)
+    monkeypatch.undo()
+    assert open_run(tmp_path).state.step == 10 and not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"steps": 0}, {"batch": 0}, {"batch": 10**30}, {"warmup": -1}, {"freeze_norm_after": 0}, {"seed": -1}),
+        *({"seed": 2**64}, {"lr": float("nan")}, {"lr": 0.0}, {"lr_muon": float("inf")}, {"frozen_lr_factor": -1.0}),
+        *({"ema_decay": 1.0}, {"ema_decay": -0.1}, {"optimiser": "sgd"}, {"precision": "fp64"}),
+    ],
+)
+def test_settings_that_cannot_be_are_named(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"^{name} must .*, got {value!r}$"):
+        Settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"log_every": 0}, {"save_every": -1.0}, {"save_every": float("nan")}, {"minutes": 1e300}]
+)
+def test_how_to_run_cannot_be_just_anything(tmp_path, wrong):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must"):
+        trainer(tmp_path / "run").run(**wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_short_run_does_without_the_compiler(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda loss: lambda *batch: pytest.fail("it was compiled"))
+    assert not train(trainer(tmp_path, compile=True), 3).loss.compiles
 
 
 COMMAND = [
@@ -293,7 +442,7 @@ def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
     run = trainer(tmp_path / "compiled", steps=20, compile=True)
-    with pytest.warns(UserWarning, match=r"goes on without it: no C\+\+ compiler found"):
+    with pytest.warns(UserWarning, match=r"does not work here: no C\+\+ compiler found; training goes on without"):
         run.run(log_every=10, progress=False)
     trainer(tmp_path / "plain", steps=20).run(log_every=10, progress=False)
     assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")

@@ -84,7 +84,8 @@ def test_the_same_seed_gives_the_same_scenes():
     assert torch.equal(one, two) and not torch.equal(one, other)
 
 
-def test_bad_hidden_scenes_raise():
+def test_bad_hidden_scenes_raise(monkeypatch):
+    monkeypatch.setattr("scorevid.worlds.leaves.scenes.ROUNDS", 5)
     for world in (Leaves(radius=(3.0, 4.0)), replace(Leaves(meeting=0.0), speed=(0.0, 0.0)), Leaves(size=8)):
         with pytest.raises(ValueError, match="2 of 2 scenes were not found"):
             hidden_scenes(world, 2, generator())

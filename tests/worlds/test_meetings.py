@@ -57,7 +57,8 @@ def test_the_same_seed_gives_the_same_meetings():
     assert torch.equal(one, two)
 
 
-def test_what_cannot_be_found_is_said():
+def test_what_cannot_be_found_is_said(monkeypatch):
+    monkeypatch.setattr("scorevid.worlds.leaves.scenes.ROUNDS", 5)
     with pytest.raises(ValueError, match="too rare"):
         undecided_meetings(Leaves(), 3, generator(), least_distance=50.0)
     with pytest.raises(ValueError, match="probability must be"):

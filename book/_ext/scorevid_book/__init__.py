@@ -6,37 +6,15 @@ into sentences and ``ledger_tables`` into tables. ``speed`` shows stored benchma
 ``rooms`` draws the map of the package and writes its reference, whose ``signatures`` say types alone.
 """
 
+from importlib import import_module
+
 from sphinx.application import Sphinx
 
-from . import (
-    chapters,
-    figures,
-    launch,
-    ledger_tables,
-    prose,
-    provenance,
-    records,
-    rooms,
-    signatures,
-    speed,
-    status,
-)
+PARTS = ("chapters", "figures", "launch", "records", "prose", "ledger_tables", "speed", "status", "rooms", "signatures")
 
 
 def setup(app: Sphinx) -> dict:
     """Connect all parts; provenance comes last, so that its strip ends a chapter."""
-    for part in (
-        chapters,
-        figures,
-        launch,
-        records,
-        prose,
-        ledger_tables,
-        speed,
-        status,
-        rooms,
-        signatures,
-        provenance,
-    ):
-        part.connect(app)
+    for name in (*PARTS, "provenance"):
+        import_module(f"{__name__}.{name}").connect(app)
     return {"version": "2", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

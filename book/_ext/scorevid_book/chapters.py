@@ -2,7 +2,8 @@
 
 With SCOREVID_CHAPTERS naming the folder, an absolute path, into which ``scripts/run_chapters.py`` has put executed copies,
 the pages show these and nothing is executed here. A chapter without a copy there, or with other code in it, stops the
-build. Without the variable MyST-NB executes the chapters one by one, as ``_config.yml`` says, which shows the same.
+build. Without the variable MyST-NB executes the chapters one by one, as ``_config.yml`` says, which shows the same. A figure
+of which no image came is a warning, and so an error.
 
 Either way what a page offers for download is the notebook as this build has executed it: it takes the place of the source
 that Sphinx copies to ``_sources``.
@@ -16,20 +17,29 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
+from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+from scorevid.companion.notebooks import missing_figures, prepare_kernels
 
 FOLDER_VARIABLE = "SCOREVID_CHAPTERS"
 KEY = "scorevid"  # in the notebook's metadata: how it was run
 
+logger = logging.getLogger(__name__)
+
 
 def choose_mode(app: Sphinx, config: Config) -> None:
-    """What has been executed is not executed again."""
+    """What has been executed is not executed again; kernels are untouched by what the user has set up."""
     if os.environ.get(FOLDER_VARIABLE):
         config.nb_execution_mode = "off"
+        return
+    restore = prepare_kernels()
+    app.connect("build-finished", lambda *_: restore())
 
 
 def show_executed(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -55,6 +65,15 @@ def show_executed(app: Sphinx, docname: str, source: list[str]) -> None:
     outcome = {"method": "before", "succeeded": True, "error": None, "traceback": None}
     NbMetadataCollector.set_exec_data(app.env, docname, {"runtime": run["seconds"], "mtime": ended, **outcome})
     source[0] = nbformat.writes(executed)
+
+
+def see_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """Warn of the figures of a chapter of which no image came."""
+    if not is_chapter(app, app.env.docname):
+        return
+    executed = Path(app.env.mystnb_config.output_folder) / f"{app.env.docname}.ipynb"
+    for name in missing_figures(nbformat.read(executed, 4).cells) if executed.is_file() else ():
+        logger.warning("no image came of what draws %s", name, location=app.env.docname)
 
 
 def code(notebook: nbformat.NotebookNode) -> list[str | None]:
@@ -96,6 +115,7 @@ def hand_out(app: Sphinx, problem: Exception | None) -> None:
 def connect(app: Sphinx) -> None:
     app.connect("config-inited", choose_mode, priority=400)
     app.connect("source-read", show_executed)
+    app.connect("doctree-read", see_figures)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     app.connect("build-finished", hand_out)

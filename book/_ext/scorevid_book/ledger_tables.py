@@ -13,7 +13,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from scorevid.companion.claims import FOLDER_VARIABLE
+from scorevid.companion.records import FOLDER_VARIABLE
 from scorevid.estimates import format_interval
 
 from .records import KINDS, UNMEASURED, by_value, files, read_ledger, read_records, read_statements, verdict, warn

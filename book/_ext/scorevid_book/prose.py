@@ -14,7 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
-from scorevid.companion.claims import FOLDER_VARIABLE
+from scorevid.companion.records import FOLDER_VARIABLE
 from scorevid.estimates import format_interval, format_number
 
 from .records import UNMEASURED, by_value, read_ledger, read_records, read_statements, verdict, warn

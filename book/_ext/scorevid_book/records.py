@@ -19,6 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from scorevid.companion import claims
+from scorevid.companion import records as companion
+from scorevid.companion.records import FOLDER_VARIABLE
 
 UNMEASURED = "not measured in this build"
 KINDS = ("abstract", "mechanism", "break condition", "trade-off", "limit")  #: of statements
@@ -48,8 +50,8 @@ def read_ledger(app: Sphinx) -> dict[str, dict]:
 
 def read_records() -> dict[str, dict] | None:
     """The records by id; None if no folder is named."""
-    folder = os.environ.get(claims.FOLDER_VARIABLE)
-    return {record["id"]: record for record in claims.read_records(folder)} if folder else None
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return {record["id"]: record for record in companion.read_records(folder)} if folder else None
 
 
 def read_statements(app: Sphinx) -> list[dict]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from functools import cache
 from pathlib import Path
@@ -93,7 +94,8 @@ def documented(name: str, members: bool = True) -> list[str]:
             continue
         one = getattr(module, key)
         known = callable(one) and hasattr(one, "__qualname__")
-        link = f"{{py:obj}}`{key} <{one.__module__}.{one.__qualname__}>`" if known else f"`{key}`"
+        target = one.__name__ if inspect.ismodule(one) else known and f"{one.__module__}.{one.__qualname__}"
+        link = f"{{py:obj}}`{key} <{target}>`" if target else f"`{key}`"
         rows.append(f"| {link} | {comment} |")
     return [*lines, *(["| name | what it is |", "|---|---|", *rows, ""] if rows else [])]
 

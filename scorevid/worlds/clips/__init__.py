@@ -24,6 +24,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "held_out",  # patches of a world that share no pixel
             "only_held_out",  # the world of those shots that another world holds out
         ],
+        "probes": [
+            "PROBES",  # where evidence of different kind is to be had
+            "probe_pixels",  # a pixel of each kind in a frame, as far as there is one
+        ],
         "readers": [
             "SEEN",  # the split of test shots whose background was seen in training
             "Clip",  # one shot

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.clips.shots import first_frame
-from scorevid.worlds.clips.world import Clips
+
+if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
+    from scorevid.worlds.clips.world import Clips
 
 AT_ONCE = 8  # frames
 

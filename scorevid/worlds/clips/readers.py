@@ -3,10 +3,9 @@
 Whatever it was, footage becomes a :class:`Clip`: (T, H, W) uint8, one shot without a cut, oldest frame first. Frames are
 made smaller by averaging areas, in integers, so that all machines agree. Nothing here downloads anything.
 
-DAVIS 2017, trainval at 480p, is one archive, ``DAVIS-2017-trainval-480p.zip``, of 832,766,765 bytes with sha256
-``e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492``, as other public projects record it; get it from the
-pages of the data set, davischallenge.org, and unpack it. Its licence is CC BY-NC 4.0: not for commercial use, so it does
-not come with this package, and weights trained on it have to say so.
+DAVIS 2017 (davischallenge.org) is the unpacked ``DAVIS-2017-trainval-480p.zip``; the page "Data" of the book has its size and
+sha256. Its licence, CC BY-NC 4.0, forbids commercial use: it does not come with this package, and weights that were trained
+on it have to say so.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
     looked for: give a file of one shot. Pixels are taken as they are stored, without regard to rotation or aspect tags.
 
     Raises ModuleNotFoundError without PyAV, and ValueError for no file, none that can be read, no video stream, frames
-    that are damaged or missing, too few or too small. Warns with :class:`UncheckedFootage` of a file without checksums.
+    that are damaged or missing, too few or too small. Warns with :class:`~scorevid.worlds.clips.readers.UncheckedFootage` of a file without checksums.
     """
     path = Path(path)
     checks.integer("stride", stride)

@@ -28,10 +28,11 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.clips.bank import bank
+from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz
 from scorevid.worlds.clips.shots import Shots, first_frame, shot_table
 from scorevid.worlds.clips.video_files import video
-from scorevid.worlds.registry import register
+from scorevid.worlds.registry import TestScenes, register
 
 LEAST_HELD_OUT = 5  # frames: memories of up to 4 frames part shots alike
 
@@ -92,6 +93,13 @@ class Clips:
         speed = self._speed(place[:, 1:], room[:, 1:], generator) if self.pan else torch.zeros_like(place[:, 1:])
         frames = shots.cut(self, shot, place, self.memory, (u_mirror < 0.5) & self.flip, speed)
         return frames[:, :-1], frames[:, -1:]
+
+    def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
+        """Patches of the shots for testing, as many of each as there are, up to an even share of n."""
+        world = replace(self, split="test")
+        patches = held_out(world, max(1, n // len(world.clips())), generator.initial_seed())
+        c, x = (v.to(generator.device) for v in (patches.c, patches.x))
+        return TestScenes(c, x, patches.motion.square().mean())
 
     def _speed(self, place: Tensor, room: Tensor, generator: torch.Generator) -> Tensor:
         """(batch, 2) rows and columns a frame that places move on by, not so fast that they would come from outside.

@@ -1,7 +1,7 @@
 """Moving leaves: disks that move and occlude one another, of which all possible next frames can be listed.
 
 ``world`` draws scenes, ``scenes`` renders them, ``next_frames`` lists the futures of a scene, ``meetings`` draws test
-scenes with two futures, ``hidden`` those with a disk that the past hides, ``places`` names pixels of a meeting.
+scenes with two futures, ``hidden`` those with a disk that the past hides, ``probes`` names pixels of a meeting.
 """
 
 import lazy_loader as lazy
@@ -21,6 +21,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "next_frames": [
             "draw_depth",  # depth orders: the larger disk is more often in front
             "futures",  # all next frames that the past allows, with their probabilities
+        ],
+        "probes": [
+            "PROBES",  # where evidence of different kind is to be had
+            "probe_pixels",  # a pixel of each kind in a meeting
         ],
         "scenes": [
             "Scene",  # a batch of scenes: positions, velocities, radii, greys, depth order

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,7 +16,9 @@ from torch import Tensor
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.scenes import Scene, rejection_sample, visible
-from scorevid.worlds.leaves.world import Leaves
+
+if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
+    from scorevid.worlds.leaves.world import Leaves
 
 LEAST_VISIBLE = 0.5  #: share of a disk's area: with half of its outline in view, its circle is known
 LEAST_DISTANCE = 0.7  #: grey units: D of two futures, 8 pixels at a contrast of a quarter

@@ -29,31 +29,29 @@ def draw_depth(radius: Tensor, kappa: float, generator: torch.Generator) -> Tens
 
 
 def futures(scene: Scene, tolerance: float = 1e-4) -> Futures:
-    """All next frames that the past allows, with their exact probabilities.
+    """All next frames that the past allows, with their exact probabilities, for scenes of up to six disks.
 
     Goes through all n! depth orders, drops those that contradict an overlap visible in the past, weights the rest by
-    Plackett–Luce, and merges equal next frames. ``tolerance`` is the grey difference under which frames count as
-    equal. Scenes of up to six disks. Returns :class:`~scorevid.worlds.futures.Futures` with K the largest number found
-    in the batch, in the lexical order of the depth orders: of two undecided disks, the first future has disk 0 in front.
+    Plackett–Luce, and merges next frames whose greys differ by at most ``tolerance``. Futures are in the lexical order of
+    the depth orders: of two undecided disks, the first future has disk 0 in front. K is the largest number in the batch.
 
-    The probabilities are p(x | c) where the past determines radii, greys, places and velocities;
-    :func:`~scorevid.worlds.leaves.meetings.determined` tells for which scenes it does.
+    The probabilities are p(x | c) for scenes that are :func:`~scorevid.worlds.leaves.meetings.determined`.
     """
     n = scene.radius.shape[1]
     if n > 6:
         raise ValueError(f"all futures are listed for up to 6 disks, got {n}")
     orders = torch.tensor(list(permutations(range(n))), device=scene.radius.device)  # (n!, n), nearest first
-    ranks = orders.argsort(1)
-    log_p = _log_plackett_luce(scene.kappa * scene.radius.double().log(), orders)  # (B, n!)
+    score = (scene.kappa * scene.radius.double().log())[:, orders]  # (B, n!, n)
+    log_p = (score - score.flip(2).logcumsumexp(2).flip(2)).sum(2)  # each rank is a softmax over the disks left
     past = scene.past()
     found: list[tuple[Tensor, Tensor]] = []  # different frames (B, H, W), and log weights (B,), −∞ where not met
-    for k, rank in enumerate(ranks):
+    for k, rank in enumerate(orders.argsort(1)):
         video = scene.replace(depth=rank.expand_as(scene.depth)).video()
         consistent = (video[:, :-1] - past).abs().amax((1, 2, 3)) <= tolerance
         weight, frame = log_p[:, k].masked_fill(~consistent, -torch.inf), video[:, -1]
-        for place, (other, total) in enumerate(found):
+        for i, (other, total) in enumerate(found):
             equal = ((frame - other).abs().amax((1, 2)) <= tolerance) & (total > -torch.inf)
-            found[place] = other, torch.where(equal, torch.logaddexp(total, weight), total)
+            found[i] = other, torch.where(equal, torch.logaddexp(total, weight), total)
             weight = weight.masked_fill(equal, -torch.inf)
         if (weight > -torch.inf).any():
             found.append((frame, weight))
@@ -62,10 +60,3 @@ def futures(scene: Scene, tolerance: float = 1e-4) -> Futures:
     first = (p > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
     chosen = frames.gather(1, first[:, :, None, None].expand(-1, -1, *frames.shape[2:]))
     return Futures(chosen, p.gather(1, first).to(frames.dtype))
-
-
-def _log_plackett_luce(score: Tensor, orders: Tensor) -> Tensor:
-    """log P of each order, nearest first: each place is a softmax over the disks left. (B, n), (K, n) -> (B, K)."""
-    ordered = score[:, orders]  # (B, K, n)
-    left = ordered.flip(2).logcumsumexp(2).flip(2)
-    return (ordered - left).sum(2)

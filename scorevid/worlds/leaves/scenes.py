@@ -14,7 +14,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-ROUNDS = 200  # of drawing scenes, after which those that are wanted count as too rare
+ROUNDS = 200  #: of drawing scenes, after which those that are wanted count as too rare
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from scorevid import checks
+from scorevid.worlds.futures import Futures
+from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.next_frames import draw_depth
 from scorevid.worlds.leaves.scenes import Scene, overlap_distance
-from scorevid.worlds.registry import register
+from scorevid.worlds.registry import TestScenes, register
 
 MEETING_GAP = (1.1, 1.6)  # pixels between the edges one frame before; more than the width of an anti-aliased edge
 MIN_MEETING_SPEED = 1.5  # pixels a frame; slower disks cannot close the gap and overlap
@@ -71,6 +73,14 @@ class Leaves:
         video = self.scenes(batch, generator).video()
         return video[:, :-1], video[:, -1:]
 
+    def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
+        """Random scenes to judge a denoiser by, and meetings of two disks with exactly two futures."""
+        return TestScenes.draw(self, n, generator, undecided=self._undecided)
+
+    def _undecided(self, n: int, generator: torch.Generator) -> tuple[Tensor, Futures]:
+        scenes, futures = undecided_meetings(self, n, generator)
+        return scenes.past(), futures
+
     def scenes(self, batch: int, generator: torch.Generator) -> Scene:
         """Random scenes, a share ``meeting`` of which has an undecided first touch of disks 0 and 1.
 
@@ -91,10 +101,10 @@ class Leaves:
         return scene
 
     def meetings(self, batch: int, generator: torch.Generator, probability: Tensor | None = None) -> Scene:
-        """Scenes in which disks 0 and 1 meet for the first time in the next frame, apart from all others.
+        """Scenes in which disks 0 and 1 meet for the first time in the next frame.
 
-        probability: (batch,) that disk 0 is nearer; sets the ratio of the two radii. Raises ValueError where the range
-        of radii cannot give it. Without it radii are drawn as everywhere.
+        probability: (batch,) that disk 0 is nearer, by the ratio of the two radii; as in other scenes unless given. Raises
+        ValueError where the range of radii cannot give it.
         """
         if self.n_disks < 2:
             raise ValueError("a meeting takes two disks, n_disks is 1")

@@ -1,6 +1,6 @@
 """Places in natural video where evidence of different kind is to be had, as pixels (row, column).
 
-What is known exactly for moving leaves (:mod:`scorevid.worlds.leaves.places`) is estimated here, from the next frame and from
+What is known exactly for moving leaves (:mod:`scorevid.worlds.leaves.probes`) is estimated here, from the next frame and from
 optical flow between it and the last past frame. In each frame one pixel of each kind is taken, the one that is most of
 its kind, and none where nothing is.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 #: Kinds of places, and what makes a pixel the most of its kind.
-KINDS = {
+PROBES = {
     "flat": "the least contrast, where nothing moves",
     "still edge": "the most contrast, where nothing moves",
     "moving edge": "the most contrast, where something moves that is seen in both frames",
@@ -24,8 +24,8 @@ EDGE = 0.04  # grey units: the least contrast of an edge, root mean square over 
 MARGIN = 8  # pixels from the border: what came in there no past frame shows
 
 
-def natural_places(x: Tensor, flow: Tensor, occluding: Tensor, disoccluded: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each of ``KINDS`` one pixel a frame, (B, 2) integers (row, column), and whether there is one, (B,) bool.
+def probe_pixels(x: Tensor, flow: Tensor, occluding: Tensor, disoccluded: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each of ``PROBES`` one pixel a frame, (B, 2) integers (row, column), and whether there is one, (B,) bool.
 
     x: (B, 1, H, W) next frames, greys. flow: (B, 2, H, W) as (x, y) in pixels, from each pixel of x to where it was in the
     last frame. occluding, disoccluded: (B, H, W) bool. Raises ValueError for shapes that do not fit and for frames of 16

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scorevid.worlds.clips.places import KINDS, MARGIN, natural_places
+from scorevid.worlds.clips.probes import MARGIN, PROBES, probe_pixels
 
 
 def drawn(size=32):
@@ -18,8 +18,8 @@ def drawn(size=32):
 
 
 def test_places_are_of_their_kind():
-    found = natural_places(*drawn())
-    assert list(found) == list(KINDS) and all(there.all() for _, there in found.values())
+    found = probe_pixels(*drawn())
+    assert list(found) == list(PROBES) and all(there.all() for _, there in found.values())
     at = {kind: pixels[0].tolist() for kind, (pixels, _) in found.items()}
     assert abs(at["still edge"][1] - 9.5) <= 1 and abs(at["moving edge"][1] - 21.5) <= 1
     assert at["occluding"][0] in range(9, 12) and at["occluding"][1] in range(15, 18)
@@ -30,11 +30,11 @@ def test_places_are_of_their_kind():
 
 def test_where_nothing_is_of_a_kind_none_is_found():
     x, flow, occluding, disoccluded = drawn()
-    found = natural_places(x, 0 * flow, occluding & False, disoccluded)
+    found = probe_pixels(x, 0 * flow, occluding & False, disoccluded)
     assert not found["moving edge"][1].any() and not found["occluding"][1].any() and found["disoccluded"][1].all()
     assert found["occluding"][0].tolist() == [[16, 16], [16, 16]]
     x[1] = 0.5
-    found = natural_places(x, flow, occluding, disoccluded)
+    found = probe_pixels(x, flow, occluding, disoccluded)
     assert found["still edge"][1].tolist() == [True, False]
 
 
@@ -47,4 +47,4 @@ def test_shapes_that_do_not_fit_are_refused():
         drawn(12),
     ):
         with pytest.raises(ValueError, match="of one size above"):
-            natural_places(*bad)
+            probe_pixels(*bad)

@@ -1,6 +1,6 @@
 """Places in a meeting of moving leaves where evidence of different kind is to be had, as pixels (row, column).
 
-At each place something else tells what the next frame will be: see :data:`PLACES`.
+At each place something else tells what the next frame will be: see :data:`PROBES`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from scorevid.worlds.leaves.scenes import Scene
 
 #: Names of the places, and what they are.
-PLACES = {
+PROBES = {
     "ground": "ground, as far from every disk as the frame allows",
     "inside": "disk 0, a third of its radius from the middle, on the side away from disk 1",
     "front edge": "the edge of disk 0 that moves ahead, where the disk arrives; as straight ahead as is clear of disk 1",
@@ -22,13 +22,13 @@ PLACES = {
 }
 
 
-def places(scene: Scene) -> dict[str, Tensor]:
-    """For each name in :data:`PLACES` one pixel a scene, (B, 2) integers (row, column), inside the frame.
+def probe_pixels(scene: Scene) -> dict[str, Tensor]:
+    """For each name in :data:`PROBES` one pixel a scene, (B, 2) integers (row, column), inside the frame.
 
     scene: meetings of disks 0 and 1 (``Leaves.meetings``). Raises ValueError for scenes of fewer than two disks.
     """
     if scene.radius.shape[1] < 2:
-        raise ValueError("places are told apart in meetings of two disks, the scene has one")
+        raise ValueError("the scene must be a meeting of two disks, got one disk")
     at, radius = scene.position[:, 0], scene.radius[:, :1]
     ahead = scene.velocity[:, 0] / scene.velocity[:, 0].norm(dim=1, keepdim=True).clamp_min(1e-6)
     between = scene.position[:, 1] - at
