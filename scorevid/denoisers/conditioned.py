@@ -80,11 +80,7 @@ class Preconditioned(nn.Module):
     needs_sigma = True
 
     def __init__(
-        self,
-        memory: int = 2,
-        widths: Sequence[int] = (32, 64, 128),
-        kind: EDM | Flow = EDM(),
-        sigma_data: float = 0.14,
+        self, memory: int = 2, widths: Sequence[int] = (32, 64, 128), kind: EDM | Flow = EDM(), sigma_data: float = 0.14
     ):
         super().__init__()
         checks.number("sigma_data", sigma_data, above=0)

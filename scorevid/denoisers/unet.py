@@ -107,12 +107,7 @@ class UNet(nn.Module):
     needs_sigma = False
 
     def __init__(
-        self,
-        memory: int = 2,
-        widths: Sequence[int] = (32, 64, 128),
-        lateral: bool = True,
-        bias: bool = False,
-        normalise: bool = True,
+        self, memory: int = 2, widths: Sequence[int] = (32, 64, 128), lateral=True, bias=False, normalise=True
     ):
         super().__init__()
         checks.integer("memory", memory, 0)
