@@ -184,7 +184,7 @@ def parse(arguments: list[str]) -> object:
             args=words,
             prog="scorevid",
             description="Video prediction with the score of a density.",
-        )  # noqa: UP007
+        )
     kind, default, described = known[words[0]]
     how = {"args": words[1:], "prog": f"scorevid {words[0]}", "description": described}
     command = tyro.cli(kind, default=default, **how)
