@@ -180,7 +180,7 @@ def parse(arguments: list[str]) -> object:
             for name, (kind, default, described) in known.items()
         ]
         return tyro.cli(
-            Union[tuple(kinds)],
+            Union[tuple(kinds)],  # noqa: UP007
             args=words,
             prog="scorevid",
             description="Video prediction with the score of a density.",
