@@ -94,7 +94,7 @@ class Peer:
         self.noising = DDPMScheduler(num_train_timesteps=LEVELS)
         self.optimiser = torch.optim.AdamW(network.parameters(), given.peer_lr, (0.95, 0.999), weight_decay=1e-6)
         self.average = EMAModel(network.parameters(), decay=0.999, use_ema_warmup=True, power=0.75)
-        self.step, self.steps, self.peak = 0, 10**9, given.peer_lr
+        self.step, self.planned_steps, self.peak = 0, 10**9, given.peer_lr
         self.loss = torch.compile(self._loss) if given.compile else self._loss
 
     def _loss(self, noisy, t, z):
@@ -122,7 +122,7 @@ class Peer:
         """One step of training."""
         self.loss(*self.draw()).backward()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.peak * learning_rate(self.step, self.steps, 500)
+            group["lr"] = self.peak * learning_rate(self.step, self.planned_steps, 500)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad()
@@ -156,7 +156,7 @@ class Race:
     """Two trainings that take turns for the same wall time. Rates of learning fall to zero by its end."""
 
     def __init__(self, trainer: Trainer, peer: Peer, minutes: float, turn: float):
-        self.sides = {"ours": (trainer, trainer.update), "peer": (peer, peer.update)}
+        self.sides = {"ours": (trainer.state, trainer.update), "peer": (peer, peer.update)}
         self.seconds, self.turn = 60 * minutes, turn
         self.used = dict.fromkeys(self.sides, 0.0)
         self.speed: dict[str, list[float]] = {name: [] for name in self.sides}  # steps a second of each turn
@@ -173,7 +173,7 @@ class Race:
                 self.used[name] += took
                 self.speed[name].append((side.step - first) / took)
                 left = max(0.0, self.seconds - self.used[name])
-                side.steps = side.step + max(1, int(left * median_range(self.speed[name]).value))
+                side.planned_steps = side.step + max(1, int(left * median_range(self.speed[name]).value))
 
 
 def judge(x: torch.Tensor, ahead) -> list:
