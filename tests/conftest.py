@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -8,6 +9,28 @@ from scipy import stats
 
 settings.register_profile("the same examples in every run", derandomize=True)
 settings.load_profile("the same examples in every run")
+
+SLOWEST = (  # files that take a minute and more, the longest first
+    "notebooks/test_notebooks.py",
+    "training/test_trainer.py",
+    "benchmarks/test_benchmarks.py",
+    "notebooks/test_planted_faults.py",
+    "book/test_book_scripts.py",
+    "sweep/test_sweep_command.py",
+    "notebooks/test_nbval.py",
+    "notebooks/test_environment.py",
+    "test_cli.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with these, so that none is left to the end where files are tested side by side."""
+    here, places = Path(__file__).parent, {name: place for place, name in enumerate(SLOWEST)}
+
+    def place(item):
+        return places.get(item.path.relative_to(here).as_posix() if here in item.path.parents else "", len(places))
+
+    items.sort(key=place)
 
 
 @pytest.fixture
