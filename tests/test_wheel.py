@@ -58,7 +58,7 @@ def test_installed_into_an_empty_environment_it_samples_from_any_directory(wheel
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = subprocess.run(
-        [python, "-c", SAMPLE.format(prefix=str(site))], cwd=elsewhere, capture_output=True, text=True
+        [python, "-E", "-c", SAMPLE.format(prefix=str(site))], cwd=elsewhere, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("sampled")
