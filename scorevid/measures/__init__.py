@@ -59,6 +59,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "count_choices",  # of two futures
             "tally",  # of many
             "blend_share",  # of all samples
+            "Places",  # where the answers of one method lie
+            "places",  # between two futures, and beside the line through them
         ],
         "calibration": [
             "LogitFit",  # intercept and slope of log odds
