@@ -2,7 +2,6 @@
 
 import math
 import sys
-from functools import partial
 
 import pytest
 import torch
