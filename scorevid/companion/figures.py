@@ -204,14 +204,14 @@ def columns(
 
 
 def forest(
-    rows: Sequence[str], panels: Mapping[str, Curve], ideal: Mapping[str, float] | None = None, height: float = 0.3
+    rows: Sequence[str], panels: Mapping[str, Curve], ideal: Mapping[str, float | None] | None = None, height: float = 0.3
 ) -> Figure:
     """Estimates with their intervals, a row each; panels side by side share the rows.
 
     panels: label of the x axis -> as many estimates as rows, None where there is none. ideal: label -> where its panel has
     a dashed line. height: inches a row. Raises ValueError for a panel with more or fewer.
     """
-    size = (2.9 + 1.9 * len(panels), 0.9 + height * len(rows))
+    size = (1.6 + 1.55 * len(panels), 0.9 + height * len(rows))
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
     for k, (ax, (label, found)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         if len(found) != len(rows):
@@ -220,7 +220,7 @@ def forest(
         value, low, high = np.array([tuple(found[row]) for row in there]).T
         bars = np.maximum([value - low, high - value], 0)
         ax.errorbar(value, there, xerr=bars, color=COLOURS[k], marker="o", ls="", capsize=2)
-        if ideal and label in ideal:
+        if ideal and ideal.get(label) is not None:
             ax.axvline(ideal[label], color="0.6", ls="--", lw=1, zorder=0)
         ax.set_xlabel(label)
         ax.grid(axis="y", color="0.9")
