@@ -188,7 +188,9 @@ def test_a_chapter_can_be_taken_home_as_it_was_executed(page):
     assert offered == {HTML / "_sources" / f"{page}.ipynb"}
     notebook = nbformat.read(offered.pop(), 4)
     nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    install, *code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert "%pip install" in install.source
+    assert not re.findall(r"\{[a-z:-]+\}`|:::", "".join(c.source for c in notebook.cells if c.cell_type == "markdown"))
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     drawn = [o.data["image/png"] for cell in code for o in cell.outputs if "image/png" in o.get("data", {})]
     text = path.read_text(encoding="utf-8")
