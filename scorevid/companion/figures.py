@@ -205,7 +205,10 @@ def columns(
 
 
 def forest(
-    rows: Sequence[str], panels: Mapping[str, Curve], ideal: Mapping[str, float | None] | None = None, height: float = 0.3
+    rows: Sequence[str],
+    panels: Mapping[str, Curve],
+    ideal: Mapping[str, float | None] | None = None,
+    height: float = 0.3,
 ) -> Figure:
     """Estimates with their intervals, a row each; panels side by side share the rows.
 
@@ -241,17 +244,6 @@ def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> 
             error_bars(ax, [record[x] for record in measured], [record[y] for record in measured], label, k)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
-
-
-def points(ax: Axes, records: Mapping[str, Mapping], x: str, y: str) -> None:
-    """Single results with error bars, grey on white and above all lines, each with a marker of its own.
-
-    records: label -> record as in :func:`lines`.
-    """
-    for marker, (label, record) in zip("*ph<>", records.items(), strict=False):
-        if record[y] is not None:
-            look = {"color": INK, "mfc": "w", "marker": marker, "ms": 9, "ls": "", "zorder": 5}
-            error_bars(ax, [record[x]], [record[y]], label, **look)
 
 
 def error_bars(ax: Axes, x, curve: Curve, label: str, k: int = 0, *, least: float | None = None, **look) -> None:
