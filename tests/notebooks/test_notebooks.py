@@ -185,7 +185,7 @@ def test_papermill_runs_a_chapter_from_any_directory(tmp_path):
     ("name", "value", "message"),
     [
         ("n_scenez", "8", "unknown parameter n_scenez, did you mean n_scenes"),
-        ("n_scenes", "-1", "n_scenes must lie in [40, 1000000], got -1"),
+        ("n_scenes", "-1", "n_scenes must be an integer of 40 or more, 1,000,000 at most, got -1"),
     ],
 )
 def test_papermill_says_what_is_wrong_with_a_parameter(tmp_path, name, value, message):
