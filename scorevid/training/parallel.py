@@ -141,7 +141,7 @@ def make_processes(device: str = "auto", devices: int = 1, nodes: int = 1) -> tu
     """
     checks.integer("devices", devices, most=max(8, 4 * (os.cpu_count() or 1)))
     checks.integer("nodes", nodes, most=10_000)
-    if started := _by_torchrun():
+    if started := dist.is_available() and dist.is_torchelastic_launched():
         told = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
         if (devices, nodes) not in ((1, 1), told):
             raise ValueError(f"torchrun started {told[0]} processes on {told[1]} machines, not {devices} on {nodes}")
@@ -169,7 +169,3 @@ def is_first() -> bool:
         return dist.get_rank() == 0
     names = ("RANK",) if "RANK" in os.environ else ("LOCAL_RANK", "NODE_RANK")  # Lightning sets these before it begins
     return all(int(os.environ.get(name, 0)) == 0 for name in names)
-
-
-def _by_torchrun() -> bool:
-    return dist.is_available() and dist.is_torchelastic_launched()
