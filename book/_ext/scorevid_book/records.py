@@ -4,7 +4,7 @@
 SCOREVID_CLAIMS names, an absolute path. With the folder named, a claim without record is a warning; without it, it is
 merely not measured. A statement of the paper *holds* where all of its claims speak for it, *fails* where all speak against
 it, *holds in part* where some speak for it, and is *undecided* else; where no claim decides it, it is *not tested*, and
-the reason is given. ``_build/claims.json`` and ``_build/statements.json`` hold all of it for machines.
+the reason is given. ``claims.json`` and ``statements.json``, in ``_build`` and beside the pages, hold all of it for machines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import yaml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from scorevid.companion import claims
 from scorevid.companion import records as companion
 from scorevid.companion.records import FOLDER_VARIABLE
 
@@ -83,10 +82,9 @@ def verdict(statement: dict, records: dict[str, dict]) -> str:
     return "holds in part" if "holds" in found else "undecided"
 
 
-def by_value(record: dict) -> bool:
-    """Whether a claim holds by its value, while its interval reaches past the bound."""
-    bound = claims.Bound.parse(record["bound"])
-    return record["verdict"] == "holds" and not (record["low"] in bound and record["high"] in bound)
+def counted(ledger: dict[str, dict]) -> list[str]:
+    """The ids of the claims that are findings: settings, identities and self-tests are checks, and stay out of the tally."""
+    return [id for id, claim in ledger.items() if claim.get("kind") != "check"]
 
 
 def leave(app: Sphinx, problem: Exception | None) -> None:
@@ -95,14 +93,15 @@ def leave(app: Sphinx, problem: Exception | None) -> None:
     if problem or records is None:
         return
     measured = [
-        {**records[id], **{key: claim.get(key) for key in ("source", "claim", "chapter")}}
+        {**records[id], **{key: claim.get(key) for key in ("source", "claim", "kind", "chapter")}}
         for id, claim in read_ledger(app).items()
         if id in records
     ]
     became = [{**statement, "verdict": verdict(statement, records)} for statement in read_statements(app)]
     for name, content in (("claims", measured), ("statements", became)):
-        path = Path(app.outdir).parent / f"{name}.json"
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        for folder in (Path(app.outdir), Path(app.outdir).parent):  # for readers of the site, and for who built it
+            (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def connect(app: Sphinx) -> None:
