@@ -173,10 +173,6 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "for its first 26,000 updates": "how a run was made",
     },
     "notebooks/04_linear_weights.ipynb": {"noise being of .3": "a noise level"},
-    "notebooks/05_natural_prediction.ipynb": {
-        "levels from .05 to .2; then, from .05 to 1": "noise levels",
-        "would err by twice as much as the mean": "follows from the definition",
-    },
 }
 OWED = {  # measured, and told in words: what ought to come from a record one day
     "notebooks/03_occlusion_sampling.ipynb": {
