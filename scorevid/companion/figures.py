@@ -152,7 +152,7 @@ def draw_curves(ax: Axes, sigmas, curves: Mapping[str, Curve], *, logy: bool = T
 
 
 def paired(panels: Mapping[str, Sequence], cases: Sequence[str], sigmas, y_label: str, columns: int = 0) -> Figure:
-    """Differences within each case: a thin line a case, and in black their mean with its 95 % interval over the cases.
+    """Differences within each case: a thin line a case, and a thick grey one for their mean, with its 95 % interval over the cases.
 
     panels: title -> differences (C, S), NaN where a case has none. cases: C names, for the legend below. sigmas: (S,) noise
     levels. columns: panels side by side, all of them unless given. A dashed line marks zero.
@@ -170,7 +170,7 @@ def paired(panels: Mapping[str, Sequence], cases: Sequence[str], sigmas, y_label
             look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
             ax.plot(sigmas, row, lw=0.8, ms=4, alpha=0.8, label=case, **look)
         means = [mean_interval(column[np.isfinite(column)]) for column in values.T]
-        error_bars(ax, sigmas, means, "mean, 95 % interval", color="k", marker="o", ms=4, lw=2, zorder=5)
+        error_bars(ax, sigmas, means, "mean, 95 % interval", color=INK, marker="o", ms=5, lw=2.5, zorder=5)
         ax.axhline(0, color="0.5", lw=1, ls="--")
         ax.set(title=title, xlabel="noise level σ")
         log_ticks(ax, ticks)

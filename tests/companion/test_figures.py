@@ -132,13 +132,13 @@ def test_columns_have_a_row_for_each_measure_and_share_axes():
         figures.columns({"σ": ([0.1], {"a": [SimpleNamespace(slope=(1.0, 2.0, 0.5))]})}, {"slope": "slope"})
 
 
-def test_paired_differences_have_a_line_a_case_and_their_mean_in_black():
+def test_paired_differences_have_a_line_a_case_and_their_mean_a_thick_one():
     values = np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 6.0]])
     figure = figures.paired({"first": values, "second": -values}, ["a", "b", "c"], [0.1, 1.0], "gain (dB)")
     first, second = figure.axes
     assert [line.get_ydata().tolist() for line in first.lines[:1]] == [[1.0, 2.0]]
     (mean,) = first.containers
-    assert mean.lines[0].get_ydata().tolist() == [3.0, 4.0] and mean.lines[0].get_color() == "k"
+    assert mean.lines[0].get_ydata().tolist() == [3.0, 4.0] and mean.lines[0].get_linewidth() > 2 * first.lines[0].get_linewidth()
     low, high = mean.lines[2][0].get_segments()[0][:, 1]
     assert (3 - low, high - 3) == pytest.approx([4.3027 * 2 / 3**0.5] * 2, rel=1e-3)  # Student's t of three cases
     assert first.get_ylim() == second.get_ylim() and first.get_ylabel() == "gain (dB)"
