@@ -152,7 +152,7 @@ def draw_curves(ax: Axes, sigmas, curves: Mapping[str, Curve], *, logy: bool = T
 
 
 def paired(panels: Mapping[str, Sequence], cases: Sequence[str], sigmas, y_label: str, columns: int = 0) -> Figure:
-    """Differences within each case: a thin line a case, and a thick grey one for their mean, with its 95 % interval over the cases.
+    """Differences within each case: a thin line a case, and a thick grey one for their mean with its 95 % interval.
 
     panels: title -> differences (C, S), NaN where a case has none. cases: C names, for the legend below. sigmas: (S,) noise
     levels. columns: panels side by side, all of them unless given. A dashed line marks zero.

@@ -138,7 +138,8 @@ def test_paired_differences_have_a_line_a_case_and_their_mean_a_thick_one():
     first, second = figure.axes
     assert [line.get_ydata().tolist() for line in first.lines[:1]] == [[1.0, 2.0]]
     (mean,) = first.containers
-    assert mean.lines[0].get_ydata().tolist() == [3.0, 4.0] and mean.lines[0].get_linewidth() > 2 * first.lines[0].get_linewidth()
+    assert mean.lines[0].get_ydata().tolist() == [3.0, 4.0]
+    assert mean.lines[0].get_linewidth() > 2 * first.lines[0].get_linewidth()
     low, high = mean.lines[2][0].get_segments()[0][:, 1]
     assert (3 - low, high - 3) == pytest.approx([4.3027 * 2 / 3**0.5] * 2, rel=1e-3)  # Student's t of three cases
     assert first.get_ylim() == second.get_ylim() and first.get_ylabel() == "gain (dB)"
