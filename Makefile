@@ -19,7 +19,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 # files whose names make could not tell apart, such as a copy with spaces in its name, are not the book's
 FILES = $(shell find $(1) -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' | grep -v '[^A-Za-z0-9._/-]')
-NOTEBOOKS := $(sort $(filter %.ipynb,$(call FILES,notebooks -maxdepth 1)))
+NOTEBOOKS := $(sort $(filter %.ipynb,$(call FILES,notebooks -not -path 'notebooks/sweeps/*')))
 CODE := $(call FILES,scorevid notebooks scripts) constraints.txt
 SOURCES := $(call FILES,book $(wildcard benchmarks/results)) _config.yml _toc.yml
 
@@ -95,7 +95,7 @@ steady: $(STAMP)
 
 # run the notebooks in place and keep their outputs, which nbval compares to
 notebooks: $(STAMP)
-	$(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --out notebooks --at-once 1 --timeout 1200
+	$(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --at-once 1 --timeout 1200
 
 # the picture of the front page and the README, the small ones of its gallery, and the figures of the theory page
 picture: $(STAMP)

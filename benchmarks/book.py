@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 def chapters() -> list[list]:
     """Name, seconds, and where they are from, of each chapter."""
     rows = []
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks" / "supplement").glob("*.ipynb")]):
         built = ROOT / "_build" / "chapters" / path.name
         how = nbformat.read(built, 4).metadata.get("scorevid") if built.is_file() else None
         if how:

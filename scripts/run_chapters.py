@@ -24,17 +24,22 @@ from scorevid.machine import processors
 
 
 def main(
-    notebooks: tyro.conf.Positional[list[Path]], /, out: Path, at_once: int | None = None, timeout: int = 900
+    notebooks: tyro.conf.Positional[list[Path]],
+    /,
+    out: Path | None = None,
+    at_once: int | None = None,
+    timeout: int = 900,
 ) -> None:
-    """notebooks: the chapters. out: folder for the executed copies, which may be the chapters' own. at_once: how many run
-    side by side; as many as there are processors. timeout: seconds that a cell may take."""
+    """notebooks: the chapters. out: folder for the executed copies; without it each chapter keeps its own outputs. at_once:
+    how many run side by side; as many as there are processors. timeout: seconds that a cell may take."""
     missing = [path for path in notebooks if not path.is_file()]
     if missing or len({path.name for path in notebooks}) < len(notebooks):
         raise ValueError(f"notebooks must be files of different names, got {notebooks}, of which {missing} are none")
     at_once = processors() if at_once is None else at_once
     if at_once < 1 or timeout < 1:
         raise ValueError(f"at_once and timeout must be at least 1, got {at_once} and {timeout}")
-    out.mkdir(parents=True, exist_ok=True)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     failed, stopped = Event(), Event()
     with TemporaryDirectory(prefix="k-", ignore_cleanup_errors=True) as scratch:
         variables = environment(scratch)
@@ -49,9 +54,10 @@ def main(
                 notebook, begin = nbformat.read(path, 4), time.monotonic()
                 run_notebook(notebook, folder, variables, timeout=timeout, wanted=lambda: not stopped.is_set())
                 seconds = time.monotonic() - begin
-                if out.resolve() != path.resolve().parent:
+                to = path if out is None else out / path.name
+                if to.resolve() != path.resolve():
                     notebook.metadata["scorevid"] = how_it_ran(seconds, at_once)
-                nbformat.write(notebook, out / path.name)
+                nbformat.write(notebook, to)
                 return seconds
             except Exception:
                 failed.set()  # here, as the next chapter would begin before the main thread heard of it

@@ -58,8 +58,9 @@ def test_citation_and_package_have_the_same_version():
 
 def test_every_chapter_is_in_the_table_of_contents():
     toc = (ROOT / "_toc.yml").read_text()
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        assert f"notebooks/{path.stem}" in toc
+    for folder in ("notebooks", "notebooks/supplement"):
+        for path in sorted((ROOT / folder).glob("*.ipynb")):
+            assert f"{folder}/{path.stem}\n" in toc
 
 
 def test_no_path_of_one_machine_and_no_large_file_is_kept():

@@ -1,9 +1,8 @@
 r"""Claims that can fail: a measured value against a bound that was fixed before measuring.
 
-A notebook measures, :func:`check` decides and records. Three verdicts: a claim *holds* if its value meets the bound, it
-*fails* if its whole confidence interval lies outside, and it is *undecided* between: the data were too few to tell. A
-claim that fails stops the notebook in every runner, unless its failure is known and explained; then it stops the
-notebook once the explanation has become untrue.
+A notebook measures, :func:`check` decides and records. A claim *holds* if its whole confidence interval lies within the
+bound. It *fails* if the whole interval lies outside. Otherwise it is *undecided*. A claim that fails stops the notebook in
+every runner, unless its failure is known and explained. A claim that is said to fail stops the notebook when it holds.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from scorevid.companion.records import COLLECT_VARIABLE, Record, write_record
+from scorevid.companion.records import COLLECT_VARIABLE, Badges, Record, write_record
 from scorevid.estimates import Estimate, format_interval
 
 Measured = Estimate | Sequence[float]  # an estimate, or (value, low, high)
@@ -66,13 +65,13 @@ class Bound:
 
 
 def decide(estimate: Measured, bound: Bound | str) -> Verdict:
-    """holds: the value meets the bound; fails: the whole interval is outside; undecided: only the value is.
+    """holds: the whole interval meets the bound; fails: none of it does; undecided: a part of it does.
 
     Raises ValueError for a malformed bound.
     """
     limits = bound if isinstance(bound, Bound) else Bound.parse(bound)
-    value, low, high = estimate
-    if value in limits:
+    _, low, high = estimate
+    if low in limits and high in limits:
         return "holds"
     reaches = low in limits or high in limits or (low < limits.low and high > limits.high)
     return "undecided" if reaches else "fails"
@@ -115,6 +114,11 @@ def check(
     return made
 
 
+def badges(*records: Record) -> Badges:
+    """Several records as the result of one cell, a line each."""
+    return Badges(records)
+
+
 def record(
     claim: str, estimate: Measured, bound: str, n: int | None = None, known_failure=None, context=None
 ) -> Record:
@@ -140,7 +144,7 @@ def record(
     found = f"measured {format_interval(value, low, high)}, n = {n:,} ({value!r}), the bound is {limits.text}"
     if verdict == "fails" and known_failure is None:
         error = f"the claim {claim} fails: {found}"
-    elif known_failure is not None and low in limits and high in limits:
+    elif verdict == "holds" and known_failure is not None:
         error = f"the claim {claim} is said to fail ({known_failure}), but holds: {found}"
     measured = {"value": value, "low": low, "high": high, "n": int(n), "bound": limits.text}
     return Record(

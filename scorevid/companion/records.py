@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Literal
 
@@ -34,12 +35,28 @@ class Record:
     def __repr__(self) -> str:
         return f"{self.verdict}: {self.id} {self.bound} (measured {self.text})"
 
+    def _repr_html_(self) -> str:
+        """A badge: verdict, id, bound and what was measured. The book links it to the ledger."""
+        verdict = f'<span class="claim-verdict claim-{self.verdict}">{self.verdict}</span>'
+        rest = escape(f"{self.bound} (measured {self.text})")
+        return f'<div class="claim-badge" data-claim="{self.id}">{verdict} <code>{self.id}</code> {rest}</div>'
+
     @property
     def text(self) -> str:
         """Value and interval, rounded, for prose."""
         from scorevid.estimates import format_interval
 
         return f"{format_interval(self.value, self.low, self.high)}, n = {self.n:,}"
+
+
+class Badges(tuple[Record, ...]):
+    """Records that one cell shows, a line each."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
+
+    def _repr_html_(self) -> str:
+        return "\n".join(record._repr_html_() for record in self)
 
 
 def read_records(folder: Path | str) -> list[dict]:

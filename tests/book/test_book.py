@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"]]
-for chapter in TOC["chapters"]:
+for chapter in (chapter for part in TOC["parts"] for chapter in part["chapters"]):
     PAGES += [chapter["file"], *(section["file"] for section in chapter.get("sections", ()))]
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

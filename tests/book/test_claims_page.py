@@ -15,7 +15,14 @@ BOOK = Path(__file__).parents[2] / "book"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
 LEDGER = [
-    {"id": "a.b-1", "source": "paper", "claim": "It holds.", "measured": "Ratio.", "bound": ">= 0.1", "chapter": "one"},
+    {
+        "id": "a.b-1",
+        "source": "abstract",
+        "claim": "It holds.",
+        "measured": "Ratio.",
+        "bound": ">= 0.1",
+        "chapter": "one",
+    },
     {
         "id": "c",
         "claim": "It fails.",
@@ -114,12 +121,12 @@ def test_a_reason_to_fail_is_given_as_what_it_turned_out_to_be(build):
     assert "known to fail: Too few." in page
 
 
-def test_a_value_that_meets_its_bound_with_an_interval_that_does_not_is_told(build):
-    told = "the interval reaches past the bound"
-    index = f"{INDEX}\nOf those :claim-tally:`by value`.\n"
-    page, warnings = build([{**RECORDS[0], "low": 0.05}, RECORDS[1]], index)
-    assert warnings == "" and page.count(told) == 1
-    assert "Of those one does so by its value only." in page and "Of 2, 1." in page
+def test_a_check_is_shown_and_not_counted(build, monkeypatch):
+    """Catches a setting or a self-test that is counted as a finding."""
+    monkeypatch.setitem(LEDGER[1], "kind", "check")
+    page, warnings = build(index=f"{INDEX}\nBeside them :claim-tally:`check`.\n")
+    assert warnings == "" and "Of 1, 1." in page and "Beside them one is a check." in page
+    assert "a check, not counted" in page
 
 
 STATEMENTS = [
@@ -178,7 +185,7 @@ def test_every_claim_that_is_the_papers_decides_one_of_its_statements():
     named = deciding | {
         id for s in statements for id in re.findall(r"[a-z]+\.[a-z0-9.-]*[a-z0-9]", s.get("untested", ""))
     }
-    assert {claim["id"] for claim in ledger if claim["source"] == "paper"} <= named
+    assert {claim["id"] for claim in ledger if claim["source"] != "beyond the paper"} <= named
     assert {statement["kind"] for statement in statements} == {
         "abstract",
         "mechanism",

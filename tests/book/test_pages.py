@@ -15,7 +15,7 @@ import scorevid
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
 PAGES = sorted(BOOK.rglob("*.md"))
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), *sorted((ROOT / "notebooks" / "supplement").glob("*.ipynb"))]
 LEDGER = yaml.safe_load((BOOK / "claims.yml").read_text())
 
 

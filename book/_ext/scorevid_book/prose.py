@@ -1,9 +1,9 @@
 """Measured figures and verdicts in prose, filled in when pages are written and every notebook has run.
 
 ``{claim}`id` `` is the measured figure with its interval, ``{claim-value}`id` `` the figure alone, ``{claim-verdict}`id` ``
-the verdict. ``{claim-count}`holds` `` is how many claims came out so: holds, fails, undecided, unmeasured, all; "by value"
-are those that hold with an interval that reaches past the bound. ``{claim-tally}`fails` `` is the same with its verb, for
-the middle of a sentence: "5 fail", "one fails", "none fails". ``{paper-verdict}`id` ``, ``{paper-count}`holds in part` ``
+the verdict. ``{claim-count}`holds` `` is how many claims came out so: holds, fails, undecided, unmeasured, all;
+checks are left out, and ``{claim-count}`check` `` is how many there are. ``{claim-tally}`fails` `` is the same with its verb,
+for the middle of a sentence: "5 fail", "one fails", "none fails". ``{paper-verdict}`id` ``, ``{paper-count}`holds in part` ``
 and ``{paper-tally}`not tested` `` do the same for the statements of the paper. Not for headings, which are copied before
 anything is measured.
 """
@@ -17,19 +17,19 @@ from sphinx.util.docutils import SphinxRole
 from scorevid.companion.records import FOLDER_VARIABLE
 from scorevid.estimates import format_interval, format_number
 
-from .records import UNMEASURED, by_value, read_ledger, read_records, read_statements, verdict, warn
+from .records import UNMEASURED, counted, read_ledger, read_records, read_statements, verdict, warn
 
 TALLIES = {  # what one of them does, and what several do
     "holds": ("holds", "hold"),
     "fails": ("fails", "fail"),
     "undecided": ("is undecided", "are undecided"),
     "unmeasured": (f"is {UNMEASURED}", f"are {UNMEASURED}"),
-    "by value": ("does so by its value only", "do so by their value only"),
+    "check": ("is a check", "are checks"),
     "holds in part": ("holds in part", "hold in part"),
     "not tested": ("was not tested", "were not tested"),
 }
 COUNTED = {
-    "claim": ("holds", "fails", "undecided", "unmeasured", "by value"),
+    "claim": ("holds", "fails", "undecided", "unmeasured", "check"),
     "paper": ("holds", "holds in part", "fails", "undecided", "not tested"),
 }
 
@@ -60,23 +60,27 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if not (places := list(doctree.findall(Outcome))):
         return
     records = read_records()
-    outcomes = {"claim": {id: (records or {}).get(id, {}).get("verdict", "unmeasured") for id in read_ledger(app)}}
+    ledger = read_ledger(app)
+    outcomes = {"claim": {id: (records or {}).get(id, {}).get("verdict", "unmeasured") for id in ledger}}
+    checks = outcomes["claim"].keys() - set(counted(ledger))
     if any(place["subject"] == "paper" for place in places):
         outcomes["paper"] = {s["id"]: verdict(s, records or {}) for s in read_statements(app)}
     for place in places:
         show = count if place["shows"] in ("count", "tally") else figure
-        place.replace_self(nodes.Text(show(place, outcomes[place["subject"]], records)))
+        found = outcomes[place["subject"]]
+        if show is count:
+            found = {id: "check" if id in checks else outcome for id, outcome in found.items()}
+        place.replace_self(nodes.Text(show(place, found, records)))
 
 
 def count(place: Outcome, outcomes: dict[str, str], records: dict | None) -> str:
     about, known = place["about"], COUNTED[place["subject"]]
     if about == "all" and place["shows"] == "count":
-        return str(len(outcomes))
+        return str(sum(outcome != "check" for outcome in outcomes.values()))
     if about not in known:
         warn(f"what is counted is one of {', '.join(known)}, or all in a count, not {about!r}", place)
         return UNMEASURED
-    found = [*outcomes.values(), *("by value" for record in (records or {}).values() if by_value(record))]
-    number = found.count(about)
+    number = list(outcomes.values()).count(about)
     return tally(number, about) if place["shows"] == "tally" else str(number)
 
 

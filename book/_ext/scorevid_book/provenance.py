@@ -32,7 +32,7 @@ def add_strip(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put the strip at the end of a chapter."""
     if not is_chapter(app, docname) or app.builder.format != "html":
         return
-    found, chapter = read_records() or {}, docname.rpartition("/")[2]
+    found, chapter = read_records() or {}, docname.removeprefix(f"{app.config.scorevid_claims_chapters}/")
     records = [found[id] for id, claim in read_ledger(app).items() if claim["chapter"] == chapter and id in found]
     fields = nodes.field_list()
     for name, body in (

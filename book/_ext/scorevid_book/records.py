@@ -18,7 +18,6 @@ import yaml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from scorevid.companion import claims
 from scorevid.companion import records as companion
 from scorevid.companion.records import FOLDER_VARIABLE
 
@@ -83,10 +82,9 @@ def verdict(statement: dict, records: dict[str, dict]) -> str:
     return "holds in part" if "holds" in found else "undecided"
 
 
-def by_value(record: dict) -> bool:
-    """Whether a claim holds by its value, while its interval reaches past the bound."""
-    bound = claims.Bound.parse(record["bound"])
-    return record["verdict"] == "holds" and not (record["low"] in bound and record["high"] in bound)
+def counted(ledger: dict[str, dict]) -> list[str]:
+    """The ids of the claims that are findings: settings, identities and self-tests are checks, and stay out of the tally."""
+    return [id for id, claim in ledger.items() if claim.get("kind") != "check"]
 
 
 def leave(app: Sphinx, problem: Exception | None) -> None:
@@ -95,7 +93,7 @@ def leave(app: Sphinx, problem: Exception | None) -> None:
     if problem or records is None:
         return
     measured = [
-        {**records[id], **{key: claim.get(key) for key in ("source", "claim", "chapter")}}
+        {**records[id], **{key: claim.get(key) for key in ("source", "claim", "kind", "chapter")}}
         for id, claim in read_ledger(app).items()
         if id in records
     ]
