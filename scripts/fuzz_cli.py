@@ -5,7 +5,7 @@ python scripts/fuzz_cli.py --minutes 10
 Each option is given -1, 0, nan, inf, a huge number, an empty string and a word: alone, and then two options at a time by
 chance. A refusal has to be one in words. A traceback, a death by a signal, or no end within the time limit is a fault, and
 the script then ends with 1. It trains a tiny network for a few updates. Memory is limited, so that a huge number cannot
-harm the machine.
+harm the machine. The command lines are run in forks of one process, as the imports take longer than the rest.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ import random
 import re
 import resource
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: a process with threads is not to be forked
+
+from scorevid import cli
 
 VALUES = ("-1", "0", "nan", "inf", "1" + "0" * 30, "", "none-such")
 MEMORY = 12 * 2**30  # bytes of address space; libraries alone reserve a few
@@ -37,24 +42,43 @@ BASES = {  # a command that works, for each that there is
 
 
 def scorevid(arguments: list[str], folder: Path, seconds: float) -> tuple[int | None, str]:
-    """Exit status, None after a time-out, and what was printed."""
-    command = [sys.executable, "-m", "scorevid", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    """Exit status, None after a time-out, and what was printed: by a child of this process, which has imported all of it."""
+    said = folder / "said.txt"
+    child = os.fork()
+    if not child:
+        try:
+            run_child(arguments, folder, said)
+        finally:
+            os._exit(70)
+    end = time.monotonic() + seconds
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > end:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None, said.read_text(errors="replace")
+        time.sleep(0.02)
+    return os.waitstatus_to_exitcode(done[1]), said.read_text(errors="replace")
+
+
+def run_child(arguments: list[str], folder: Path, said: Path) -> None:
+    """Do in this process, which ends by it, what ``scorevid`` does with these arguments."""
+    os.setsid()
+    os.chdir(folder)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for number, (path, how) in enumerate([(os.devnull, os.O_RDONLY), (said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)]):
+        os.dup2(os.open(path, how), number)
+    os.dup2(1, 2)
+    sys.argv[1:], status = arguments, 0
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
-        )
-    except subprocess.TimeoutExpired:
-        return None, ""
-    return done.returncode, done.stdout + done.stderr
+        cli.main()
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def options(command: str, folder: Path) -> list[str]:
@@ -97,7 +121,7 @@ def main() -> None:
             tried += 1
             if status is None or status < 0 or "Traceback" in text:
                 faults.append(arguments)
-                said = "no end" if status is None else f"status {status}, {text.strip().splitlines()[-1:]}"
+                said = ("no end" if status is None else f"status {status}") + f", {text.strip().splitlines()[-1:]}"
                 print(f"{' '.join(map(repr, arguments))}: {said}", flush=True)
     print(f"{tried} command lines of {sum(map(len, known.values()))} options, {len(faults)} faults")
     raise SystemExit(bool(faults))

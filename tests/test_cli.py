@@ -152,6 +152,11 @@ def refused(arguments, capsys):
         (["--out", ""], "an empty string was given after --out: was a variable not set?"),
         (["--world.size", "-1"], "size must be"),
         (["--network.widths", "0"], "widths must"),
+        (
+            ["--network.widths", "1" + "0" * 30],
+            "widths must be positive integers, one for each scale, 1,000,000 at most",
+        ),
+        (["--network.widths", "1000000"], "memory"),
         (["--noise.sigma-min", "nan"], "sigma_min"),
     ],
 )

@@ -4,7 +4,12 @@ A chapter checks its parameters (``parameters``), draws (``figures``, ``animatio
 (``claims``): ``claims.check(id, estimate, bound="<= 0.1")``.
 """
 
+import logging
+
 import lazy_loader as lazy
+
+# matplotlib warns on standard error of a home that cannot be written and of fonts that it lists; a chapter shows neither
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,

@@ -1,7 +1,7 @@
 """What the chapters draw more than once. Every function returns a matplotlib Figure.
 
-Figures have a white ground of their own, so that they read as cards on a dark page; colours are those of Okabe and Ito,
-which the colour-blind can tell apart, and every curve has its own marker besides.
+Figures are transparent and their axes have a middle grey, ``INK``, which is legible on a light and on a dark page. Colours are
+those of Okabe and Ito, which the colour-blind can distinguish, and every curve has its own marker besides.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from scorevid.estimates import Estimate
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46")
 MARKERS = "osD^vPX"
+INK = "#707070"  #: of axes, text and reference lines
 PANEL = 1.15  # inches a frame
 Curve = Sequence[Estimate | Sequence[float]]  # an estimate, or (value, low, high), for each point
 
 
 def use_style() -> None:
-    """Set matplotlib up for the book: sizes, colours, white ground, PNG only, whatever a matplotlibrc says.
+    """Set matplotlib up for the book: sizes, colours, no ground, PNG only, whatever a matplotlibrc says.
 
     In the kernel of a notebook, figures appear below their cell, whatever MPLBACKEND says, and a cell that leaves a figure
     unseen fails, so that no run passes over it.
@@ -36,20 +37,20 @@ def use_style() -> None:
     mpl.rcdefaults()
     plt.rcParams.update(
         {
+            **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+            **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
             "axes.prop_cycle": plt.cycler(color=COLOURS),
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlesize": "medium",
             "figure.constrained_layout.use": True,
             "figure.dpi": 120,
-            "figure.facecolor": "white",
             "figure.figsize": (6.4, 3.6),
             "font.size": 9,
             "image.interpolation": "nearest",
             "legend.frameon": False,
             "lines.linewidth": 1.5,
             "lines.markersize": 5,
-            "savefig.facecolor": "white",
         }
     )
 
@@ -229,13 +230,13 @@ def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> 
 
 
 def points(ax: Axes, records: Mapping[str, Mapping], x: str, y: str) -> None:
-    """Single results with error bars, black on white and above all lines, each with a marker of its own.
+    """Single results with error bars, grey on white and above all lines, each with a marker of its own.
 
     records: label -> record as in :func:`lines`.
     """
     for marker, (label, record) in zip("*ph<>", records.items(), strict=False):
         if record[y] is not None:
-            look = {"color": "k", "mfc": "w", "marker": marker, "ms": 9, "ls": "", "zorder": 5}
+            look = {"color": INK, "mfc": "w", "marker": marker, "ms": 9, "ls": "", "zorder": 5}
             error_bars(ax, [record[x]], [record[y]], label, **look)
 
 
@@ -273,7 +274,7 @@ def _signed_row(figure: Figure, row: Sequence[Axes], axes: Sequence[Axes], maps:
         scale = mpl.colors.FuncNorm((lambda v: np.sign(v) * np.abs(v) ** 0.5, lambda v: v * np.abs(v)), -limit, limit)
     for ax, image in zip(axes, maps, strict=True):
         drawn = ax.imshow(image, cmap="RdBu", norm=scale)
-        ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as the card is
+        ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as a light page is
     figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
 
 

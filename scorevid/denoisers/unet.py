@@ -111,8 +111,10 @@ class UNet(nn.Module):
     ):
         super().__init__()
         checks.integer("memory", memory, 0)
-        if not widths or min(widths) < 1:
-            raise ValueError(f"widths must be positive integers, one for each scale, got {tuple(widths)}")
+        if not widths or min(widths) < 1 or max(widths) > 10**6:
+            raise ValueError(
+                f"widths must be positive integers, one for each scale, 1,000,000 at most, got {tuple(widths)}"
+            )
         self.memory, self.widths, self.lateral = memory, tuple(widths), lateral
         self.bias, self.normalise = bias, normalise
         finer, coarser = self.widths[:-1], self.widths[1:]

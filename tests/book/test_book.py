@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -188,7 +189,9 @@ def test_a_chapter_can_be_taken_home_as_it_was_executed(page):
     assert offered == {HTML / "_sources" / f"{page}.ipynb"}
     notebook = nbformat.read(offered.pop(), 4)
     nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    install, *code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert "%pip install" in install.source
+    assert not re.findall(r"\{[a-z:-]+\}`|:::", "".join(c.source for c in notebook.cells if c.cell_type == "markdown"))
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     drawn = [o.data["image/png"] for cell in code for o in cell.outputs if "image/png" in o.get("data", {})]
     text = path.read_text(encoding="utf-8")
@@ -372,6 +375,40 @@ def test_a_hundred_characters_of_code_fit_on_a_desk(look):
         assert view["code"]["prose"] <= 46 * 16, "prose in wide lines is hard to read"
 
 
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_can_be_read_to_its_end(look, page):
+    """Catches a chapter that grows, and code that is left unfolded."""
+    (length,) = (view["length"] for (_, width), view in look(page).views.items() if width == 1280)
+    assert length["screens"] <= 12 and length["figures"] <= 12 and length["unfolded"] == 0
+
+
+def test_one_button_opens_all_code_of_a_page_and_badges_lead_to_the_ledger(window):
+    assert window.visit(f"{CHAPTERS[0]}.html", width=1280) == []
+    folds, button = window.locator("details.above-input"), window.locator(".all-code button")
+    assert folds.count() > 4 and window.locator("details.above-input[open]").count() == 0
+    button.click()
+    assert window.locator("details.above-input[open]").count() == folds.count()
+    button.click()
+    assert window.locator("details.above-input[open]").count() == 0
+    badge = window.locator(".claim-badge").first
+    assert badge.bounding_box()["height"] < 40, "a badge is one line"
+    claim = badge.get_attribute("data-claim")
+    badge.locator("a").click()
+    window.wait_for_url(f"**/book/claims.html#claim-{claim}")
+    assert window.locator(f"[id='claim-{claim}']").is_visible()
+
+
+def test_the_site_carries_its_source(window):
+    """An archive that can be built, of the commit that the page names, where the book is built from a repository."""
+    link = soup(TOC["root"]).find("a", string="scorevid-source.zip")
+    if link is None:
+        pytest.skip("the book was not built from a repository")
+    with zipfile.ZipFile(HTML / "scorevid-source.zip") as archive:
+        assert {"scorevid/pyproject.toml", "scorevid/scorevid/__init__.py", "scorevid/Makefile"} <= set(
+            archive.namelist()
+        )
+
+
 def test_the_map_of_the_package_fits_and_is_told_to_who_listens(look):
     for (_, width), view in look("book/contributing").views.items():
         assert len(view["rooms"]["boxes"]) > 10 and "worlds" in view["rooms"]["label"]
@@ -532,6 +569,12 @@ ROOMS = """() => ({
   boxes: [...document.querySelectorAll('figure.rooms .room')].map(e => e.getBoundingClientRect()).map(b => [b.left, b.right]),
 })"""
 
+LENGTH = """() => ({
+  screens: document.querySelector('article').getBoundingClientRect().height / 900,
+  figures: document.querySelectorAll('article figure').length,
+  unfolded: [...document.querySelectorAll('div.cell_input')].filter(e => !e.closest('details:not([open])')).length,
+})"""
+
 BROKEN = "() => [...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).map(i => i.src)"
 
 
@@ -562,4 +605,5 @@ EVERY = together(
     equations=EQUATIONS,
     code=CODE,
     rooms=ROOMS,
+    length=LENGTH,
 )

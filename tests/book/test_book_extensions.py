@@ -16,7 +16,7 @@ import yaml
 from scorevid.denoisers.weights import load_card
 
 pytest.importorskip("myst_nb")
-from scorevid_book import figures, launch, provenance, rooms
+from scorevid_book import figures, launch, provenance, rooms, take_home
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
@@ -90,7 +90,7 @@ def build(tmp_path, monkeypatch):
     from docutils.parsers.rst import roles
     from sphinx.testing.util import SphinxTestApp
 
-    def build(executed=None, records=(RECORD,)):
+    def build(executed=None, records=(RECORD,), given=None):
         source, chapters, claims = (tmp_path / name for name in ("source", "chapters", "claims"))
         for folder in (source / "notebooks", chapters, claims):
             folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def build(tmp_path, monkeypatch):
         (source / "index.md").write_text(INDEX)
         ledger = [{"id": "a", "claim": "It.", "measured": "It.", "bound": "<= 1", "chapter": "one"}]
         (source / "claims.yml").write_text(yaml.safe_dump(ledger))
-        nbformat.write(chapter("stored"), source / "notebooks" / "one.ipynb")
+        nbformat.write(given or chapter("stored"), source / "notebooks" / "one.ipynb")
         if executed is not None:
             nbformat.write(executed, chapters / "one.ipynb")
             monkeypatch.setenv("SCOREVID_CHAPTERS", str(chapters))
@@ -143,7 +143,7 @@ def strip(page):
 def test_pages_and_downloads_show_what_was_executed_beforehand(build):
     made = build(ran())
     assert "measured now" in made.page.get_text() and "stored" not in made.page.select_one(".body").get_text()
-    assert made.taken.cells[2].outputs[0].text == "measured now"
+    assert made.taken.cells[3].outputs[0].text == "measured now"
     nbformat.validate(made.taken)
     link = made.page.select_one("a.executed-notebook")["href"]
     assert (made.out / "notebooks" / link).resolve() == made.out / "_sources" / "notebooks" / "one.ipynb"
@@ -162,6 +162,34 @@ def test_a_copy_that_is_missing_or_of_other_code_stops_the_build(build, tmp_path
     (tmp_path / "chapters" / "one.ipynb").unlink()
     with pytest.raises(ExtensionError, match=r"executed copy of notebooks/one, is missing"):
         build()
+
+
+def test_code_is_folded_and_goes_to_the_next_result(build):
+    """Catches code that is lost, or left in the open, on the way to the page."""
+    made = ran()
+    made.cells.insert(2, nbformat.v4.new_code_cell("x = 1 + 1", execution_count=9))
+    page = build(made, given=made).page
+    assert len(page.select("details.above-input")) == len(page.select("div.cell")) == 3
+    folds = [fold.get_text() for fold in page.select("details.above-input")]
+    assert "x = 1 + 1" in folds[1] and "import figures" in folds[1] and folds[1].index("x =") < folds[1].index("import")
+    assert page.select_one(".all-code button")
+
+
+def test_a_downloaded_notebook_installs_the_package_and_has_no_roles(monkeypatch):
+    """Catches roles and directives that Jupyter would show as text."""
+    prose = (
+        "See {doc}`theory <../book/theory>` and {claim}`a` {cite:p}`fiquet2024video`.\n\n::::{admonition} Exercise 1\n"
+    )
+    prose += ":class: tip\nWhy?\n\n:::{dropdown} Answer\nSo.\n:::\n::::\n"
+    monkeypatch.setattr(take_home, "read_records", lambda: {"a": RECORD})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(prose)])
+    install, cell = take_home.portable(notebook, Path(__file__).parents[2]).cells
+    assert cell.source.startswith("See *theory* and 0.50 [0.40, 0.60] (Fiquet and Simoncelli, 2024).")
+    assert "### Exercise 1\n\nWhy?" in cell.source and "<summary>Answer</summary>\n\nSo.\n" in cell.source
+    assert ":::" not in cell.source
+    assert 'find_spec("scorevid") is None' in install.source and take_home.ARCHIVE in install.source
+    monkeypatch.setenv("SCOREVID_REPOSITORY", "https://github.com/who/what")
+    assert "git+https://github.com/who/what" in take_home.portable(notebook, ".").cells[0].source
 
 
 def test_the_strip_tells_what_a_chapter_was_made_from(build):

@@ -262,6 +262,27 @@ def test_parameters_and_definitions_are_no_results(text):
     assert not typed_numbers(text)[0]
 
 
+# ---- English -------------------------------------------------------------------------------------------------------
+
+PRIVATE = re.compile(r"\b(tells?|told|due(?! to)|witness(es)?|hangs? on|hung on|pasts|news|surer|mend(s|ed)?)\b", re.I)
+
+
+def sentences(text):
+    """Sentences of Markdown without code, formulas, tables, headings and options of directives."""
+    text = re.sub(r"```.*?```|\$\$.*?\$\$|^\|.*?$|^:.*?$|^#.*?$", "\n\n", text, flags=re.S | re.M)
+    text = re.sub(r"\{[\w:-]+\}`[^`]*`|\$[^$]*\$|`[^`]*`", "X", text)
+    blocks = re.split(r"\n\s*\n|\n\s*(?:[-*]|\d+\.) |\n: ", text)
+    return [s for block in blocks for s in re.split(r"(?<=[.?!])\s+", " ".join(block.split())) if len(s.split()) > 3]
+
+
+@pytest.mark.parametrize("name", [name for name in texts() if len(sentences(texts()[name])) > 5])
+def test_sentences_are_short_and_words_are_the_field_s(name):
+    """Catches prose that drifts back to long sentences, and words that only the authors used in their sense."""
+    found = sentences(texts()[name])
+    assert sum(len(sentence.split()) for sentence in found) / len(found) <= 19
+    assert not [sentence for sentence in found if PRIVATE.search(sentence)]
+
+
 # ---- what the build does to the pages ------------------------------------------------------------------------------
 
 

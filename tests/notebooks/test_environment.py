@@ -1,5 +1,9 @@
 """Chapters come out the same whatever the user has set up, and a figure that nobody sees is an error."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import nbformat
 import papermill
 import pytest
@@ -9,6 +13,8 @@ from scorevid.companion.notebooks import environment, run_notebook, stored_secon
 
 PARAMETERS = "n: int = 1  # of nothing"
 IMPORTS = "import matplotlib.pyplot as plt\nfrom scorevid.companion import figures, parameters"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+FIRST = "import scorevid.companion"
 CHECKS = "parameters.check_parameters(globals(), n=(int, 1, 9))\nfigures.use_style()"
 DRAWS = """_ = plt.figure().add_subplot(title="one")
 print(plt.rcParams["text.usetex"], plt.rcParams["font.size"])
@@ -52,6 +58,29 @@ def test_plain_papermill_shows_the_same_and_stops_at_a_figure_unseen(tmp_path):
     assert printed.text == "False 9.0\n6\n"  # numpy's sum would take the 3 for an axis
     assert set(drawn.data) == {"image/png", "text/plain"}
     assert cells[-1].outputs == []
+
+
+def test_plain_papermill_shows_nothing_of_a_home_that_cannot_be_written(tmp_path, monkeypatch):
+    """Catches what matplotlib says on standard error of its folder, and of fonts listed anew, which is not the chapter's."""
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").write_text("no folder")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    made = notebook("import os\nprint('matplotlib-' in os.environ['MPLCONFIGDIR'])", DRAWS)
+    made.cells[1].source = f"{FIRST}\n{IMPORTS}"
+    nbformat.write(made, tmp_path / "made.ipynb")
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "made.ipynb", "out.ipynb"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    imported, _, printed, drawn = [cell.outputs for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells[-4:]]
+    assert imported == [] and printed[0].text == "True\n"  # it has a folder that it would have warned of
+    assert [output.output_type for output in drawn] == ["stream", "display_data"] and drawn[0].name == "stdout"
+
+
+def test_every_chapter_imports_the_companion_before_matplotlib():
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
+        companion, drawing = code.find("scorevid.companion"), code.find("import matplotlib")
+        assert drawing < 0 or 0 <= companion < drawing, f"{path} begins with matplotlib: {FIRST} comes before it"
 
 
 @pytest.mark.usefixtures("user")

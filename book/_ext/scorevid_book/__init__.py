@@ -1,9 +1,10 @@
 """What the book adds to Jupyter Book, one idea a module; all of it is worked out by the build, nothing is typed by hand.
 
 ``chapters`` shows chapters as they were executed, ``figures`` leads from a figure to its code, ``code`` folds code,
-``provenance`` says how a page was made, ``launch`` adds buttons of Binder and Colab. ``records`` reads what the claims
-measured, which ``prose`` puts into sentences and ``ledger_tables`` into tables. ``speed`` shows stored benchmarks, ``status``
-run times and versions. ``rooms`` draws the map of the package and writes its reference, whose ``signatures`` say types alone.
+``take_home`` prepares what is downloaded, ``provenance`` says how a page was made, ``launch`` adds buttons of Binder and
+Colab. ``records`` reads what the claims measured, which ``prose`` puts into sentences and ``ledger_tables`` into tables.
+``speed`` shows stored benchmarks, ``status`` run times and versions. ``rooms`` draws the map of the package and writes its
+reference, whose ``signatures`` say types alone.
 """
 
 from importlib import import_module
@@ -14,6 +15,7 @@ PARTS = (
     "chapters",
     "figures",
     "code",
+    "take_home",
     "launch",
     "records",
     "prose",

@@ -1,18 +1,16 @@
-"""Chapters that were run before the build, side by side, and executed notebooks to take home.
+"""Chapters that were run before the build, side by side.
 
 With SCOREVID_CHAPTERS naming the folder, an absolute path, into which ``scripts/run_chapters.py`` has put executed copies,
 the pages show these and nothing is executed here. A chapter without a copy there, or with other code in it, stops the
 build. Without the variable MyST-NB executes the chapters one by one, as ``_config.yml`` says, which shows the same. A figure
 of which no image came is a warning, and so an error.
 
-Either way what a page offers for download is the notebook as this build has executed it: it takes the place of the source
-that Sphinx copies to ``_sources``.
+Either way what a page offers for download is the notebook as this build has executed it (``take_home``).
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -100,22 +98,9 @@ def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEn
     runs(env).update({docname: run for docname, run in runs(other).items() if docname in docnames})
 
 
-def hand_out(app: Sphinx, problem: Exception | None) -> None:
-    """Put executed notebooks where the pages' download links point."""
-    if problem or app.builder.format != "html":
-        return
-    for docname in filter(lambda name: is_chapter(app, name), app.env.found_docs):
-        executed = Path(app.env.mystnb_config.output_folder) / f"{docname}.ipynb"
-        target = Path(app.outdir) / "_sources" / f"{docname}.ipynb"
-        if executed.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(executed, target)
-
-
 def connect(app: Sphinx) -> None:
     app.connect("config-inited", choose_mode, priority=400)
     app.connect("source-read", show_executed)
     app.connect("doctree-read", see_figures)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
-    app.connect("build-finished", hand_out)

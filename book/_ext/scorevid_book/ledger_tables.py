@@ -1,7 +1,8 @@
 """``{claims}``, the ledger of claims as a table, and ``{paper-statements}``, what the paper says and what became of it.
 
 With the name of a kind or more ("abstract", "mechanism, break condition") the latter shows the statements of those, and
-with ``:brief:`` leaves out what decides them. Like figures in prose, tables are filled in when pages are written.
+with ``:brief:`` it shows only those that were tested, and leaves out what decides them. Like figures in prose, tables are
+filled in when pages are written.
 """
 
 from __future__ import annotations
@@ -98,9 +99,10 @@ def claim_row(app: Sphinx, docname: str, claim: dict, record: dict | None) -> li
 
 
 def glance(app: Sphinx, docname: str, chosen: list[dict], ledger: dict, records: dict) -> nodes.table:
-    """Statements with their verdicts and nothing else, one a row."""
-    rows = [[statement["says"], cell(sign(verdict(statement, records)))] for statement in chosen]
-    return table(("What the paper says", "Found here"), rows, (80, 20), name="statements")
+    """Statements that were tested, with their verdicts and nothing else, one a row."""
+    tested = [statement for statement in chosen if statement.get("claims")]
+    rows = [[statement["says"], cell(sign(verdict(statement, records)))] for statement in tested]
+    return table(("The abstract, in our words", "Found here"), rows, (80, 20), name="statements")
 
 
 def statements(app: Sphinx, docname: str, chosen: list[dict], ledger: dict, records: dict) -> nodes.table:
@@ -108,7 +110,8 @@ def statements(app: Sphinx, docname: str, chosen: list[dict], ledger: dict, reco
     rows = []
     for statement in chosen:
         says = cell(statement["says"], name="claim-sentence")
-        kind = statement["kind"].capitalize() + (", a statement of ours" if statement.get("ours") else "")
+        ours = "" if statement["kind"] == "abstract" else ". Ours, suggested by a summary of the paper"
+        kind = statement["kind"].capitalize() + ours
         says += details(f"{kind}. {statement.get('untested') or statement.get('scope') or ''}")
         deciding = nodes.entry(classes=["statement-claims"])
         for id in statement.get("claims", []):
@@ -118,7 +121,7 @@ def statements(app: Sphinx, docname: str, chosen: list[dict], ledger: dict, reco
         if not statement.get("claims"):
             deciding += paragraph("nothing")
         rows.append([says, deciding, cell(sign(verdict(statement, records)), name="claim-outcome")])
-    return table(("What the paper says", "Decided by", "Verdict"), rows, (50, 35, 15), name="statements")
+    return table(("Statement", "Decided by", "Verdict"), rows, (50, 35, 15), name="statements")
 
 
 def details(*parts: str | nodes.Node) -> nodes.paragraph:

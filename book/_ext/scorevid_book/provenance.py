@@ -20,7 +20,6 @@ from sphinx.application import Sphinx
 from scorevid.denoisers.weights import FOLDER
 
 from .chapters import is_chapter, runs
-from .launch import repository
 from .records import read_ledger, read_records
 from .tables import paragraph
 
@@ -124,14 +123,10 @@ def versions(records: list[dict]) -> str:
 
 
 def download(docname: str) -> nodes.paragraph:
-    """A link to the executed notebook, and how to get the package on Colab where there is a repository."""
+    """A link to the executed notebook."""
     name, uri = docname.rpartition("/")[2], "../" * docname.count("/") + f"_sources/{docname}.ipynb"
     link = nodes.reference("", f"{name}.ipynb", internal=True, refuri=uri, classes=["executed-notebook"])
-    shown = [link, ", as executed for this page"]
-    if address := repository():
-        command = f"%pip install 'scorevid[baselines] @ git+{address}'"
-        shown += ["; on Colab first run ", nodes.literal("", command)]
-    return paragraph(*shown)
+    return paragraph(link, ", as executed for this page; its first cell installs the package where it is missing")
 
 
 def connect(app: Sphinx) -> None:

@@ -4,7 +4,7 @@
 SCOREVID_CLAIMS names, an absolute path. With the folder named, a claim without record is a warning; without it, it is
 merely not measured. A statement of the paper *holds* where all of its claims speak for it, *fails* where all speak against
 it, *holds in part* where some speak for it, and is *undecided* else; where no claim decides it, it is *not tested*, and
-the reason is given. ``_build/claims.json`` and ``_build/statements.json`` hold all of it for machines.
+the reason is given. ``claims.json`` and ``statements.json``, in ``_build`` and beside the pages, hold all of it for machines.
 """
 
 from __future__ import annotations
@@ -99,8 +99,9 @@ def leave(app: Sphinx, problem: Exception | None) -> None:
     ]
     became = [{**statement, "verdict": verdict(statement, records)} for statement in read_statements(app)]
     for name, content in (("claims", measured), ("statements", became)):
-        path = Path(app.outdir).parent / f"{name}.json"
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        for folder in (Path(app.outdir), Path(app.outdir).parent):  # for readers of the site, and for who built it
+            (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def connect(app: Sphinx) -> None:
