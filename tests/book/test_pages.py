@@ -172,7 +172,22 @@ ALLOWED = {  # file: what it says, and why a number may stand there
     "notebooks/03_occlusion_sampling.ipynb": {
         "for its first 26,000 updates": "how a run was made",
     },
-    "notebooks/04_linear_weights.ipynb": {"noise being of .3": "a noise level"},
+    "notebooks/04_linear_weights.ipynb": {
+        "14,000 updates": "length of a training",
+        "48,000 updates": "length of a training",
+        "from update 28,000 on": "how a run was made",
+        "12.7 standard errors": "a value of Student's distribution",
+    },
+    "notebooks/supplement/04a_gaussian_weights.ipynb": {
+        "14,000 updates": "length of a training",
+        "fixed the bound of 0.5": "a bound",
+    },
+    "notebooks/supplement/04c_spectra.ipynb": {"−3 dB is half": "a definition"},
+    "notebooks/supplement/04b_spoiled_pasts.ipynb": {
+        "white noise of 0.3": "a noise level",
+        "48,000 updates": "length of a training",
+        "Gaussian video 14,000": "length of a training",
+    },
     "notebooks/05_natural_prediction.ipynb": {
         "levels from .05 to .2; then, from .05 to 1": "noise levels",
         "would err by twice as much as the mean": "follows from the definition",
