@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -24,7 +25,7 @@ def number(
     name: str, value: object, low: float = -math.inf, high: float = math.inf, *, above: float | None = None
 ) -> None:
     """A finite number in [low, high], and greater than ``above`` where that is given."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     if above is not None:
         if not above < value <= high:

@@ -81,8 +81,6 @@ class Train(Generic[World]):
 
     def __call__(self) -> None:
         checks.integer("threads", self.threads, 0, os.cpu_count() or 1)
-        if self.threads:
-            torch.set_num_threads(self.threads)
         processes, device = make_processes(self.device, self.devices, self.nodes)
         device = device or best_device(self.device)
         if self.resumes:
@@ -93,7 +91,7 @@ class Train(Generic[World]):
             torch.manual_seed(self.settings.seed)
             trainer = Trainer(self.network.build(self.world.memory), self.world, self.settings, self.out, device=device)
         trainer.distribute(processes)
-        if self.threads and processes.size > 1:  # Fabric has dealt out the processor's
+        if self.threads:  # from here on, for Fabric deals out the processor's
             torch.set_num_threads(self.threads)
         say, state = print if processes.first else lambda *_, **__: None, trainer.state
         say(

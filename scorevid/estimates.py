@@ -86,31 +86,25 @@ def mean_interval(values, confidence: float = 0.95) -> Estimate:
 
     One value alone has no spread to estimate, and raises ValueError, as does NaN.
     """
-    _check_confidence(confidence)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
     values = _finite(values)
     mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
     margin = error * stdtrit(len(values) - 1, (1 + confidence) / 2)
     return Estimate(float(mean), float(mean - margin), float(mean + margin), len(values), "t")
 
 
-SCALES = {  # on which means over clusters are taken, there and back
-    "plain": (float, float),
-    "log": (math.log, math.exp),
-    "fisher": (math.atanh, math.tanh),
-}
+SCALES = {"plain": (float, float), "fisher": (math.atanh, math.tanh)}  # of means over clusters, there and back
 
 
-def over_clusters(
-    statistic: Callable[[np.ndarray], float], clusters, scale: str = "plain", confidence: float = 0.95
-) -> Estimate:
+def over_clusters(statistic: Callable[[np.ndarray], float], clusters, scale: str = "plain") -> Estimate:
     """Mean over clusters of a statistic of each, such as a shot's, with Student's interval over them; n counts clusters.
 
     Cases of one cluster are not independent, so that their number says nothing about the interval. statistic: takes the
     indices of the cases of one cluster and returns a number. clusters: (N,) to which cluster each case belongs. scale:
-    "plain", "log" for ratios, whose mean is then the geometric one, or "fisher" for correlations. With two clusters the
-    margin is 12.7 standard errors. Raises ValueError for a single cluster, an unknown scale, and a value off the scale.
+    "plain", or "fisher" for correlations. With two clusters the margin is 12.7 standard errors. Raises ValueError for a
+    single cluster, an unknown scale, and a value off the scale.
     """
-    _check_confidence(confidence)
     if scale not in SCALES:
         raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
     clusters = np.asarray(clusters)
@@ -119,8 +113,7 @@ def over_clusters(
         raise ValueError(f"clusters must name two or more for an interval over them, got {names.tolist()}")
     there, back = SCALES[scale]
     values = [there(float(statistic(np.flatnonzero(clusters == name)))) for name in names]
-    mean = mean_interval(values, confidence)
-    return Estimate(*map(back, mean), len(names), "t")
+    return Estimate(*map(back, mean_interval(values)), len(names), "t")
 
 
 def pooled(measures: Sequence[Sequence[float]]) -> Estimate:
@@ -140,59 +133,50 @@ def pooled(measures: Sequence[Sequence[float]]) -> Estimate:
     return Estimate(float(mean), float(mean - margin), float(mean + margin), n, "pooled")
 
 
-def percentile_interval(value: float, replicates, n: int | None = None, confidence: float = 0.95) -> Estimate:
+def percentile_interval(value: float, replicates, n: int | None = None) -> Estimate:
     """An estimate from bootstrap replicates of it, (R,), by their percentiles, widened where need be to hold the value.
 
     The interval is NaN where there are no replicates.
     """
     if not len(replicates):
         return Estimate(float(value), math.nan, math.nan, n, "bootstrap")
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(replicates, [tail, 100 - tail])
+    low, high = np.percentile(replicates, [2.5, 97.5])
     return Estimate(float(value), float(min(low, value)), float(max(high, value)), n, "bootstrap")
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], float], n: int, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
-) -> Estimate:
+def bootstrap(statistic: Callable[[np.ndarray], float], n: int, replicates: int = 2000, seed: int = 0) -> Estimate:
     """Any statistic of n independent cases with its percentile interval.
 
     statistic: takes indices (n,) of cases, which may repeat, and returns a number; NaN where it has none, which is left out.
     """
-    _check_confidence(confidence)
     drawn = np.random.default_rng(seed).integers(n, size=(replicates, n))
     found = np.array([statistic(rows) for rows in drawn], dtype=float)
-    return percentile_interval(statistic(np.arange(n)), found[np.isfinite(found)], n, confidence)
+    return percentile_interval(statistic(np.arange(n)), found[np.isfinite(found)], n)
 
 
-def ratio_interval(numerator, denominator, confidence: float = 0.95, replicates: int = 2000, seed: int = 0) -> Estimate:
+def ratio_interval(numerator, denominator, replicates: int = 2000, seed: int = 0) -> Estimate:
     """Ratio of the sums of paired values with a percentile bootstrap interval over the pairs."""
-    return worst_ratio_interval([numerator], [denominator], confidence, replicates, seed)
+    return worst_ratio_interval([numerator], [denominator], replicates, seed)
 
 
-def worst_ratio_interval(
-    numerators, denominators, confidence: float = 0.95, replicates: int = 2000, seed: int = 0
-) -> Estimate:
+def worst_ratio_interval(numerators, denominators, replicates: int = 2000, seed: int = 0) -> Estimate:
     """Largest of K ratios of sums over the same cases, (K, n) each, with an interval of that maximum.
 
     The cases are drawn anew together for all K and the maximum is taken anew in every replicate, so that the interval
     covers the choice of the worst as well. Raises ValueError for values that are not finite, for negative denominators, and
     where too few of these are positive.
     """
-    _check_confidence(confidence)
     a, b = (np.stack([_finite(row) for row in rows]) for rows in (numerators, denominators))
     if a.shape != b.shape or (b < 0).any():
         raise ValueError(f"denominators must be as many as numerators and not negative, got {a.shape} and {b.shape}")
     drawn = np.random.default_rng(seed).integers(a.shape[1], size=(replicates, a.shape[1]))
     below = b[:, drawn].sum(2)
     if not ((below > 0).all() and (b.sum(1) > 0).all()):
-        raise ValueError(
-            f"too few of the {b.shape[1]} denominators are positive for an interval: {np.count_nonzero(b)}"
-        )
-    return percentile_interval((a.sum(1) / b.sum(1)).max(), (a[:, drawn].sum(2) / below).max(0), a.shape[1], confidence)
+        raise ValueError(f"denominators must mostly be positive, too few are: {np.count_nonzero(b)} of {b.size}")
+    return percentile_interval((a.sum(1) / b.sum(1)).max(), (a[:, drawn].sum(2) / below).max(0), a.shape[1])
 
 
-def correlation_interval(a, b, confidence: float = 0.95, replicates: int = 2000, seed: int = 0) -> Estimate:
+def correlation_interval(a, b, replicates: int = 2000, seed: int = 0) -> Estimate:
     """Correlation of a with b, (n, k) each, with a percentile bootstrap interval over the n rows.
 
     Rows are what is independent, a scene each, say; the k values of one go together. Rows that are NaN in both are left
@@ -212,22 +196,18 @@ def correlation_interval(a, b, confidence: float = 0.95, replicates: int = 2000,
         pair = a[rows].ravel(), b[rows].ravel()
         return np.corrcoef(*pair)[0, 1] if min(map(np.ptp, pair)) > 0 else np.nan  # one row again and again has none
 
-    return bootstrap(correlation, len(a), confidence, replicates, seed)
+    return bootstrap(correlation, len(a), replicates, seed)
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
+def wilson(successes: int, trials: int) -> Estimate:
     """A proportion with Wilson's interval; 0 in [0, 1] without trials. Raises ValueError for counts that are none."""
-    _check_confidence(confidence)
     if not (0 <= successes <= trials and successes == int(successes) and trials == int(trials)):
-        raise ValueError(
-            f"successes and trials must be counts, no more successes than trials, got {successes}, {trials}"
-        )
+        raise ValueError(f"successes and trials must be counts, no more of them than trials, got {successes}, {trials}")
     if not trials:
         return Estimate(0.0, 0.0, 1.0, 0, "wilson")
     from scipy import stats  # takes a second to load
 
-    test = stats.binomtest(int(successes), int(trials))
-    low, high = test.proportion_ci(confidence, method="wilson")
+    low, high = stats.binomtest(int(successes), int(trials)).proportion_ci(method="wilson")
     return Estimate(float(successes / trials), float(low), float(high), int(trials), "wilson")
 
 
@@ -250,8 +230,3 @@ def _finite(values) -> np.ndarray:
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(f"values must be two or more finite numbers in one row, got shape {values.shape}")
     return values
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")

@@ -48,9 +48,7 @@ def sole_writer(folder: Path, work: str) -> Iterator[None]:
         who = holder.read_text().strip() if holder.exists() else "another process"
         raise ValueError(f"{who} is {work} in {folder}: wait for it, stop it, or choose another folder") from None
     except (NotImplementedError, OSError) as problem:
-        warnings.warn(
-            f"{folder} cannot be locked ({problem}): see to it that nothing else is {work} there", stacklevel=3
-        )
+        warnings.warn(f"{folder} cannot be locked ({problem}): let nothing else be {work} there", stacklevel=3)
     try:
         for partial in folder.glob("*.partial"):  # of a process that was killed
             partial.unlink(missing_ok=True)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import builtins
 import difflib
-import math
 from collections.abc import Callable, MutableMapping
 from types import ModuleType
+
+from scorevid import checks
 
 _CHECKED = "_parameters_are_checked"  # left in the namespace: results found there later are no parameters
 _OF_IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
 
 def check_parameters(namespace: MutableMapping[str, object], /, **specs: tuple) -> None:
-    """Raise ValueError, naming what came and what was due, unless the notebook's parameters are as specified.
+    """Raise ValueError, with what came and what is expected, unless the notebook's parameters are as specified.
 
     namespace: ``globals()`` of the notebook, called in the cell after its parameters. specs: for each parameter
 
@@ -54,21 +55,13 @@ def _check(name: str, value: object, kind: type, limits: list) -> None:
             raise ValueError(f"{name} must be a list of numbers, got {value!r}{hint}")
         for entry in value:
             _check(f"each entry of {name}", entry, float, limits)
-    elif kind is str:
-        if value not in limits:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, limits))}, got {value!r}")
     elif kind is bool:
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be True or False, got {value!r}")
-    elif kind in (int, float):
-        least, most = limits
-        allowed = (int,) if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise ValueError(f"{name} must be {'an integer' if kind is int else 'a number'}, got {value!r}")
-        if not (least <= value <= most and abs(value) < math.inf):
-            raise ValueError(f"{name} must lie in [{least}, {most}], got {value}")
+    elif kind is str:
+        checks.one_of(name, value, limits)
     else:
-        raise TypeError(f"no parameter can be of kind {kind!r}")
+        {int: checks.integer, float: checks.number}[kind](name, value, *limits)
 
 
 def _of_startup(namespace: MutableMapping[str, object]) -> set[str]:

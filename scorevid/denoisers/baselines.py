@@ -1,17 +1,4 @@
-r"""Predictions of the next frame that commit to one answer: what sampling is compared with.
-
-:func:`copy`
-    the last frame again.
-:func:`extrapolate`
-    each pixel continues its last change: :math:`2 c_M - c_{M-1}`, cut to [0, 1].
-:func:`motion`
-    the last frame moved on by a dense optical flow (:mod:`scorevid.worlds.clips.flow`). The flow v is found between the two
-    last frames, as it reads at the pixels of the last one, and is taken to continue, :math:`\hat x(p) = c_M(p - v(p))`,
-    with v, as usual, read where it lands.
-:func:`phase_advance`
-    in a complex steerable pyramid (pyrtools) each coefficient keeps its amplitude, and its phase advances by as much as it
-    did between the two last frames. The baseline of Fiquet and Simoncelli (2023) for one step of prediction; pyramid and
-    number of orientations are our choice.
+"""Predictions of the next frame that commit to one answer: what sampling is compared with.
 
 They take the same arguments as any denoiser, f(y, c, sigma=None), and look at the past alone, c (B, M, H, W) with greys in
 [0, 1]; y may be None. They return (B, 1, H, W). ``motion`` and ``phase_advance`` need packages of the extra ``baselines``. A
@@ -39,16 +26,17 @@ def copy(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None) -> Te
 
 
 def extrapolate(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
-    """The line through the last two frames, pixel by pixel, (B, 1, H, W). Raises ValueError for fewer than two."""
+    """2 c_M − c_{M−1}, cut to [0, 1]: each pixel continues its last change, (B, 1, H, W). Raises ValueError for M < 2."""
     _check(c, 2)
     return (2 * c[:, -1:] - c[:, -2:-1]).clamp(0, 1)
 
 
 def motion(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None, *, flow: Flow = "dis") -> Tensor:
-    """The last frame moved on by the optical flow between the last two, (B, 1, H, W).
+    r"""The last frame moved on by the optical flow between the last two (:mod:`scorevid.worlds.clips.flow`), (B, 1, H, W).
 
-    c: M ≥ 2 frames of 16 pixels and more. Beyond the border the frame's edge is repeated. Raises ValueError for other frames
-    and for an unknown flow, ModuleNotFoundError without the packages.
+    The flow v, as it reads at the pixels of the last frame, is taken to continue, :math:`\hat x(p) = c_M(p - v(p))`, with v,
+    as usual, read where it lands. Beyond the border the frame's edge is repeated. c: M ≥ 2 frames of 16 pixels and more.
+    Raises ValueError for other frames and for an unknown flow, ModuleNotFoundError without the packages.
     """
     _check(c, 2, LEAST_SIZE)
     # the flow from the last frame back to the one before says where each pixel of the last one came from
@@ -56,11 +44,13 @@ def motion(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None, *, 
 
 
 def phase_advance(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
-    """The last frame with the phases of its pyramid advanced as they advanced before, (B, 1, H, W).
+    """The last frame with the phases of its steerable pyramid advanced as they advanced before, (B, 1, H, W).
 
-    c: M ≥ 2 frames of 16 pixels and more. The high-pass and low-pass remainders have no phase and are extrapolated linearly;
-    for the pyramid an odd row or column is repeated. Raises ValueError for other frames, ModuleNotFoundError without the
-    package.
+    Each complex coefficient (of pyrtools) keeps its amplitude, and its phase advances by as much as it did between the two
+    last frames. The baseline of Fiquet and Simoncelli (2023) for one step of prediction; pyramid and number of orientations
+    are our choice. The high-pass and low-pass remainders have no phase and are extrapolated linearly; for the pyramid an odd
+    row or column is repeated. c: M ≥ 2 frames of 16 pixels and more. Raises ValueError for other frames, ModuleNotFoundError
+    without the package.
     """
     _check(c, 2, LEAST_SIZE)
     height, width = c.shape[2:]

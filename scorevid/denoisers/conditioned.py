@@ -33,41 +33,27 @@ from torch import Tensor, nn
 from scorevid import checks
 from scorevid.denoisers.unet import UNet
 
+Coefficients = tuple[Tensor, Tensor, Tensor, Tensor]  # c_in, c_skip, c_out and level
+
 
 @dataclass(frozen=True)
 class EDM:
-    """Coefficients of Karras et al. (2022). Methods take σ in units of the data's deviation, of any shape."""
+    """Coefficients of Karras et al. (2022): c_in gives the backbone an input of unit variance."""
 
-    def c_in(self, sigma: Tensor) -> Tensor:
-        """Factor on y that gives the backbone an input of unit variance."""
-        return (1 + sigma.square()).rsqrt()
-
-    def c_skip(self, sigma: Tensor) -> Tensor:
-        """Weight of y in the output."""
-        return 1 / (1 + sigma.square())
-
-    def c_out(self, sigma: Tensor) -> Tensor:
-        """Weight of the backbone's output."""
-        return sigma * (1 + sigma.square()).rsqrt()
-
-    def level(self, sigma: Tensor) -> Tensor:
-        """The backbone's input for the noise level."""
-        return sigma.log() / 4
+    def coefficients(self, sigma: Tensor) -> Coefficients:
+        """c_in, c_skip, c_out and level at σ, which is in units of the data's deviation, of any shape."""
+        c_in = (1 + sigma.square()).rsqrt()
+        return c_in, 1 / (1 + sigma.square()), sigma * c_in, sigma.log() / 4
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Coefficients of conditional flow matching (Lipman et al. 2023), as :class:`EDM` has them."""
+    """Coefficients of conditional flow matching (Lipman et al. 2023)."""
 
-    def c_in(self, sigma: Tensor) -> Tensor:
-        """t = 1 / (1 + σ), which is all but one of the coefficients."""
-        return 1 / (1 + sigma)
-
-    c_skip = level = c_in
-
-    def c_out(self, sigma: Tensor) -> Tensor:
-        """1 − t, the weight of the velocity."""
-        return 1 - self.c_in(sigma)
+    def coefficients(self, sigma: Tensor) -> Coefficients:
+        """As :meth:`EDM.coefficients`."""
+        t = 1 / (1 + sigma)
+        return t, t, 1 - t, t
 
 
 class Preconditioned(nn.Module):
@@ -99,24 +85,20 @@ class Preconditioned(nn.Module):
         Raises ValueError for shapes and types that do not fit, and levels that are missing or not positive.
         """
         checks.noisy_and_past(y, c, self.memory)
-        y, c, sigma = self._scaled(y, c, checks.levels(sigma, y))
-        estimate = self.kind.c_skip(sigma) * y + self.kind.c_out(sigma) * self._output(y, c, sigma)
-        return 0.5 + self.sigma_data * estimate
+        y, output, c_skip, c_out = self._output(y, c, checks.levels(sigma, y))
+        return 0.5 + self.sigma_data * (c_skip * y + c_out * output)
 
     def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """The training loss: mean square of F's error. sigma: (B, 1, 1, 1)."""
-        y, c, sigma = self._scaled(y, c, sigma)
-        target = ((x - 0.5) / self.sigma_data - self.kind.c_skip(sigma) * y) / self.kind.c_out(sigma)
-        return (self._output(y, c, sigma) - target).square().mean()
+        y, output, c_skip, c_out = self._output(y, c, sigma)
+        return (output - ((x - 0.5) / self.sigma_data - c_skip * y) / c_out).square().mean()
 
-    def _scaled(self, y: Tensor, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames about mid-grey and levels, in units of sigma_data."""
-        return (y - 0.5) / self.sigma_data, (c - 0.5) / self.sigma_data, sigma / self.sigma_data
-
-    def _output(self, y: Tensor, c: Tensor, sigma: Tensor) -> Tensor:
-        """F of scaled frames."""
-        level = self.kind.level(sigma).expand_as(y)
-        return self.backbone(self.kind.c_in(sigma) * y, torch.cat([c, level, torch.ones_like(level)], 1))
+    def _output(self, y: Tensor, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """y about mid-grey in units of sigma_data, F of frames like that, c_skip and c_out."""
+        y, c = (y - 0.5) / self.sigma_data, (c - 0.5) / self.sigma_data
+        c_in, c_skip, c_out, level = self.kind.coefficients(sigma / self.sigma_data)
+        level = level.expand_as(y)
+        return y, self.backbone(c_in * y, torch.cat([c, level, torch.ones_like(level)], 1)), c_skip, c_out
 
 
 class Regression(nn.Module):
@@ -172,6 +154,4 @@ def build_network(config: dict) -> Network:
     try:
         return TYPES[name](**arguments)
     except TypeError as problem:
-        raise ValueError(
-            f"network must be the arguments of a {name} of this version of scorevid: {problem}"
-        ) from problem
+        raise ValueError(f"network must be arguments of a {name} of this version of scorevid: {problem}") from problem

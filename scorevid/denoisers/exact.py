@@ -109,15 +109,13 @@ class Oracle:
         if self._scenes is not None:
             rows = [self._scenes.get(key, -1) for key in _keys(c)]
             if -1 in rows:
-                raise ValueError(
-                    f"c must hold pasts of this oracle's scenes, got {rows.count(-1)} of {len(c)} rows of others"
-                )
+                raise ValueError(f"c must hold this oracle's pasts, got {rows.count(-1)} of {len(c)} rows of others")
             return self.futures[rows]
         if len(self.futures) not in (1, len(y)):
-            raise ValueError(
-                f"a batch must have a row for each of the {len(self.futures)} scenes of this oracle, got {len(y)} rows; with "
-                "their pasts (past=c) it finds the scene of each row"
+            text = (
+                f"a batch must have a row for each of the {len(self.futures)} scenes of this oracle, got {len(y)} rows"
             )
+            raise ValueError(f"{text}; with their pasts (past=c) it finds the scene of each row")
         return self.futures
 
 

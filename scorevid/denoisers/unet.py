@@ -79,20 +79,6 @@ def upsample2x(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def migrate(state: dict[str, Tensor], prefix: str = "") -> None:
-    """Rename, in place, what weights and checkpoints of version 0.1 hold of a network.
-
-    There a block was a row of layers, convolutions at 0 and 3 and their normalisations at 1 and 4, or, without any,
-    convolutions at 0 and 2.
-    """
-    old = re.compile(rf"({re.escape(prefix)}(?:encoder|decoder)\.\d+)\.(\d)\.(weight|bias|gain|variance)")
-    for key in list(state):
-        if found := old.fullmatch(key):
-            block, layer, name = found.groups()
-            part = "conv" if name in ("weight", "bias") else "norm"
-            state[f"{block}.{0 if layer in '01' else 2}.{part}.{name}"] = state.pop(key)
-
-
 class UNet(nn.Module):
     """f(y, c): the estimate of the clean next frame x from its noisy observation y and the past c. Blind to σ.
 
@@ -153,5 +139,12 @@ class UNet(nn.Module):
         return (self(y, c) - x).square().mean()
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
-        migrate(state_dict, prefix)
+        # in version 0.1 a block was a row of layers, convolutions at 0 and 3 and their normalisations at 1 and 4, or, without
+        # any, convolutions at 0 and 2
+        old = re.compile(rf"({re.escape(prefix)}(?:encoder|decoder)\.\d+)\.(\d)\.(weight|bias|gain|variance)")
+        for key in list(state_dict):
+            if found := old.fullmatch(key):
+                block, layer, name = found.groups()
+                part = "conv" if name in ("weight", "bias") else "norm"
+                state_dict[f"{block}.{0 if layer in '01' else 2}.{part}.{name}"] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *args)

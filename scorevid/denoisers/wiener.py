@@ -93,9 +93,7 @@ class Wiener:
         """
         return torch.fft.fftshift(torch.fft.ifft2(self.gains(sigma).conj()).real, (1, 2))
 
-    def posterior_covariance(
-        self, y: Tensor | None = None, c: Tensor | None = None, sigma: float | None = None
-    ) -> StationaryCovariance:
+    def posterior_covariance(self, y=None, c=None, sigma: float | None = None) -> StationaryCovariance:
         """Cov[x | y, c, σ] = σ² J_y of the filter that knows σ, float64: the same for every y and c, which may be left out."""
         return StationaryCovariance(self.gains(sigma)[-1].real * sigma**2)
 

@@ -36,9 +36,7 @@ class LogitFit:
     failed: float
 
 
-def fit_logit(
-    probability, first, second, *, replicates: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> LogitFit:
+def fit_logit(probability, first, second, *, replicates: int = 1000, seed: int = 0) -> LogitFit:
     """Binomial logistic regression of choices on the logit of the true probability, blends left out.
 
     probability: w_A of each scene, (B,), in (0, 1). first, second: how often A and B were chosen, (B,). Newton's method;
@@ -51,13 +49,11 @@ def fit_logit(
     if np.isnan(fits[0]).any():
         raise ValueError(NO_FIT)
     again = fits[1:][~np.isnan(fits[1:]).any(1)]
-    intercept, slope = (percentile_interval(fits[0, k], again[:, k], len(p), confidence) for k in (0, 1))
+    intercept, slope = (percentile_interval(fits[0, k], again[:, k], len(p)) for k in (0, 1))
     return LogitFit(intercept=intercept, slope=slope, failed=float(1 - len(again) / replicates))
 
 
-def slope_gap(
-    probability, ours: Counts, others: Counts, *, replicates: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> Estimate:
+def slope_gap(probability, ours: Counts, others: Counts, *, replicates: int = 2000, seed: int = 0) -> Estimate:
     """By how much our logit slope is farther from 1 than another's on the same scenes.
 
     probability: (B,). ours, others: counts of the same B scenes, blends left out. The gap is :math:`|b - 1|` of ours less
@@ -71,7 +67,7 @@ def slope_gap(
     gaps = off[0] - off[1]  # (1 + replicates,)
     if np.isnan(gaps[0]):
         raise ValueError(NO_FIT)
-    return percentile_interval(gaps[0], gaps[1:][np.isfinite(gaps[1:])], len(p), confidence)
+    return percentile_interval(gaps[0], gaps[1:][np.isfinite(gaps[1:])], len(p))
 
 
 def slope_by_chance(probability, samples: int = 1) -> float:
@@ -103,7 +99,7 @@ class CalibrationError:
 
 
 def calibration_error(
-    probability, first, second, *, bins: int = 10, replicates: int = 1000, confidence: float = 0.95, seed: int = 0
+    probability, first, second, *, bins: int = 10, replicates: int = 1000, seed: int = 0
 ) -> CalibrationError:
     r"""Expected calibration error of choices between two futures, blends left out.
 
@@ -134,8 +130,7 @@ def calibration_error(
 
     value, again = error([gap[block] for block in blocks]), error([gap[d] for d in drawn])
     chance = error([exact[:, block] for block in blocks]).mean()
-    tail = 50 * (1 - confidence)
-    off = again.mean() - np.percentile(again, [100 - tail, tail])
+    off = again.mean() - np.percentile(again, [97.5, 2.5])
     low, high, corrected = np.sqrt((np.clip([*(value + off), value], 0, None) ** 2 - chance**2).clip(0))
     return CalibrationError(
         value=float(value),

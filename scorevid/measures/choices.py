@@ -24,6 +24,7 @@ from scorevid import checks
 from scorevid.estimates import Estimate, wilson
 from scorevid.worlds.futures import Futures
 
+UPPER, LOWER = 0.75, 0.25  #: of u, above and below which a sample counts as one of two futures
 BLEND = -1  #: in place of the number of a future: none was chosen
 
 
@@ -49,27 +50,23 @@ def first_probability(futures: Futures) -> Tensor:
     return futures.probabilities[torch.arange(len(futures)), _possible(futures)[:, 0]]
 
 
-def classify(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Tensor:
-    """The future chosen: 0 for A (u > upper), 1 for B (u < lower), −1 (``BLEND``) between. Same shape as u."""
-    if not lower < upper:
-        raise ValueError(f"lower must be below upper, got {lower} and {upper}")
+def classify(u: Tensor) -> Tensor:
+    """The future chosen: 0 for A (u > ¾), 1 for B (u < ¼), −1 (``BLEND``) between. Same shape as u."""
     choice = torch.full(u.shape, BLEND, dtype=torch.long, device=u.device)
-    return choice.masked_fill(u > upper, 0).masked_fill(u < lower, 1)
+    return choice.masked_fill(u > UPPER, 0).masked_fill(u < LOWER, 1)
 
 
-def choose(x_hat: Tensor, futures: Futures, upper: float = 0.75) -> Tensor:
+def choose(x_hat: Tensor, futures: Futures) -> Tensor:
     r"""The future that each sample chose, (B, S): its index among the K of its scene, or −1 (``BLEND``).
 
-    x_hat: (B, S, H, W). Future k is chosen if, for every other possible future j, the sample lies beyond ``upper`` on
+    x_hat: (B, S, H, W). Future k is chosen if, for every other possible future j, the sample lies beyond ¾ of
     the way from :math:`x_j` to :math:`x_k`. No two can be chosen at once, errors of rendering orthogonal to all
     differences play no part, and of two futures the choice is that of :func:`classify`. A sample undecided in any one
     respect is a blend. Where only one future is possible, all samples choose it.
 
-    Raises ValueError for shapes that do not fit, upper outside [½, 1), and equal futures in one scene.
+    Raises ValueError for shapes that do not fit, and equal futures in one scene.
     """
     checks.samples(x_hat, futures)
-    if not 0.5 <= upper < 1:
-        raise ValueError(f"upper must lie in [0.5, 1), got {upper}")
     possible = futures.probabilities > 0
     others = possible[:, None] & ~torch.eye(possible.shape[1], dtype=torch.bool, device=possible.device)  # (B, k, j)
     frames = futures.frames.flatten(2).double()
@@ -80,7 +77,7 @@ def choose(x_hat: Tensor, futures: Futures, upper: float = 0.75) -> Tensor:
         raise ValueError("two possible futures of a scene are equal: merge them")
     along = samples @ frames.mT  # (B, S, K)
     advance = 2 * (along[..., None] - along[:, :, None]) - (square[:, :, None] - square[:, None])[:, None]
-    beyond = advance > (2 * upper - 1) * distance[:, None]  # ‖x̂ − x_j‖² − ‖x̂ − x_k‖² = (2u − 1) ‖x_k − x_j‖²
+    beyond = advance > (2 * UPPER - 1) * distance[:, None]  # ‖x̂ − x_j‖² − ‖x̂ − x_k‖² = (2u − 1) ‖x_k − x_j‖²
     chosen = (beyond | ~others[:, None]).all(3) & possible[:, None]
     return torch.where(chosen.any(2), chosen.int().argmax(2), BLEND)
 
@@ -106,9 +103,9 @@ class Counts:
         return float(self.blends.sum() / (self.first + self.second + self.blends).sum())
 
 
-def count_choices(u: Tensor, upper: float = 0.75, lower: float = 0.25) -> Counts:
+def count_choices(u: Tensor) -> Counts:
     """Choices of each scene from u (B, S)."""
-    choice = classify(u, upper, lower).cpu().numpy()
+    choice = classify(u).cpu().numpy()
     return Counts(*((choice == k).sum(1) for k in (0, 1, BLEND)))
 
 

@@ -19,19 +19,19 @@ KEPT, CHANGED, DROPPED = 0, 1, 2  #: fates of a disk
 FATES = ("kept", "changed", "dropped")  #: their names
 
 
-def fate(x_hat: Tensor, scene: Scene, times: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+def fate(x_hat: Tensor, scene: Scene, times: Tensor) -> Tensor:
     r"""What became of disk 1 in predicted frames: :data:`KEPT`, :data:`CHANGED` or :data:`DROPPED`, (B,) long.
 
     x_hat: (B, H, W), one frame a scene. times: (B,), the time of each. It gives the scene's true frame x, and
     :math:`x_\varnothing`, the same without disk 1. On the pixels that are disk 1's alone
     (:func:`~scorevid.worlds.leaves.hidden.own_pixels`), with :math:`\|\cdot\|` the mean absolute difference, the disk is
 
-    * kept where :math:`\|\hat x - x\| < \text{tolerance} \cdot \|x - x_\varnothing\|`,
-    * dropped where :math:`\|\hat x - x_\varnothing\| < \text{tolerance} \cdot \|x - x_\varnothing\|`: nothing is there,
+    * kept where :math:`\|\hat x - x\| < \tfrac13 \|x - x_\varnothing\|`,
+    * dropped where :math:`\|\hat x - x_\varnothing\| < \tfrac13 \|x - x_\varnothing\|`: nothing is there,
     * changed otherwise: something is there, but of another grey, in another place by some pixels, or behind disk 0.
 
     Away from edges x is the disk's grey and :math:`x_\varnothing` the ground's. Differences are taken pixel by pixel, so
-    greys too light and too dark do not make up for each other. A tolerance in (0, ½] gives each frame one fate.
+    greys too light and too dark do not make up for each other. The third is that of the hidden scenes' ``TOLERANCE``.
 
     Raises ValueError for bad input, scenes of other than two disks, and scenes without pixels of disk 1's own.
     """
@@ -42,7 +42,6 @@ def fate(x_hat: Tensor, scene: Scene, times: Tensor, tolerance: float = TOLERANC
     checks.frames("x_hat", x_hat[:, None], 1, batch=len(scene), size=(scene.size, scene.size), finite=True)
     if np.shape(times) != (len(scene),):
         raise ValueError(f"times must be ({len(scene)},), got {np.shape(times)}")
-    checks.number("tolerance", tolerance, high=0.5, above=0.0)
     where = own_pixels(scene, times)
     checks.every("scenes must have pixels of disk 1 alone", where.any((1, 2)))
     present = at_times(scene, times)
@@ -51,8 +50,8 @@ def fate(x_hat: Tensor, scene: Scene, times: Tensor, tolerance: float = TOLERANC
     if (difference == 0).any():
         raise ValueError("disk 1 must differ from the ground's grey, got the same")
     result = torch.full_like(times, CHANGED, dtype=torch.long)
-    result[_mean_difference(x_hat, x, where) < tolerance * difference] = KEPT
-    result[_mean_difference(x_hat, without, where) < tolerance * difference] = DROPPED
+    result[_mean_difference(x_hat, x, where) < TOLERANCE * difference] = KEPT
+    result[_mean_difference(x_hat, without, where) < TOLERANCE * difference] = DROPPED
     return result
 
 

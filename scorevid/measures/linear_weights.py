@@ -21,9 +21,7 @@ from scorevid import checks
 from scorevid.denoisers.protocol import AnyDenoiser, denoise
 from scorevid.measures.score_from_residual import Sigma
 
-Pixels = (
-    Sequence[tuple[int, int]] | Tensor
-)  # (row, column) of P output pixels, or integers (B, P, 2) of each example's own
+Pixels = Sequence[tuple[int, int]] | Tensor  # (row, column) of P pixels, or integers (B, P, 2) of each example's own
 
 
 @dataclass

@@ -131,12 +131,10 @@ def agreement(
     y = corrupt(x, sigma, "gaussian", generator)
     inside = (..., slice(INSIDE, -INSIDE), slice(INSIDE, -INSIDE))
     optimum = Wiener(world)
-    errors = [(apply_batched(g, y, c, sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, optimum)]
+    error, least = ((apply_batched(g, y, c, sigma) - x)[inside].square().mean((1, 2, 3)) for g in (f, optimum))
     middle, room = world.size // 2, world.size - 2 * INSIDE
     probe_pixels = INSIDE + torch.randint(room, (pixels, 2), generator=generator, device=generator.device)
     learned = rows(f, y, c, probe_pixels, sigma)
     learned = torch.cat([learned.on_c, learned.on_y[:, :, None]], 2)
     moved = [learned[:, k].roll((middle - int(i), middle - int(j)), (2, 3)) for k, (i, j) in enumerate(probe_pixels)]
-    return Agreement(
-        learned=torch.stack(moved, 1), optimal=optimum.weights(sigma).to(y), error=errors[0], least=errors[1]
-    )
+    return Agreement(torch.stack(moved, 1), optimum.weights(sigma).to(y), error, least)

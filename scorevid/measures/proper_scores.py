@@ -52,10 +52,8 @@ def energy_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator
     that are not finite, and scenes without a choice.
     """
     checks.samples(x_hat, futures, 2, finite=True)
-    draws = (
-        torch.multinomial(futures.probabilities, x_hat.shape[1], replacement=True, generator=generator).cpu().numpy()
-    )
-    x_hat, futures = x_hat.cpu(), futures.to("cpu")
+    draws = torch.multinomial(futures.probabilities, x_hat.shape[1], replacement=True, generator=generator)
+    x_hat, futures, draws = x_hat.cpu(), futures.to("cpu"), draws.cpu().numpy()
     where = futures.where()[:, 0]
     checks.every("scenes must have futures that differ", where.any((1, 2)))
     scores = []

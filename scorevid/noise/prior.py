@@ -101,6 +101,4 @@ class PastNoise:
 
 def _check_range(sigma_min: float, sigma_max: float) -> None:
     if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(
-            f"sigma_min and sigma_max must fulfil 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}"
-        )
+        raise ValueError(f"sigma_min must lie above 0 and below sigma_max, got {sigma_min} and {sigma_max}")

@@ -41,9 +41,7 @@ def spoil(c: Tensor, frame: int, way: str, generator: torch.Generator, level: fl
     elif level is not None:
         raise ValueError(f"level must be None unless the way is noise, got {level!r} for {way}")
     if (way == "swap" and len(c) < 2) or (way == "freeze" and c.shape[1] < 2):
-        raise ValueError(
-            f"c must hold two scenes to swap frames, or two past frames to freeze one, got {tuple(c.shape)}"
-        )
+        raise ValueError(f"c must hold two scenes to swap frames, two past frames to freeze one, got {tuple(c.shape)}")
     spoiled, old = c.clone(), c[:, frame]
     if way == "noise":
         new = old + level * torch.randn(old.shape, generator=generator, device=c.device, dtype=c.dtype)

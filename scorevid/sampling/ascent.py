@@ -75,12 +75,8 @@ class Ascent(Sampler):
             level *= 1 - self.beta * step_size(t, self.h_0, self.h_max)
 
     def _sample(self, state: SamplerState) -> Samples:
-        x, last, steps = (
-            torch.empty_like(state.y),
-            torch.zeros_like(state.y[:, 0, 0, 0]),
-            torch.zeros_like(state.active),
-        )
-        of_start = state.evaluations
+        x, steps, of_start = torch.empty_like(state.y), torch.zeros_like(state.active), state.evaluations
+        last = torch.zeros_like(state.y[:, 0, 0, 0])
         for t, level in enumerate(self.levels(), 1):
             estimate, sigma = state.observe(level)
             going = (sigma > self.sigma_L) & sigma.isfinite() & (t <= self.max_steps)

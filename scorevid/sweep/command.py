@@ -10,19 +10,19 @@ import logging
 import queue
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import filelock
 import tyro
 from tqdm.auto import tqdm
 
 from scorevid import __version__
 from scorevid.checks import installed, integer
 from scorevid.companion.notebooks import parameters_of
+from scorevid.files import sole_writer
 from scorevid.machine import processors, stop_signals
 from scorevid.sweep.folder import Run, discard, open_sweep, record_of, write_tables
 from scorevid.sweep.grid import read_grid
@@ -75,7 +75,7 @@ class Sweep:
         grid = read_grid(self.settings, parameters_of(self.notebook))
         folder = self.out.resolve()
         runs = open_sweep(folder, self.notebook, grid)
-        with _lock(folder):
+        with sole_writer(folder, "sweeping"):
             lost, stopped = self._sweep(folder, runs)
             discard(*(folder / "attempts").iterdir())  # what a killed worker left
             write_tables(folder, runs, lost)
@@ -118,15 +118,6 @@ class Sweep:
             print("--retry-failed does those again that failed; why is in runs/ID/log.txt", file=sys.stderr)
         if states.count("done") < len(runs):
             raise SystemExit(1)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise ValueError(f"another sweep is at work in {folder}") from None
 
 
 @contextmanager

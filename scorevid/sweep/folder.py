@@ -15,7 +15,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from scorevid import __version__
 from scorevid.companion.records import read_records
+from scorevid.files import replace_file
 from scorevid.sweep.grid import combinations, same_grid
 
 MANIFEST, RECORD, TASK, NOTEBOOK = "sweep.json", "record.json", "task.json", "notebook.ipynb"
@@ -176,6 +176,4 @@ def read_json(path: Path, keys: Iterable[str], otherwise: str) -> dict:
 def write(path: Path, content: str | Mapping) -> None:
     """Write text, or JSON, as a whole or not at all."""
     text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8", newline="")
-    partial.replace(path)
+    replace_file(path, text.encode())

@@ -64,9 +64,8 @@ def _read_values(values: str, kind: type | None) -> list:
         raise ValueError("it has no values")
     try:
         node = yaml.compose(f"[{values}]", Loader=yaml.SafeLoader)
-        if any(
-            isinstance(token, yaml.TagToken | yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(f"[{values}]")
-        ):
+        special = yaml.TagToken, yaml.AnchorToken, yaml.AliasToken
+        if any(isinstance(token, special) for token in yaml.scan(f"[{values}]")):
             raise ValueError(f"{_PLAIN}; quote what begins with !, & or *")
     except yaml.YAMLError as problem:
         raise ValueError(getattr(problem, "problem", None) or str(problem)) from None

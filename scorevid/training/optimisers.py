@@ -55,10 +55,10 @@ class KernelMuon(torch.optim.Optimizer):
             if not state:
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
-            directions.append(_wide(gradient.lerp(momentum, group["momentum"])))
-        for view, direction, factor in zip(self.views, directions, _factors(directions), strict=True):
+            directions.append(gradient.lerp(momentum, group["momentum"]))
+        for view, direction in zip(self.views, orthogonal(directions), strict=True):
             height, width = view.shape
-            _wide(view).addmm_(factor, direction, alpha=-group["lr"] * math.sqrt(max(1.0, height / width)))
+            view.add_(direction, alpha=-group["lr"] * math.sqrt(max(1.0, height / width)))
 
     def zero_grad(self, set_to_none: bool = True):
         """Forget the gradients of the kernels; they are dropped whatever set_to_none says."""
@@ -72,23 +72,15 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     Five steps of the quintic Newton-Schulz iteration of Jordan (2024), X ← (a + b XXᵀ + c (XXᵀ)²) X, whose coefficients make
     it fast and bring singular values above a fiftieth of the norm to between about .7 and 1.2. Each step is a polynomial
     in XXᵀ, so all of them are taken on these small symmetric matrices, those of one size together, and X is multiplied by
-    their product once. What rounding adds to XXᵀ grows twelvefold a step, for which single precision has digits enough, and
-    bf16 has not: raises ValueError for anything but fp32 and fp64.
+    their product once; so is X divided by its norm, whose square is the trace of XXᵀ. What rounding adds to XXᵀ grows
+    twelvefold a step, for which single precision has digits enough, and bf16 has not: raises ValueError for anything but
+    fp32 and fp64.
     """
     for x in matrices:
         if x.ndim != 2 or x.dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"matrices in fp32 or fp64 are due, got {tuple(x.shape)} in {x.dtype}")
-    wide = [_wide(x) for x in matrices]
-    made = [factor @ x for factor, x in zip(_factors(wide), wide, strict=True)]
-    return [y.mT if x.shape[0] > x.shape[1] else y for x, y in zip(matrices, made, strict=True)]
-
-
-def _factors(wide: Sequence[Tensor]) -> list[Tensor]:
-    """What to multiply each matrix (n, m), n <= m, with, from the left: (n, n) each.
-
-    X is divided by its norm, whose square is the trace of XXᵀ; that too is done to the small matrices alone.
-    """
+            raise ValueError(f"matrices must be in fp32 or fp64, got {tuple(x.shape)} in {x.dtype}")
     a, b, c = 3.4445, -4.7750, 2.0315
+    wide = [x.mT if x.shape[0] > x.shape[1] else x for x in matrices]
     found: dict[int, Tensor] = {}
     for size in {len(x) for x in wide}:
         alike = [k for k, x in enumerate(wide) if len(x) == size]
@@ -101,13 +93,8 @@ def _factors(wide: Sequence[Tensor]) -> list[Tensor]:
             product = factor if product is None else factor @ product
             if left:
                 gram = factor @ gram @ factor
-        found |= dict(zip(alike, product / norm, strict=True))
-    return [found[k] for k in range(len(wide))]
-
-
-def _wide(x: Tensor) -> Tensor:
-    """A view on a matrix (n, m) with no more rows than columns."""
-    return x.mT if x.shape[0] > x.shape[1] else x
+        found |= {k: factor @ wide[k] for k, factor in zip(alike, product / norm, strict=True)}
+    return [found[k].mT if x.shape[0] > x.shape[1] else found[k] for k, x in enumerate(matrices)]
 
 
 def _matrix(kernel: Tensor) -> Tensor:

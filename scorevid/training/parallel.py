@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 class Processes:
     """The processes of a run, as one of them sees them; the only one there is, unless a fabric is given.
 
-    fabric: of :func:`make_processes`, not launched yet. From :meth:`start` on, each method but ``shard`` and
-    ``check_batch`` is to be called by all processes alike.
+    fabric: of :func:`make_processes`, not launched yet. From :meth:`start` on, each method but ``shard`` is to be called by
+    all processes alike.
     """
 
     def __init__(self, fabric: Fabric | None = None):
@@ -49,11 +49,6 @@ class Processes:
     def first(self) -> bool:
         """Whether this one speaks for all: writes the log and the checkpoints, shows the progress."""
         return self.fabric is None or self.fabric.is_global_zero
-
-    def check_batch(self, batch: int) -> None:
-        """Raises ValueError where a batch does not divide into equal slices."""
-        if batch % self.size:
-            raise ValueError(f"the batch of an update must divide by the {self.size} processes, got {batch}")
 
     def start(self) -> None:
         """Start the other processes, unless somebody did, and wait until all are there."""
@@ -142,39 +137,30 @@ def make_processes(device: str = "auto", devices: int = 1, nodes: int = 1) -> tu
 
     device: auto, cpu or cuda. devices: processes on each machine. nodes: machines. Under torchrun both are what torchrun was
     told. Raises ValueError for numbers below 1, other ones than torchrun's, more GPUs than there are, a device that several
-    processes cannot share, several machines that do not know of one another, and where Lightning Fabric is missing.
+    processes cannot share, and several machines that do not know of one another, ModuleNotFoundError without Lightning Fabric.
     """
     checks.integer("devices", devices, most=max(8, 4 * (os.cpu_count() or 1)))
     checks.integer("nodes", nodes, most=10_000)
-    if started := _by_torchrun():
+    if started := dist.is_available() and dist.is_torchelastic_launched():
         told = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
         if (devices, nodes) not in ((1, 1), told):
             raise ValueError(f"torchrun started {told[0]} processes on {told[1]} machines, not {devices} on {nodes}")
         devices, nodes = told
     if devices * nodes == 1:
         return Processes(), None
-    if not dist.is_available():
-        raise ValueError("this build of PyTorch has no torch.distributed, which several processes take")
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if kind not in ("cpu", "cuda"):
         raise ValueError(f"several processes take the device cpu, cuda or auto, got {device!r}")
     if kind == "cuda" and torch.cuda.device_count() < devices:
         raise ValueError(f"{devices} GPUs are asked for, and there are {torch.cuda.device_count()}")
-    try:
-        from lightning_fabric import Fabric
-        from lightning_fabric.plugins import environments
-    except ImportError as problem:
-        asked = "several processes take Lightning Fabric: pip install 'scorevid[parallel]'"
-        raise ValueError(f"{asked} ({problem})") from None
+    fabric, environments = (checks.installed(f"lightning_fabric{m}", "parallel") for m in ("", ".plugins.environments"))
     known = (environments.SLURMEnvironment, environments.LSFEnvironment, environments.MPIEnvironment)
     started = started or any(environment.detect() for environment in known)
     missing = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} - set(os.environ)
     if nodes > 1 and missing and not started:
-        raise ValueError(
-            f"several machines find one another by environment variables: set {', '.join(sorted(missing))}"
-        )
-    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy="ddp")
-    return Processes(fabric), fabric.device
+        raise ValueError(f"several machines find one another by variables: set {', '.join(sorted(missing))}")
+    made = fabric.Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy="ddp")
+    return Processes(made), made.device
 
 
 def is_first() -> bool:
@@ -183,7 +169,3 @@ def is_first() -> bool:
         return dist.get_rank() == 0
     names = ("RANK",) if "RANK" in os.environ else ("LOCAL_RANK", "NODE_RANK")  # Lightning sets these before it begins
     return all(int(os.environ.get(name, 0)) == 0 for name in names)
-
-
-def _by_torchrun() -> bool:
-    return dist.is_available() and dist.is_torchelastic_launched()

@@ -19,11 +19,8 @@ from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.training.steps import Settings, TrainState
 
 FORMAT = 2  # of checkpoints; 1, which names no format, was written up to version 0.1
-FIRST_NAMES = {
-    "settle": "freeze_norm_after",
-    "settled_rate": "frozen_lr_factor",
-    "averaging": "ema_decay",
-}  # up to then
+# what settings were called up to then
+FIRST_NAMES = {"settle": "freeze_norm_after", "settled_rate": "frozen_lr_factor", "averaging": "ema_decay"}
 
 
 @dataclass
@@ -42,11 +39,9 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, so that path always holds a whole one. Raises OSError that names the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
+    plain = {"format": FORMAT, "settings": asdict(checkpoint.settings), "state": vars(checkpoint.state)}
     content = io.BytesIO()
-    torch.save(
-        kept | {"format": FORMAT, "settings": asdict(checkpoint.settings), "state": vars(checkpoint.state)}, content
-    )
+    torch.save(vars(checkpoint) | plain, content)
     replace_file(path, content.getbuffer())
 
 
@@ -122,10 +117,8 @@ def append_to_log(path: Path, record: dict) -> None:
 def trim_log(path: Path, step: int) -> None:
     """Drop lines of later steps, and any that a crash cut short, atomically; a run goes on from its checkpoint there."""
     if path.exists():
-        kept = [
-            json.dumps(record) + "\n" for record in _records(path) if record and record.get("step", math.inf) <= step
-        ]
-        replace_file(path, "".join(kept).encode())
+        kept = (record for record in _records(path) if record and record.get("step", math.inf) <= step)
+        replace_file(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
 
 
 def _records(path: Path | str) -> list[dict | None]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 import scorevid
 from scorevid.denoisers.conditioned import build_network
@@ -73,15 +70,7 @@ def publish(
     if evaluations.exists():
         by_images = {scores["images"]: scores for scores in read_log(evaluations)}
         card["evaluations"] = [by_images[k] for k in sorted(by_images)]
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as new:  # so that a full disk leaves what was there
-        try:
-            written = save_denoiser(network, name, card, new)
-        except SafetensorError as problem:
-            raise OSError(f"cannot write {name} to {folder}: {problem}") from None
-        for path in (written, written.with_suffix(".json")):
-            os.replace(path, folder / path.name)
-    return folder / written.name
+    return save_denoiser(network, name, card, folder)
 
 
 def describe(trainer: Trainer) -> dict:

@@ -25,9 +25,7 @@ class Settings:
     batch: int = 48  # images in an update, of all processes together
     lr: float = 2e-3  # peak learning rate of Adam; after the warm-up it falls to zero as a cosine
     warmup: int = 500  # updates over which the learning rate rises, a tenth of the run at most
-    freeze_norm_after: int | None = (
-        2000  # updates, half of the run at most; from there normalisation keeps its statistics
-    )
+    freeze_norm_after: int | None = 2000  # updates, half of the run at most; then normalisation keeps its statistics
     frozen_lr_factor: float = 0.4  # factor on the learning rates from there on
     optimiser: Literal["adam", "muon"] = "muon"  # muon: for the kernels, with Adam for the gains
     lr_muon: float = 0.02  # peak learning rate of Muon
@@ -64,9 +62,8 @@ class TrainState:
     seconds: float = 0.0  # of training
     frozen: bool = False  # whether normalisation keeps its statistics
     frozen_at: int = 0  # the step since when, where the average of the weights began anew
-    running_loss: Tensor = field(
-        default_factory=lambda: torch.zeros(2, dtype=torch.float64)
-    )  # sum and count since the log
+    # sum and count since the last line of the log
+    running_loss: Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
     changes: list[dict] = field(default_factory=list)  # settings that were other ones before a step, as the card tells
     made_on: dict = field(default_factory=dict)  # the machine
 
@@ -97,9 +94,9 @@ class StepPlanner:
         """Steps of the whole run, once its speed is known, after 60 steps; None after any other. For each step in turn."""
         if step - self.first == 20:
             self.warm = now
-        return (
-            step + max(1, int((self.end - now) * 40 / max(now - self.warm, 1e-9))) if step - self.first == 60 else None
-        )
+        if step - self.first != 60:
+            return None
+        return step + max(1, int((self.end - now) * 40 / max(now - self.warm, 1e-9)))
 
 
 def learning_rate(step: int, steps: int | None, warmup: int) -> float:

@@ -44,7 +44,6 @@ from scorevid.training.records import Checkpoint, append_to_log, load_checkpoint
 from scorevid.training.steps import Batch, Settings, StepPlanner, TrainState, generator_for, learning_rate, noisy_batch
 from scorevid.worlds.registry import describe_world
 
-NOT_ABOUT_THE_RESULT = {"compile"}  # a setting that may change between resumptions without a note
 FIRST_SAVE = 5.0  # seconds of training up to the first checkpoint
 SHORT = 2.0  # minutes; to compile takes a good part of them
 
@@ -82,7 +81,9 @@ class Trainer:
 
         All of them then call :meth:`run`. Raises ValueError where the batch does not divide by their number.
         """
-        processes.check_batch(self.settings.batch)
+        if self.settings.batch % processes.size:
+            text = f"the batch of an update must divide by the {processes.size} processes, got {self.settings.batch}"
+            raise ValueError(text)
         processes.start()
         self.processes = self.loss.processes = processes
         if processes.size > 1:
@@ -245,7 +246,7 @@ class Trainer:
             optimiser.load_state_dict(state)
         self.state = kept.state
         self.state.planned_steps = self.settings.steps or kept.state.planned_steps
-        changed = {k: before[k] for k in now if before[k] != now[k] and k not in NOT_ABOUT_THE_RESULT}
+        changed = {k: before[k] for k in now if before[k] != now[k] and k != "compile"}  # which is not about the result
         world = describe_world(self.world)  # of which fields that are newer than the checkpoint had these values
         own = {k: getattr(type(self.world), k, None) for k in world} | getattr(self.world, "earlier", {}) | kept.world
         if other := {k: own[k] for k in world if own[k] != world[k]}:

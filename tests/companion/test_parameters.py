@@ -41,18 +41,19 @@ def test_good_parameters_pass_in_silence_beside_imports_and_ipython():
         ({"n_scenez": 8}, "unknown parameter n_scenez, did you mean n_scenes"),
         ({"N_SCENES": 8}, "unknown parameter N_SCENES, did you mean n_scenes"),
         ({"zebra": 8}, "unknown parameter zebra.*takes n_scenes, sigma_0"),
-        ({"n_scenes": -1}, r"n_scenes must lie in \[1, 100\], got -1"),
-        ({"n_scenes": 8.0}, "n_scenes must be an integer, got 8.0"),
-        ({"n_scenes": 10**400}, "n_scenes must lie in"),
-        ({"n_scenes": "8"}, "n_scenes must be an integer, got '8'"),
-        ({"n_scenes": True}, "n_scenes must be an integer"),
-        ({"sigma_0": float("nan")}, "sigma_0 must lie in"),
-        ({"sigma_0": float("inf")}, "sigma_0 must lie in"),
+        ({"n_scenes": -1}, "n_scenes must be a positive integer, 100 at most, got -1"),
+        ({"n_scenes": 8.0}, "n_scenes must be a positive integer.*, got 8.0"),
+        ({"n_scenes": 10**400}, "n_scenes must be a positive integer"),
+        ({"n_scenes": "8"}, "n_scenes must be a positive integer.*, got '8'"),
+        ({"n_scenes": True}, "n_scenes must be a positive integer"),
+        ({"sigma_0": float("nan")}, "sigma_0 must be a finite number"),
+        ({"sigma_0": 10**400}, "sigma_0 must be a finite number"),
+        ({"sigma_0": float("inf")}, "sigma_0 must be a finite number"),
         ({"odds": []}, "odds must be a list"),
         ({"odds": "[0.5]"}, "odds must be a list of numbers.* -y"),
         ({"odds": 0.5}, "odds must be a list"),
         ({"odds": [0.5, 1.0]}, "each entry of odds must lie in"),
-        ({"weights": "leafs"}, "weights must be one of 'leaves-32', 'other', got 'leafs'"),
+        ({"weights": "leafs"}, "weights must be one of leaves-32, other, got 'leafs'"),
         ({"fast": 1}, "fast must be True or False"),
     ],
 )
@@ -76,7 +77,7 @@ def test_in_a_kernel_the_cell_passes_and_passes_again_after_results():
     check = "from scorevid.companion.parameters import check_parameters\ncheck_parameters(globals(), n=(int, 1, 9))"
     cells = ["n: int = 3  # of something", check, "c = [n]", "n = 4", check, "n = 10", check]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-    with pytest.raises(CellExecutionError, match=r"n must lie in \[1, 9\], got 10"):
+    with pytest.raises(CellExecutionError, match="n must be a positive integer, 9 at most, got 10"):
         NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3, 4, 5, 6, 7]  # only the last one failed
 

@@ -61,8 +61,9 @@ def test_edm_has_inputs_and_targets_of_unit_variance():
     for sigma in (0.02, 0.2, 2.0):
         level = torch.tensor(sigma / 0.2)
         scaled = (x + sigma * z - 0.5) / 0.2
-        assert (EDM().c_in(level) * scaled).std().item() == pytest.approx(1, rel=0.02)
-        target = ((x - 0.5) / 0.2 - EDM().c_skip(level) * scaled) / EDM().c_out(level)
+        c_in, c_skip, c_out, _ = EDM().coefficients(level)
+        assert (c_in * scaled).std().item() == pytest.approx(1, rel=0.02)
+        target = ((x - 0.5) / 0.2 - c_skip * scaled) / c_out
         assert target.std().item() == pytest.approx(1, rel=0.02)
 
 

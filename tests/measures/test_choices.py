@@ -58,8 +58,6 @@ def test_counts():
     counts = count_choices(torch.tensor([[0.0, 0.9, 1.1, 0.5], [0.3, 0.4, 0.5, 0.6]]))
     assert (counts.first.tolist(), counts.second.tolist(), counts.blends.tolist()) == ([2, 0], [1, 0], [1, 4])
     assert counts.blend_rate() == 5 / 8
-    with pytest.raises(ValueError, match="lower must be below upper"):
-        count_choices(torch.zeros(1, 1), upper=0.2)
 
 
 def test_bad_input_is_refused():
@@ -73,16 +71,16 @@ def test_bad_input_is_refused():
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 1000), upper=st.floats(0.51, 0.99))
-def test_between_two_futures_choosing_is_classifying(seed, upper):
+@given(seed=st.integers(0, 1000))
+def test_between_two_futures_choosing_is_classifying(seed):
     ahead, two = pair(seed=seed)
     generator = torch.Generator().manual_seed(seed)
     share = 1.6 * torch.rand(4, 40, 1, 1, generator=generator, dtype=torch.float64) - 0.3
     x_hat = two[:, 1:] + share * (two[:, :1] - two[:, 1:])
     x_hat = x_hat + 0.1 * torch.randn(4, 40, 6, 6, generator=generator, dtype=torch.float64)
-    old = classify(projection(x_hat, ahead), upper, 1 - upper)
+    old = classify(projection(x_hat, ahead))
     old[-1] = torch.where(old[-1] == BLEND, BLEND, old[-1] + 1)  # an impossible future comes first there
-    assert torch.equal(choose(x_hat, ahead, upper), old)
+    assert torch.equal(choose(x_hat, ahead), old)
 
 
 def corners():
@@ -130,9 +128,6 @@ def test_choices_do_not_depend_on_the_order_of_the_futures(seed, n):
 def test_tally_and_choose_refuse_bad_input():
     assert tally(torch.tensor([[0, 2, BLEND, 2], [1, 1, 1, 0]]), 3).tolist() == [[1, 0, 2], [1, 3, 0]]
     ahead = corners()
-    for upper in (0.4, 1.0, float("nan")):
-        with pytest.raises(ValueError, match="upper must lie in"):
-            choose(ahead.frames, ahead, upper)
     with pytest.raises(ValueError, match="x_hat must be"):
         choose(ahead.frames[..., 1:], ahead)
     with pytest.raises(ValueError, match="equal"):

@@ -77,7 +77,7 @@ def test_plain_papermill_shows_nothing_of_a_home_that_cannot_be_written(tmp_path
 
 
 def test_every_chapter_imports_the_companion_before_matplotlib():
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in sorted([*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("supplement/*.ipynb")]):
         code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
         companion, drawing = code.find("scorevid.companion"), code.find("import matplotlib")
         assert drawing < 0 or 0 <= companion < drawing, f"{path} begins with matplotlib: {FIRST} comes before it"

@@ -182,17 +182,11 @@ def test_papermill_runs_a_chapter_from_any_directory(tmp_path):
     assert any("holds: natural" in str(c.outputs) for c in code(nbformat.read(tmp_path / "out.ipynb", 4)))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("n_scenez", "8", "unknown parameter n_scenez, did you mean n_scenes"),
-        ("n_scenes", "-1", "n_scenes must lie in [40, 1000000], got -1"),
-    ],
-)
-def test_papermill_says_what_is_wrong_with_a_parameter(tmp_path, name, value, message):
-    done = papermill(tmp_path, "03_occlusion_sampling", "-p", name, value)
+def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path):
+    """Of which papermill itself only warns. What else may be wrong with parameters is for tests of the check."""
+    done = papermill(tmp_path, "03_occlusion_sampling", "-p", "n_scenez", "8")
     assert done.returncode != 0
-    assert message in done.stderr
+    assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["training", "solvers", "constants", "slope", "natural"])

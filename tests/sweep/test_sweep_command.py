@@ -378,7 +378,7 @@ def test_two_sweeps_do_not_work_in_one_folder(tmp_path, notebook, capsys):
     open_sweep(out, path, {"beta": [1.0]})
     with filelock.FileLock(out / ".lock"):
         assert sweep(path, "--set", "beta=1", "--out", out) == 1
-    assert "another sweep is at work" in capsys.readouterr().err
+    assert "another process is sweeping in" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named_with_how_to_get_it(tmp_path, notebook, capsys, monkeypatch):

@@ -50,7 +50,7 @@ def test_single_precision_is_enough_for_matrices_of_nearly_one_rank(shape):
 
 
 def test_what_single_precision_is_needed_for_is_refused_in_less():
-    with pytest.raises(ValueError, match=r"fp32 or fp64 are due, got .* torch\.bfloat16"):
+    with pytest.raises(ValueError, match=r"fp32 or fp64, got .* torch\.bfloat16"):
         orthogonal([torch.ones(2, 2, dtype=torch.bfloat16)])
 
 

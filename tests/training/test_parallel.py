@@ -212,7 +212,7 @@ def test_one_process_needs_no_fabric_and_several_say_what_is_missing(monkeypatch
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     processes, device = make_processes()
     assert processes.size == 1 and processes.first and device is None
-    with pytest.raises(ValueError, match=r"pip install 'scorevid\[parallel\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'scorevid\[parallel\]'"):
         make_processes("cpu", 2)
 
 

@@ -231,34 +231,30 @@ def test_a_short_run_does_without_the_compiler(tmp_path, monkeypatch):
     assert not train(trainer(tmp_path, compile=True), 3).loss.compiles
 
 
-COMMAND = [
-    *(sys.executable, "-m", "scorevid", "train", "--steps", "120", "--batch", "8", "--warmup", "5", "--no-compile"),
-    *("--world.size", "16", "--world.memory", "1", "--network.widths", "4", "8", "--threads", "1"),
-    *("--log-every", "10", "--save-every", "0.05", "--device", "cpu", "--optimiser", "muon"),
-]
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("unbroken")
-    subprocess.run([*COMMAND, "--out", str(folder)], check=True, capture_output=True)
-    return losses(folder)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_command_resumes_to_the_same_losses(tmp_path, number, unbroken):
-    broken, log = [*COMMAND, "--out", str(tmp_path / "broken")], tmp_path / "broken" / "log.jsonl"
-    process = subprocess.Popen(broken, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
-        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be interrupted"
-        time.sleep(0.005)
-    os.kill(process.pid, number)
-    code = process.wait(timeout=60)
-    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)  # the others end it in good order
-    assert len(log.read_text().splitlines()) < 12, "the run was over before the signal"
-    subprocess.run([*broken, "--resume"], check=True, capture_output=True)
-    assert losses(tmp_path / "broken") == unbroken
+def test_a_command_interrupted_in_every_way_resumes_to_the_same_losses(tmp_path):
+    """Would catch a signal, or a sudden death, after which a run lost its log, its place in the data, or its optimisers."""
+    command = [
+        *(sys.executable, "-m", "scorevid", "train", "--steps", "200", "--batch", "8", "--warmup", "5", "--no-compile"),
+        *("--world.size", "16", "--world.memory", "1", "--network.widths", "4", "8", "--threads", "1"),
+        *("--log-every", "10", "--save-every", "0.05", "--device", "cpu", "--optimiser", "muon"),
+    ]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    log, said, lines = broken / "log.jsonl", subprocess.DEVNULL, 0
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen([*command, "--out", str(broken), "--resume", "auto"], stdout=said, stderr=said)
+        deadline = time.monotonic() + 120
+        while not (log.exists() and len(log.read_text().splitlines()) >= lines + 3):
+            assert process.poll() is None and time.monotonic() < deadline, "the run ended before its interruption"
+            time.sleep(0.005)
+        os.kill(process.pid, number)
+        assert process.wait(timeout=60) == (
+            -number if number == signal.SIGKILL else 0
+        )  # the others end it in good order
+        lines = len(log.read_text().splitlines())
+        assert lines < 20, "the run was over before the signal"
+    for folder in (whole, broken):
+        subprocess.run([*command, "--out", str(folder), "--resume", "auto"], check=True, capture_output=True)
+    assert losses(broken) == losses(whole)
 
 
 def test_looking_at_a_run_leaves_its_log_alone(tmp_path):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 
 from scorevid.denoisers.conditioned import Network, build_network
+from scorevid.files import replace_file
 
 FOLDER = Path(__file__).parent
 
@@ -37,16 +38,12 @@ def load_card(name: str, folder: Path | str = FOLDER) -> dict:
     path = Path(folder) / f"{name}.json"
     if not path.is_file():
         known = ", ".join(available()) or "none"
-        raise ValueError(
-            f"name must be one of the published weights, {known}, got {name!r}, not found in {path.parent}"
-        )
+        raise ValueError(f"name must be one of the published weights, {known}, got {name!r}, not in {path.parent}")
     try:
         card = json.loads(path.read_text())
         card["network"], card["sha256"]
     except (ValueError, TypeError, KeyError) as problem:
-        raise DamagedWeights(
-            f"{path} is not a card of weights, which has a network and a sha256: {problem}"
-        ) from problem
+        raise DamagedWeights(f"{path} is not a card of weights with network and sha256: {problem}") from problem
     return card
 
 
@@ -62,10 +59,8 @@ def load_denoiser(name: str, folder: Path | str = FOLDER, device: torch.device |
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != card["sha256"]:
-        raise DamagedWeights(
-            f"{path} is damaged or was changed: its sha256 is {sha256}, its card says {card['sha256']}. "
-            "Install scorevid again, or fetch the file again"
-        )
+        text = f"{path} is damaged or was changed: its sha256 is {sha256}, its card says {card['sha256']}"
+        raise DamagedWeights(f"{text}. Install scorevid again, or fetch the file again")
     network = build_network(card["network"])
     try:
         network.load_state_dict(load(content), assign=True)
@@ -78,17 +73,21 @@ def load_denoiser(name: str, folder: Path | str = FOLDER, device: torch.device |
 
 
 def save_denoiser(network: Network, name: str, card: dict, folder: Path | str = FOLDER) -> Path:
-    """Write weights and card; the card gains the network's arguments, its parameter count, and the sha256."""
+    """Write weights and card; the card gains the network's arguments, its parameter count, and the sha256.
+
+    Raises OSError, and keeps what was there, where they cannot be written.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, path)
+    content = save({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()})
     card = {
         "name": name,
         "network": network.config,
         "parameters": sum(p.numel() for p in network.parameters()),
         **card,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
     }
-    (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+    replace_file(path, content)
+    replace_file(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
     return path

@@ -40,10 +40,15 @@ def warp(frame: Tensor, offset: Tensor) -> Tensor:
     Beyond the border the frame's edge is repeated.
     """
     height, width = frame.shape[2:]
-    rows, columns = torch.meshgrid(torch.arange(height).to(frame), torch.arange(width).to(frame), indexing="ij")
-    x = 2 * (columns + offset[:, 0]) / (width - 1) - 1
-    y = 2 * (rows + offset[:, 1]) / (height - 1) - 1
-    return functional.grid_sample(frame, torch.stack([x, y], 3), padding_mode="border", align_corners=True)
+    x, y = (pixel_grid(offset) + offset).unbind(1)
+    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], 3)
+    return functional.grid_sample(frame, grid, padding_mode="border", align_corners=True)
+
+
+def pixel_grid(flow: Tensor) -> Tensor:
+    """Where the pixels of a frame are that has this flow, (2, H, W) as (x, y)."""
+    rows, columns = (torch.arange(n).to(flow) for n in flow.shape[2:])
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"))
 
 
 def _dis():

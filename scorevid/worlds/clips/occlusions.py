@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scorevid import checks
-from scorevid.worlds.clips.flow import Flow, optical_flow
+from scorevid.worlds.clips.flow import Flow, optical_flow, pixel_grid
 
 WINDOW = 2  # pixels about each over which the median of the flow is taken
 AROUND, CONTRAST = 4, 0.03  # pixels about each over which contrast is taken, the least of it in grey units
@@ -61,8 +61,7 @@ class Occlusions:
         Those within the same distance of the border are left out: what happens there depends on what is beyond.
         """
         checks.integer("pixels", pixels, 0)
-        changed = (self.disoccluded | self.occluding)[:, None].float()
-        grown = functional.max_pool2d(changed, 2 * pixels + 1, 1, padding=pixels)[:, 0] > 0
+        grown = dilate(self.disoccluded | self.occluding, pixels)
         height, width = grown.shape[1:]
         inside = grown[:, pixels : height - pixels, pixels : width - pixels]
         return functional.pad(inside, [pixels] * 4)
@@ -75,7 +74,7 @@ def estimate_occlusions(last: Tensor, following: Tensor, flow: Flow = "dis") -> 
     :func:`scorevid.worlds.clips.flow.optical_flow`.
     """
     back, forth = _median(optical_flow(following, last, flow)), _median(optical_flow(last, following, flow))
-    structured = (torch.maximum(_contrast(following), _contrast(last)) >= CONTRAST)[:, 0]
+    structured = torch.maximum(*(local_contrast(x, AROUND) for x in (following, last))) >= CONTRAST
     uncovered, outside = (coverage(forth) < 0.5) & structured, _outside(back)
     occluded = (coverage(back) < 0.5) & ~_outside(forth)
     carried = coverage(forth, occluded.to(forth)) > LEAST
@@ -95,7 +94,7 @@ def coverage(flow: Tensor, weight: Tensor | None = None) -> Tensor:
     given. What leaves the frame is lost.
     """
     batch, _, height, width = flow.shape
-    arrival = flow + _pixels(flow)
+    arrival = flow + pixel_grid(flow)
     corner = arrival.floor()
     weight = torch.ones_like(flow[:, 0]) if weight is None else weight
     total = flow.new_zeros(batch, height * width)
@@ -108,15 +107,9 @@ def coverage(flow: Tensor, weight: Tensor | None = None) -> Tensor:
     return total.view(batch, height, width)
 
 
-def _pixels(flow: Tensor) -> Tensor:
-    """Where the pixels of a frame are, (2, H, W) as (x, y)."""
-    rows, columns = (torch.arange(n).to(flow) for n in flow.shape[2:])
-    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"))
-
-
 def _outside(flow: Tensor) -> Tensor:
     """Whether the flow points out of the frame, by more than half a pixel, (B, H, W) bool."""
-    x, y = (flow + _pixels(flow)).unbind(1)
+    x, y = (flow + pixel_grid(flow)).unbind(1)
     height, width = flow.shape[2:]
     return (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
 
@@ -128,8 +121,13 @@ def _median(flow: Tensor) -> Tensor:
     return padded.unfold(2, size, 1).unfold(3, size, 1).flatten(4).median(4).values
 
 
-def _contrast(frames: Tensor) -> Tensor:
-    """Standard deviation of the greys about each pixel, (B, 1, H, W)."""
-    padded = functional.pad(frames, [AROUND] * 4, mode="reflect")
-    mean, square = (functional.avg_pool2d(v, 2 * AROUND + 1, 1) for v in (padded, padded.square()))
+def local_contrast(frames: Tensor, pixels: int) -> Tensor:
+    """Standard deviation of the greys over so many pixels about each, (B, H, W). frames: (B, 1, H, W)."""
+    padded = functional.pad(frames, [pixels] * 4, mode="reflect")
+    mean, square = (functional.avg_pool2d(v, 2 * pixels + 1, 1)[:, 0] for v in (padded, padded.square()))
     return (square - mean.square()).clamp_min(0).sqrt()
+
+
+def dilate(mask: Tensor, pixels: int) -> Tensor:
+    """The mask with a border of so many pixels more, (B, H, W) bool."""
+    return functional.max_pool2d(mask[:, None].float(), 2 * pixels + 1, 1, padding=pixels)[:, 0] > 0

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scorevid.worlds.clips.occlusions import dilate, local_contrast
+
 #: Kinds of places, and what makes a pixel the most of its kind.
 PROBES = {
     "flat": "the least contrast, where nothing moves",
@@ -36,9 +38,9 @@ def probe_pixels(x: Tensor, flow: Tensor, occluding: Tensor, disoccluded: Tensor
     due = [(len(x), 1, *size), (len(x), 2, *size), (len(x), *size), (len(x), *size)]
     if shapes != due or min(size) <= 2 * MARGIN:
         raise ValueError(f"x, flow and two masks of one size above {2 * MARGIN} pixels are due, got {shapes}")
-    contrast = _contrast(x)
+    contrast = local_contrast(x, 2)
     speed = flow.norm(dim=1)
-    seen = ~(_grown(occluding) | _grown(disoccluded))
+    seen = ~dilate(occluding | disoccluded, 2)
     still, moving = (speed <= STILL) & seen, (speed >= MOVING) & seen
     edge = contrast >= EDGE
     scores = {
@@ -58,19 +60,7 @@ def probe_pixels(x: Tensor, flow: Tensor, occluding: Tensor, disoccluded: Tensor
     return found
 
 
-def _contrast(x: Tensor) -> Tensor:
-    """Standard deviation over the 5 × 5 pixels about each, (B, H, W)."""
-    padded = functional.pad(x, (2, 2, 2, 2), mode="reflect")
-    mean, square = (functional.avg_pool2d(v, 5, 1)[:, 0] for v in (padded, padded.square()))
-    return (square - mean.square()).clamp_min(0).sqrt()
-
-
 def _depth(mask: Tensor) -> Tensor:
     """Share of a pixel's 5 × 5 neighbours that are in the mask with it, 0 outside of it, (B, H, W)."""
     share = functional.avg_pool2d(mask[:, None].float(), 5, 1, padding=2)[:, 0]
     return share * mask
-
-
-def _grown(mask: Tensor) -> Tensor:
-    """The mask with a border of 2 pixels more, (B, H, W) bool."""
-    return functional.max_pool2d(mask[:, None].float(), 5, 1, padding=2)[:, 0] > 0

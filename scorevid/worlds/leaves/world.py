@@ -53,8 +53,7 @@ class Leaves:
         for name in ("size", "n_disks", "memory"):
             checks.integer(name, getattr(self, name))
         if self.fewest is not None:
-            checks.integer("fewest", self.fewest)
-            checks.number("fewest", self.fewest, 1, self.n_disks)
+            checks.integer("fewest", self.fewest, most=self.n_disks)
         for name, least in (("radius", 0.5), ("grey", 0.0), ("speed", 0.0)):
             low, high = getattr(self, name)
             if not least <= low <= high < math.inf:

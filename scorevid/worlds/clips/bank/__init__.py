@@ -44,10 +44,8 @@ def bank(folder: Path | str = FOLDER) -> dict[str, Clip]:
         except (lzma.LZMAError, EOFError, ValueError) as error:
             raise DamagedBank(f"{path} is damaged: {error}. Install scorevid again") from error
         if (sha256 := hashlib.sha256(frames).hexdigest()) != shot["sha256_frames"]:
-            raise DamagedBank(
-                f"{path} is damaged or was changed: its frames have the sha256 {sha256}, "
-                f"the index says {shot['sha256_frames']}. Install scorevid again"
-            )
+            told = f"its frames have the sha256 {sha256}, the index says {shot['sha256_frames']}"
+            raise DamagedBank(f"{path} is damaged or was changed: {told}. Install scorevid again")
         frames.flags.writeable = False
         found[shot["name"]] = Clip(shot["name"], frames, shot["split"])
     return found
