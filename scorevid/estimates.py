@@ -163,7 +163,8 @@ def worst_ratio_interval(numerators, denominators, replicates: int = 2000, seed:
     """Largest of K ratios of sums over the same cases, (K, n) each, with an interval of that maximum.
 
     The cases are drawn anew together for all K and the maximum is taken anew in every replicate, so that the interval
-    covers the choice of the worst as well. Raises ValueError for values that are not finite, for negative denominators, and
+    covers the choice of the worst as well. Where several ratios are about equal it lies too high: it may then support a bound
+    from above, and none from below. Raises ValueError for values that are not finite, for negative denominators, and
     where too few of these are positive.
     """
     a, b = (np.stack([_finite(row) for row in rows]) for rows in (numerators, denominators))

@@ -16,7 +16,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scorevid.estimates import Estimate
+from scorevid.estimates import Estimate, mean_interval
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46")
 MARKERS = "osD^vPX"
@@ -161,6 +161,37 @@ def draw_curves(ax: Axes, sigmas, curves: Mapping[str, Curve], *, logy: bool = T
     log_ticks(ax, sigmas)
     if len(curves) > 1:
         ax.legend()
+
+
+def paired(panels: Mapping[str, Sequence], cases: Sequence[str], sigmas, y_label: str, columns: int = 0) -> Figure:
+    """Differences within each case: a thin line a case, and a thick grey one for their mean with its 95 % interval.
+
+    panels: title -> differences (C, S), NaN where a case has none. cases: C names, for the legend below. sigmas: (S,) noise
+    levels. columns: panels side by side, all of them unless given. A dashed line marks zero.
+    """
+    columns = min(columns or len(panels), len(panels))
+    rows, ticks = -(-len(panels) // columns), sigmas if columns < 4 else sigmas[::2]
+    size = (8.4 if columns > 2 else 3.6 * columns, 2.5 * rows + 0.8)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    for ax, (title, values) in zip(axes.flat, panels.items(), strict=False):
+        values = np.asarray(values, dtype=float)
+        if values.shape != (len(cases), len(sigmas)):
+            expected = (len(cases), len(sigmas))
+            raise ValueError(f"the panel {title!r} must be {expected} differences, got {values.shape}")
+        for k, (case, row) in enumerate(zip(cases, values, strict=True)):
+            look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
+            ax.plot(sigmas, row, lw=0.8, ms=4, alpha=0.8, label=case, **look)
+        means = [mean_interval(column[np.isfinite(column)]) for column in values.T]
+        error_bars(ax, sigmas, means, "mean, 95 % interval", color=INK, marker="o", ms=5, lw=2.5, zorder=5)
+        ax.axhline(0, color="0.5", lw=1, ls="--")
+        ax.set(title=title, xlabel="noise level σ")
+        log_ticks(ax, ticks)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax in axes[:, 0]:
+        ax.set_ylabel(y_label)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
 
 
 def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:

@@ -183,10 +183,6 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "48,000 updates": "length of a training",
         "Gaussian video 14,000": "length of a training",
     },
-    "notebooks/05_natural_prediction.ipynb": {
-        "levels from .05 to .2; then, from .05 to 1": "noise levels",
-        "would err by twice as much as the mean": "follows from the definition",
-    },
 }
 OWED = {  # measured, and told in words: what ought to come from a record one day
     "notebooks/03_occlusion_sampling.ipynb": {

@@ -147,3 +147,26 @@ def test_columns_have_a_row_for_each_measure_and_share_axes():
     assert axes[0, 0].get_ylim() == axes[0, 1].get_ylim()
     with pytest.raises(ValueError, match="low <= value <= high"):
         figures.columns({"σ": ([0.1], {"a": [SimpleNamespace(slope=(1.0, 2.0, 0.5))]})}, {"slope": "slope"})
+
+
+def test_paired_differences_have_a_line_a_case_and_their_mean_a_thick_one():
+    values = np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 6.0]])
+    figure = figures.paired({"first": values, "second": -values}, ["a", "b", "c"], [0.1, 1.0], "gain (dB)")
+    first, second = figure.axes
+    assert [line.get_ydata().tolist() for line in first.lines[:1]] == [[1.0, 2.0]]
+    (mean,) = first.containers
+    assert mean.lines[0].get_ydata().tolist() == [3.0, 4.0]
+    assert mean.lines[0].get_linewidth() > 2 * first.lines[0].get_linewidth()
+    low, high = mean.lines[2][0].get_segments()[0][:, 1]
+    assert (3 - low, high - 3) == pytest.approx([4.3027 * 2 / 3**0.5] * 2, rel=1e-3)  # Student's t of three cases
+    assert first.get_ylim() == second.get_ylim() and first.get_ylabel() == "gain (dB)"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "c", "mean, 95 % interval"]
+    figure.canvas.draw()
+
+
+def test_paired_differences_wrap_into_rows_and_are_refused_in_another_shape():
+    figure = figures.paired(dict.fromkeys("pqr", np.ones((2, 3))), ["a", "b"], [0.1, 0.5, 1], "gain", columns=2)
+    assert [ax.get_title() for ax in figure.axes] == ["p", "q", "r", ""] and not figure.axes[3].axison
+    with pytest.raises(ValueError, match=r"the panel 'p' must be \(3, 2\) differences, got \(2, 2\)"):
+        figures.paired({"p": np.ones((2, 2))}, ["a", "b", "c"], [0.1, 1], "gain")

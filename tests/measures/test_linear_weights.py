@@ -189,3 +189,15 @@ def test_centroids_are_where_each_frame_was_looked_at():
     own = pixels.expand(3, 2, 2)
     torch.testing.assert_close(rows(moved, y, c, own).centroids(own), found)
     assert rows(lambda y, c: y + 0 * c[:, :1], y, c, pixels).centroids(pixels)[:, :, :-1].isnan().all()
+
+
+@pytest.mark.parametrize("other", [0.4, -0.4])
+def test_centroids_count_each_pixel_by_its_weight_squared(other):
+    """Twice the weight counts four times, whatever the sign of the other."""
+
+    def f(y, c):  # of the last frame 0.8 from 5 pixels to the right, and half as much from where the pixel is
+        return 0.8 * c[:, -1:].roll(-5, 3) + other * c[:, -1:] + 0.1 * y
+
+    y, c = inputs(size=(8, 9))
+    found = rows(f, y, c, [(3, 2)]).centroids([(3, 2)])[:, 0, -2]
+    torch.testing.assert_close(found, torch.tensor([5 * 0.64 / (0.64 + 0.16), 0.0], dtype=torch.float64).expand(3, 2))
