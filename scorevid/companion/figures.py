@@ -290,6 +290,18 @@ def error_bars(ax: Axes, x, curve: Curve, label: str, k: int = 0, *, least: floa
     ax.errorbar(x, value, bars, capsize=2, label=label, **look)
 
 
+def dots(ax: Axes, rows: Sequence[str], curve: Curve, label: str, k: int = 0) -> None:
+    """One estimate a row with a horizontal bar, in the k-th colour and marker, and a little lower the larger k is.
+
+    rows: their names, from top to bottom. curve: as many estimates.
+    """
+    value, low, high = np.transpose([tuple(point) for point in curve])
+    look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ls": "", "ms": 4}
+    ax.errorbar(value, np.arange(len(rows)) + 0.2 * k, xerr=[value - low, high - value], capsize=2, label=label, **look)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+
+
 def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
     """A logarithmic x axis with labels at these ticks only, plain numbers unless given."""
     ax.set_xscale("log")

@@ -136,7 +136,6 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "continues at 0.4 of its learning rates": "a default",
         "kills a run ten times": "what a script does",
         "planned for 20,000 updates and shortened at update 9,943": "how a run was made",
-        "planned for 14,000 updates and extended": "how a run was made",
         "From update 16,000 on": "how a run was made",
         "after 28,000 updates, with noise on half": "how a run was made",
         "30,000 updates and shortened twice (to 20,000 at update 4,239, and to 12,000 at update 4,568)": "how a run was made",

@@ -62,6 +62,19 @@ def test_filters_may_be_more_than_the_frames_they_act_on():
         figures.evidence(crops, filters, ["a", "b"], ["y"])
 
 
+def test_dots_go_from_top_to_bottom_and_beside_one_another():
+    """Catches rows in the reverse order, and bars of the wrong length."""
+    ax = figures.plt.figure().add_subplot()
+    for k in range(2):
+        figures.dots(ax, ["first", "second"], [(1, 0.5, 2), Estimate(3, 2, 3.5)], "both", k)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"] and ax.yaxis_inverted()
+    (one, _, (bars,)), (other, _, _) = ax.containers
+    assert (other.get_ydata() > one.get_ydata()).all()
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[0.5, 2], [2, 3.5]]
+    with pytest.raises(ValueError):
+        figures.dots(ax, ["first"], [(1, 0.5, 2), (3, 2, 3.5)], "too many")
+
+
 def test_maps_that_are_white_at_their_border_keep_an_outline():
     figure = figures.signed_grid(torch.zeros(1, 2, 4, 4))
     assert all(spine.get_visible() for ax in figure.axes[:2] for spine in ax.spines.values())
