@@ -233,3 +233,4 @@ def test_the_correlation_of_mean_weights_is_covered_by_the_jackknife():
         )
         found.append(Agreement(mean + 0.5 * own, optimal, torch.ones(30), torch.ones(30)).correlation_of_mean())
     check_coverage(found, torch.corrcoef(torch.stack([optimal.flatten(), mean.flatten()]))[0, 1].item(), least=0.92)
+    check_width(found, [estimate.value for estimate in found], 0.9, 1.1)
