@@ -190,18 +190,28 @@ def wilson(successes: int, trials: int) -> Estimate:
     return Estimate(float(successes / trials), float(low), float(high), int(trials), "wilson")
 
 
-def share_gap(one: Estimate, other: Estimate) -> Estimate:
-    """By how much one share is larger than another, with its interval, also where both are zero.
+def gap(one: Estimate, other: Estimate) -> Estimate:
+    """By how much one measure is larger than another, from independent samples, with its interval.
 
-    one, other: shares with Wilson's intervals, as estimates or (value, low, high). The interval is Newcombe's (1998, his
-    method 10), for independent samples: wider than need be for shares of the same scenes. Raises ValueError for values
-    out of order.
+    one, other: estimates or (value, low, high). The ends of the interval add the distances of the ends in quadrature, each
+    on its own side (Zou and Donner 2008), so that intervals need not be symmetric. For measures of the same scenes it is wider
+    than need be. Raises ValueError for values out of order.
     """
     (p, p_low, p_high), (q, q_low, q_high) = one, other
-    if not (0 <= p_low <= p <= p_high <= 1 and 0 <= q_low <= q <= q_high <= 1):
-        raise ValueError(f"shares must be (value, low, high) in [0, 1], got {tuple(one)} and {tuple(other)}")
+    if not (p_low <= p <= p_high and q_low <= q <= q_high):
+        raise ValueError(f"measures must be (value, low, high) in order, got {tuple(one)} and {tuple(other)}")
     below, above = math.hypot(p - p_low, q_high - q), math.hypot(p_high - p, q - q_low)
     return Estimate(p - q, p - q - below, p - q + above, None, "newcombe")
+
+
+def share_gap(one: Estimate, other: Estimate) -> Estimate:
+    """:func:`gap` of two shares with Wilson's intervals, also where both are zero: Newcombe's (1998, his method 10).
+
+    Raises ValueError for values out of order or outside [0, 1].
+    """
+    if not all(0 <= v <= 1 for v in (*one, *other)):
+        raise ValueError(f"shares must be (value, low, high) in [0, 1], got {tuple(one)} and {tuple(other)}")
+    return gap(one, other)
 
 
 def _finite(values) -> np.ndarray:

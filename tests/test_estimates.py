@@ -13,6 +13,7 @@ from scorevid.estimates import (
     exactly,
     format_interval,
     format_number,
+    gap,
     mean_and_range,
     mean_interval,
     percentile_interval,
@@ -127,12 +128,18 @@ def test_wilson():
             wilson(*wrong)
 
 
+def test_the_gap_of_two_measures_adds_each_side_in_quadrature():
+    assert tuple(gap((5, 4, 9), (3, 1, 6))) == pytest.approx((2, 2 - 10**0.5, 2 + 20**0.5))
+    with pytest.raises(ValueError, match="in order"):
+        gap((5, 4, 9), (3, 4, 6))
+
+
 def test_the_gap_of_two_shares_is_newcombes():
     """His first example (1998, table II): 56 of 70 against 48 of 80."""
     shares = [wilson(k, n) for k, n in ((56, 70), (48, 80), (0, 2000))]
     assert tuple(share_gap(*shares[:2])) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
-    gap, low, high = share_gap(shares[2], shares[2])
-    assert gap == 0 and 0 < high == -low < 0.002
+    difference, low, high = share_gap(shares[2], shares[2])
+    assert difference == 0 and 0 < high == -low < 0.002
     with pytest.raises(ValueError, match="value, low, high"):
         share_gap((0.2, 0.3, 0.4), shares[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 
@@ -15,12 +16,11 @@ PIXELS = 3  # of the page for one of a frame
 
 
 class Animation:
-    """Frames that a notebook plays in an endless loop, without scripts.
+    """Frames that a notebook plays in an endless loop, with a box to pause it, without scripts.
 
     frames: (T, R, C, H, W) grey levels, clipped to [0, 1]; R rows of C images, T times. alt: what a reader who does not
     see it is told. caption: a line below it. milliseconds: a frame; the last one stays five times as long. still: which
-    times the still picture shows, one row of the page each, when the reader has asked for less motion or the page shows
-    no HTML.
+    times the still picture shows, one row of the page each, when the reader has paused it or asked for less motion.
 
     Raises ValueError for frames of another shape or that are not finite, and times out of range.
     """
@@ -54,13 +54,25 @@ class Animation:
 
     def _repr_html_(self) -> str:
         gif, png = (base64.b64encode(data).decode() for data in (self.gif(), self.png()))
-        width = self.pictures[0].width * PIXELS
+        look = f"width: {self.pictures[0].width * PIXELS}px; max-width: 100%; image-rendering: pixelated"
+        alt, caption = html.escape(self.alt, quote=True), html.escape(self.caption)
+        name = f"pause-{hashlib.sha256(gif.encode()).hexdigest()[:8]}"
         return (
-            f'<figure><picture><source media="(prefers-reduced-motion: reduce), print" srcset="data:image/png;base64,{png}">'
-            f'<img src="data:image/gif;base64,{gif}" alt="{html.escape(self.alt, quote=True)}" '
-            f'style="width: {width}px; max-width: 100%; image-rendering: pixelated"></picture>'
-            f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
+            f'<div class="animation">{STYLE}<input type="checkbox" id="{name}"><label for="{name}">Pause</label>'
+            f'<img class="moving" src="data:image/gif;base64,{gif}" alt="{alt}" style="{look}">'
+            f'<img class="still" src="data:image/png;base64,{png}" alt="{alt}" style="{look}">'
+            + (f"<p>{caption}</p>" if caption else "")
+            + "</div>"
         )
+
+
+# the box hides the moving picture and shows the still one; so does a reader's wish for less motion, and paper
+STYLE = (
+    "<style>.animation label { margin-left: 0.3em } .animation img { display: block } .animation .still { display: none }"
+    " .animation :checked ~ .moving { display: none } .animation :checked ~ .still { display: block }"
+    " @media print, (prefers-reduced-motion: reduce) { .animation :is(.moving, input, label) { display: none }"
+    " .animation .still { display: block } }</style>"
+)
 
 
 def _tiled(images: np.ndarray, gap: int = 1) -> Image.Image:

@@ -235,6 +235,35 @@ def columns(
     return figure
 
 
+def forest(
+    rows: Sequence[str],
+    panels: Mapping[str, Curve],
+    ideal: Mapping[str, float | None] | None = None,
+    height: float = 0.3,
+) -> Figure:
+    """Estimates with their intervals, a row each; panels side by side share the rows.
+
+    panels: label of the x axis -> as many estimates as rows, None where there is none. ideal: label -> where its panel has
+    a dashed line. height: inches a row. Raises ValueError for a panel with more or fewer.
+    """
+    size = (1.6 + 1.55 * len(panels), 0.9 + height * len(rows))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    for k, (ax, (label, found)) in enumerate(zip(axes[0], panels.items(), strict=True)):
+        if len(found) != len(rows):
+            raise ValueError(f"the panel {label!r} must have {len(rows)} estimates or None, got {len(found)}")
+        there = [row for row, estimate in enumerate(found) if estimate is not None]
+        value, low, high = np.array([tuple(found[row]) for row in there]).T
+        bars = np.maximum([value - low, high - value], 0)
+        ax.errorbar(value, there, xerr=bars, color=COLOURS[k], marker="o", ls="", capsize=2)
+        if ideal and ideal.get(label) is not None:
+            ax.axvline(ideal[label], color="0.6", ls="--", lw=1, zorder=0)
+        ax.set_xlabel(label)
+        ax.grid(axis="y", color=INK, alpha=0.2)
+    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
 def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> None:
     """One line with error bars for each group of records. groups: label -> records with numbers ``x`` and estimates ``y``.
 
@@ -246,17 +275,6 @@ def lines(ax: Axes, groups: Mapping[str, Sequence[Mapping]], x: str, y: str) -> 
             error_bars(ax, [record[x] for record in measured], [record[y] for record in measured], label, k)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
-
-
-def points(ax: Axes, records: Mapping[str, Mapping], x: str, y: str) -> None:
-    """Single results with error bars, grey on white and above all lines, each with a marker of its own.
-
-    records: label -> record as in :func:`lines`.
-    """
-    for marker, (label, record) in zip("*ph<>", records.items(), strict=False):
-        if record[y] is not None:
-            look = {"color": INK, "mfc": "w", "marker": marker, "ms": 9, "ls": "", "zorder": 5}
-            error_bars(ax, [record[x]], [record[y]], label, **look)
 
 
 def error_bars(ax: Axes, x, curve: Curve, label: str, k: int = 0, *, least: float | None = None, **look) -> None:

@@ -164,8 +164,12 @@ def missing_figures(cells) -> list[str]:
     missing = []
     for number, cell in enumerate(cells):
         figure = cell.metadata.get("mystnb", {}).get("figure")
-        kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
-        if figure is not None and not any(kind.startswith("image/") for kind in kinds):
+        shown = [output.get("data", {}) for output in cell.get("outputs", [])]
+        # an animation is HTML with images in it
+        images = (
+            any(k.startswith("image/") for k in data) or "<img" in "".join(data.get("text/html", "")) for data in shown
+        )
+        if figure is not None and not any(images):
             missing.append(figure.get("name", f"the figure of cell {number}"))
     return missing
 

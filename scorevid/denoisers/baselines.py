@@ -8,12 +8,15 @@ trained regression is :class:`scorevid.denoisers.conditioned.Regression`, the me
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from scorevid import checks
+from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.worlds.clips.flow import LEAST_SIZE, Flow, optical_flow, warp
 
 ORIENTATIONS = 4  # bands of each scale of the pyramid
@@ -63,6 +66,18 @@ def phase_advance(y: Tensor | None, c: Tensor, sigma: float | Tensor | None = No
             last.pyr_coeffs[key] = _advance(before.pyr_coeffs[key], now)
         frames.append(last.recon_pyr())
     return torch.from_numpy(np.stack(frames))[:, None, :height, :width].to(c).clamp(0, 1)
+
+
+#: the five classical methods by name: denoisers that use the past only
+#:
+#: :meta hide-value:
+CLASSICAL: dict[str, AnyDenoiser] = {
+    "copy": copy,
+    "extrapolation": extrapolate,
+    "DIS flow": partial(motion, flow="dis"),
+    "TV-L1 flow": partial(motion, flow="tvl1"),
+    "phase advance": phase_advance,
+}
 
 
 def _advance(before: np.ndarray, now: np.ndarray) -> np.ndarray:

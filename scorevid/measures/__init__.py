@@ -59,12 +59,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "count_choices",  # of two futures
             "tally",  # of many
             "blend_share",  # of all samples
+            "Places",  # where the answers of one method lie
+            "places",  # between two futures, and beside the line through them
         ],
         "calibration": [
             "LogitFit",  # intercept and slope of log odds
             "fit_logit",  # a line through the log odds of choices
             "slope_gap",  # by how much one slope is farther from 1 than another
-            "slope_by_chance",  # how far from 1 it is for a perfect sampler
             "CalibrationError",  # with what chance adds to it
             "calibration_error",  # expected, in bins
         ],

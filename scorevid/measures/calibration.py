@@ -70,18 +70,6 @@ def slope_gap(probability, ours: Counts, others: Counts, *, replicates: int = 20
     return percentile_interval(gaps[0], gaps[1:][np.isfinite(gaps[1:])], len(p))
 
 
-def slope_by_chance(probability, samples: int = 1) -> float:
-    r"""How far from 1 the fitted slope of a perfect sampler is on average, :math:`E|b - 1|`, for so many samples a scene.
-
-    From the information of the fit, :math:`\sum_i S\, w_i (1 - w_i) (1, \ell_i)(1, \ell_i)^\top` at logits ℓ of the
-    probabilities w (B,): what no measure of :math:`|b - 1|` on these scenes can fall below.
-    """
-    p, _, _ = _check_counts(probability, np.zeros(len(probability)), np.zeros(len(probability)))
-    design = np.stack([np.ones_like(p), _logit(p)], 1)
-    information = (samples * p * (1 - p) * design.T) @ design
-    return float(np.sqrt(2 / np.pi * np.linalg.inv(information)[1, 1]))
-
-
 @dataclass
 class CalibrationError:
     """Mean distance of frequencies from probabilities, in bins of scenes of like probability.

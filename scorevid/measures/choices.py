@@ -115,6 +115,34 @@ def blend_share(u: Tensor) -> Estimate:
     return wilson(int(blends.sum()), blends.numel())
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the answers of one method lie, for scenes of two futures.
+
+    u: (B, S), as of :func:`projection`. between: share of blends, ¼ ≤ u ≤ ¾, where an average of the futures lies.
+    likelier: share of the likelier future among the answers that chose one; scenes of even odds are left out. beside: (B, S),
+    distance of an answer from the line through the futures, over the pixels in which these differ, in units of D: 0 for
+    both futures and every average of them, ½ for a patchwork of one half of each.
+    """
+
+    u: Tensor
+    between: Estimate
+    likelier: Estimate
+    beside: Tensor
+
+
+def places(x_hat: Tensor, futures: Futures) -> Places:
+    """Where answers x_hat (B, S, H, W) lie. Raises ValueError as :func:`projection` does."""
+    second, difference = _pair(x_hat, futures)
+    u = projection(x_hat, futures)
+    across = (x_hat - second - u[:, :, None, None] * difference).masked_fill(~futures.where(), 0)
+    beside = across.flatten(2).norm(dim=2) / difference.flatten(2).norm(dim=2)
+    p, choice = first_probability(futures)[:, None], classify(u)
+    chose = (choice != BLEND) & (p != 0.5)
+    right = chose & ((choice == 0) == (p > 0.5))
+    return Places(u, blend_share(u), wilson(int(right.sum()), int(chose.sum())), beside)
+
+
 def _pair(x_hat: Tensor, futures: Futures) -> tuple[Tensor, Tensor]:
     """x_B and x_A − x_B, (B, 1, H, W), of the two possible futures."""
     checks.samples(x_hat, futures)

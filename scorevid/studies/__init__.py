@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "SOLVERS",  # samplers that are compared
             "ChoiceStatistics",  # how often samples chose which future
             "by_solver",  # stored results of a network, by sampler
+            "distance_from_one",  # of a slope, with its interval
             "choice_statistics",  # how often samples chose which future
             "meetings",  # scenes to compare samplers on
             "nearer_to_grey",  # which of two futures mid-grey is nearer to

@@ -140,8 +140,8 @@ def nearer_to_grey(ahead: Futures) -> Tensor:
 
 
 def by_solver(results: list[dict], network: str, solvers: Iterable[str]) -> dict[str, list[dict]]:
-    """The stored results of a network by solver, each with ``off``, the distance of its slope from one."""
-    rows = [r | {"off": distance_from_one(r["slope"])} for r in results if r["network"] == network and "slope" in r]
+    """The stored results of a network by solver, without those that have no slope."""
+    rows = [r for r in results if r["network"] == network and "slope" in r]
     return {solver: [r for r in rows if r["solver"] == solver] for solver in solvers}
 
 

@@ -1,6 +1,7 @@
 """Animations: files that others can read, with every frame in them."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -28,6 +29,14 @@ def test_the_still_picture_shows_the_times_asked_for_one_below_the_other():
     assert png.format == "PNG" and png.size == (27 * PIXELS, 3 * 18 * PIXELS)
     seen = np.asarray(png, dtype=float)[::PIXELS, ::PIXELS] / 255
     np.testing.assert_allclose(seen[18:26, :8], FRAMES[2, 0, 0], atol=0.01)
+
+
+def test_a_box_puts_the_still_picture_in_place_of_the_moving_one_without_a_script():
+    page, other = Animation(FRAMES, "noise")._repr_html_(), Animation(FRAMES.flip(0), "noise")._repr_html_()
+    (name,) = set(re.findall(r'(?:id|for)="(pause-\w+)"', page))
+    assert name not in other  # two on one page have boxes of their own
+    assert ".animation :checked ~ .moving { display: none }" in page
+    assert page.index("checkbox") < page.index('class="moving"') < page.index('class="still"')
 
 
 def test_the_page_tells_what_it_shows_and_stands_still_for_those_who_ask():

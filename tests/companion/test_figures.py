@@ -106,15 +106,24 @@ def test_arrays_of_other_shapes_are_refused(draw, message):
         draw()
 
 
-def test_single_points_have_their_bars_and_ticks_are_those_asked_for():
+def test_ticks_are_those_asked_for():
     _, ax = plt.subplots()
-    records = {"one": {"x": 3.0, "y": [0.2, 0.1, 0.4]}, "none": {"x": 5.0, "y": None}}
-    figures.points(ax, records, "x", "y")
     figures.log_ticks(ax, [1, 4, 10.5])
-    assert ax.get_legend_handles_labels()[1] == ["one"]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "4", "10.5"] and ax.get_xscale() == "log"
     assert len(ax.xaxis.get_minorticklocs()) == 0
     plt.close("all")
+
+
+def test_a_forest_has_a_row_for_each_estimate_and_leaves_out_what_is_not_there():
+    panels = {"slope": [Estimate(1.1, 1.0, 1.3), (0.9, 0.8, 1.2)], "blends": [None, (0.0, 0.0, 0.1)]}
+    figure = figures.forest(["one", "other"], panels, {"slope": 1})
+    first, second = figure.axes
+    assert [t.get_text() for t in first.get_yticklabels()] == ["one", "other"] and first.yaxis_inverted()
+    assert [line.get_xdata()[0] for line in first.lines if line.get_linestyle() == "--"] == [1]
+    (points,) = (line for line in second.lines if line.get_marker() == "o")
+    assert list(points.get_ydata()) == [1] and second.get_xlabel() == "blends"
+    with pytest.raises(ValueError, match="must have 3 estimates"):
+        figures.forest(["one", "other", "third"], panels)
 
 
 def test_columns_have_a_row_for_each_measure_and_share_axes():

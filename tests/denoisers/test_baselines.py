@@ -2,7 +2,6 @@
 
 import math
 import sys
-from functools import partial
 
 import pytest
 import torch
@@ -12,13 +11,7 @@ from scorevid.sampling.solvers import solve
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.world import Leaves
 
-ALL = {
-    "copy": baselines.copy,
-    "extrapolate": baselines.extrapolate,
-    "dis": baselines.motion,
-    "tvl1": partial(baselines.motion, flow="tvl1"),
-    "phase": baselines.phase_advance,
-}
+ALL = dict(zip(["copy", "extrapolate", "dis", "tvl1", "phase"], baselines.CLASSICAL.values(), strict=True))
 MOVING = ("dis", "tvl1", "phase")
 
 

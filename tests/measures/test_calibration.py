@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from made_choices import choices
 from scipy import optimize, special, stats
 
-from scorevid.measures.calibration import calibration_error, fit_logit, slope_by_chance, slope_gap
+from scorevid.measures.calibration import calibration_error, fit_logit, slope_gap
 from scorevid.measures.choices import Counts
 
 
@@ -87,17 +87,6 @@ def test_the_gap_of_two_slopes_is_that_of_their_distances_from_one():
     assert tuple(slope_gap(p, sure, good)) == pytest.approx((-gap, -high, -low))
     gap, low, high = slope_gap(p, sure, unsure)
     assert low < 0 < high
-
-
-def test_what_chance_does_to_a_slope_is_what_repetitions_show():
-    p = np.linspace(0.05, 0.95, 200)
-    random = np.random.default_rng(3)
-    off = []
-    for _ in range(300):
-        first = random.binomial(2, p)
-        off.append(abs(fit_logit(p, first, 2 - first, replicates=1).slope.value - 1))
-    assert slope_by_chance(p, 2) == pytest.approx(np.mean(off), rel=0.15)
-    assert slope_by_chance(p, 8) == pytest.approx(slope_by_chance(p, 2) / 2)
 
 
 def test_calibration_error_of_one_bin_and_of_one_a_scene_pair():

@@ -13,6 +13,7 @@ from scorevid.measures.choices import (
     classify,
     count_choices,
     first_probability,
+    places,
     projection,
     rendering_error,
     tally,
@@ -52,6 +53,23 @@ def test_errors_of_rendering_do_not_move_the_choice():
     expected = across.square().mean((2, 3)).expand(4, 2)
     torch.testing.assert_close(rendering_error(two + across, ahead), expected)
     torch.testing.assert_close(rendering_error(two + noise, ahead), expected)
+
+
+def test_places_tell_a_blend_from_a_patchwork_and_count_the_likelier_future():
+    ahead, two = pair(size=8)
+    ahead.probabilities[0] = torch.tensor([0.5, 0.5, 0.0])  # even odds: neither future is the likelier
+    difference = two[:, :1] - two[:, 1:]
+    half = torch.zeros_like(difference, dtype=torch.bool)
+    for scene, squares in zip(half, difference.square(), strict=True):  # pixels with half of the squared distance
+        order = squares.flatten().argsort()
+        scene.view(-1)[order[squares.flatten()[order].cumsum(0) <= squares.sum() / 2]] = True
+    patchwork = torch.where(half, two[:, :1], two[:, 1:])
+    found = places(torch.cat([two, two.mean(1, keepdim=True), patchwork], 1), ahead)
+    assert found.between == wilson(8, 16)
+    assert found.likelier == wilson(3, 6)  # of each of three scenes one answer is right and one is wrong
+    assert found.beside[:, :3].max() < 1e-12
+    torch.testing.assert_close(found.beside[:, 3], torch.full((4,), 0.5, dtype=torch.float64), atol=0.02, rtol=0)
+    torch.testing.assert_close(found.u, projection(torch.cat([two, two.mean(1, keepdim=True), patchwork], 1), ahead))
 
 
 def test_counts():

@@ -9,7 +9,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from scorevid.companion.notebooks import environment, run_notebook, stored_seconds
+from scorevid.companion.notebooks import environment, missing_figures, run_notebook, stored_seconds
 
 PARAMETERS = "n: int = 1  # of nothing"
 IMPORTS = "import matplotlib.pyplot as plt\nfrom scorevid.companion import figures, parameters"
@@ -102,6 +102,21 @@ def test_the_runner_leaves_all_of_it_out_and_misses_a_figure_without_image(tmp_p
     printed, drawn = made.cells[3].outputs
     assert printed.text == "False 9.0\n6\n" and "image/png" in drawn.data
     assert made.cells[4].outputs[0].text == "False False inline 1\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        ({"image/png": "AAAA"}, []),
+        ({"text/html": '<div><img src="data:image/gif;base64,AAAA"></div>'}, []),
+        ({"text/html": "<p>no picture</p>"}, ["fig-one"]),
+        ({"text/plain": "<img>"}, ["fig-one"]),
+    ],
+)
+def test_an_animation_is_a_figure_and_other_pages_are_none(data, missing):
+    cell = nbformat.v4.new_code_cell("1", metadata={"mystnb": {"figure": {"name": "fig-one"}}})
+    cell.outputs = [nbformat.v4.new_output("display_data", data=data)]
+    assert missing_figures([cell]) == missing
 
 
 def test_the_longest_chapters_begin_first(tmp_path):
