@@ -94,6 +94,28 @@ def mean_interval(values, confidence: float = 0.95) -> Estimate:
     return Estimate(float(mean), float(mean - margin), float(mean + margin), len(values), "t")
 
 
+SCALES = {"plain": (float, float), "fisher": (math.atanh, math.tanh)}  # of means over clusters, there and back
+
+
+def over_clusters(statistic: Callable[[np.ndarray], float], clusters, scale: str = "plain") -> Estimate:
+    """Mean over clusters of a statistic of each, such as a shot's, with Student's interval over them; n counts clusters.
+
+    Cases of one cluster are not independent, so that their number says nothing about the interval. statistic: takes the
+    indices of the cases of one cluster and returns a number. clusters: (N,) to which cluster each case belongs. scale:
+    "plain", or "fisher" for correlations. With two clusters the margin is 12.7 standard errors. Raises ValueError for a
+    single cluster, an unknown scale, and a value off the scale.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
+    clusters = np.asarray(clusters)
+    names = np.unique(clusters)
+    if clusters.ndim != 1 or len(names) < 2:
+        raise ValueError(f"clusters must name two or more for an interval over them, got {names.tolist()}")
+    there, back = SCALES[scale]
+    values = [there(float(statistic(np.flatnonzero(clusters == name)))) for name in names]
+    return Estimate(*map(back, mean_interval(values)), len(names), "t")
+
+
 def pooled(measures: Sequence[Sequence[float]]) -> Estimate:
     """One measure from independent ones, each (value, low, high) of 95 %: their mean, the more certain counting more.
 

@@ -16,6 +16,7 @@ from scorevid.estimates import (
     gap,
     mean_and_range,
     mean_interval,
+    over_clusters,
     percentile_interval,
     pooled,
     ratio_interval,
@@ -191,3 +192,38 @@ def test_an_estimate_is_its_three_numbers_and_knows_how_many_cases_it_has():
     none = percentile_interval(1.0, np.empty(0))
     assert none.value == 1 and math.isnan(none.low) and math.isnan(none.high)
     assert percentile_interval(5.0, np.arange(3.0)).high == 5  # widened to hold the value
+
+
+def test_a_mean_over_clusters_counts_them_and_not_their_cases():
+    values, clusters = np.repeat([1.0, 3.0], [500, 20]), np.repeat(["long", "short"], [500, 20])
+    found = over_clusters(lambda rows: values[rows].mean(), clusters)
+    assert tuple(found) == pytest.approx(tuple(mean_interval([1.0, 3.0])))
+    assert (found.n, found.kind) == (2, "t")
+    twice = over_clusters(lambda rows: values[rows].mean(), np.repeat(["a", "b"], 260))
+    assert twice.high - twice.low < found.high - found.low
+
+
+def test_correlations_of_clusters_are_averaged_on_their_own_scale():
+    correlation = over_clusters(lambda rows: [0.5, 0.9, 0.7][rows[0]], [0, 1, 2], "fisher")
+    assert -1 < correlation.low < 0.5 < correlation.value < 0.9 < correlation.high < 1
+
+
+def test_intervals_over_clusters_cover_as_often_as_they_say():
+    generator = np.random.default_rng(0)
+    for shots in (2, 6):
+        clusters, covered = np.repeat(np.arange(shots), 30), 0
+        for _ in range(1000):
+            cases = np.repeat(generator.normal(size=shots), 30) + generator.normal(size=30 * shots)
+            _, low, high = over_clusters(lambda rows, cases=cases: cases[rows].mean(), clusters)
+            covered += low <= 0 <= high
+        assert 0.93 < covered / 1000 < 0.97
+
+
+def test_an_interval_over_clusters_takes_two_of_them_and_values_on_the_scale():
+    for wrong, message in ((([0, 0], "plain"), "two or more"), (([0, 1], "logit"), "scale must be one of")):
+        with pytest.raises(ValueError, match=message):
+            over_clusters(lambda rows: 1.0, *wrong)
+    with pytest.raises(ValueError):
+        over_clusters(lambda rows: 1.5, [0, 1], "fisher")
+    with pytest.raises(ValueError):
+        over_clusters(lambda rows: np.nan, [0, 1])

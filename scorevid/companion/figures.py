@@ -98,31 +98,43 @@ def grid(images, row_titles: Sequence[str] | None = None, column_titles: Sequenc
     return figure
 
 
-def signed_grid(images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None) -> Figure:
+def signed_grid(
+    images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None, *, root: bool = False
+) -> Figure:
     """Signed maps in rows and columns, blue above zero and red below, white at zero. images: (R, C, H, W).
 
-    Each row has one scale, symmetric about zero, given by its colour bar.
+    Each row has one scale, symmetric about zero, given by its colour bar. root: colour goes with the square root of the
+    value, so that small values beside large ones are seen.
     """
     figure, axes = _panels(images, row_titles, column_titles, extra=0.45)
     for row, maps in zip(axes, as_frames(images, 4), strict=True):
-        _signed_row(figure, row, row, maps)
+        _signed_row(figure, row, row, maps, root)
     return figure
 
 
-def evidence(crops, filters, row_titles: Sequence[str], column_titles: Sequence[str]) -> Figure:
+def evidence(
+    crops,
+    filters,
+    row_titles: Sequence[str],
+    column_titles: Sequence[str],
+    filter_titles: Sequence[str] | None = None,
+    *,
+    root: bool = False,
+) -> Figure:
     """What was there and what was taken from it: frames in grey levels, then signed maps of the same pixels.
 
-    crops, filters: (R, C, H, W) each, H and W odd, the pixel in question in the middle, where a cross marks it in the
-    crops. Signed maps are as in :func:`signed_grid`. column_titles: C, for both.
+    crops, filters: (R, C, H, W) and (R, D, H, W), H and W odd, the pixel in question in the middle, where a cross marks it
+    in the crops. Signed maps are as in :func:`signed_grid`. column_titles: C, of the crops. filter_titles: D, of the maps;
+    made of those of the crops unless given.
     """
     crops, filters = as_frames(crops, 4), as_frames(filters, 4)
-    titles = [*column_titles, *(f"weights on\n{title}" for title in column_titles)]
+    titles = [*column_titles, *(filter_titles or [f"weights on\n{title}" for title in column_titles])]
     figure, axes = _panels(np.concatenate([crops, filters], 1), row_titles, titles, extra=0.45)
     for row, frames, maps in zip(axes, crops, filters, strict=True):
         for ax, frame in zip(row, frames, strict=False):
             ax.imshow(frame, cmap="gray", vmin=0, vmax=1)
             ax.plot(frame.shape[1] // 2, frame.shape[0] // 2, "+", color=COLOURS[1], ms=7)
-        _signed_row(figure, row, row[len(frames) :], maps)
+        _signed_row(figure, row, row[len(frames) :], maps, root)
     return figure
 
 
@@ -296,6 +308,18 @@ def error_bars(ax: Axes, x, curve: Curve, label: str, k: int = 0, *, least: floa
     ax.errorbar(x, value, bars, capsize=2, label=label, **look)
 
 
+def dots(ax: Axes, rows: Sequence[str], curve: Curve, label: str, k: int = 0) -> None:
+    """One estimate a row with a horizontal bar, in the k-th colour and marker, and a little lower the larger k is.
+
+    rows: their names, from top to bottom. curve: as many estimates.
+    """
+    value, low, high = np.transpose([tuple(point) for point in curve])
+    look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ls": "", "ms": 4}
+    ax.errorbar(value, np.arange(len(rows)) + 0.2 * k, xerr=[value - low, high - value], capsize=2, label=label, **look)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+
+
 def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
     """A logarithmic x axis with labels at these ticks only, plain numbers unless given."""
     ax.set_xscale("log")
@@ -303,11 +327,14 @@ def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = N
     ax.minorticks_off()
 
 
-def _signed_row(figure: Figure, row: Sequence[Axes], axes: Sequence[Axes], maps: np.ndarray) -> None:
+def _signed_row(figure: Figure, row: Sequence[Axes], axes: Sequence[Axes], maps: np.ndarray, root: bool) -> None:
     """Signed maps (C, H, W) into C axes, on one scale symmetric about zero, with a colour bar at the end of the row."""
     limit = float(np.abs(maps).max()) or 1.0
+    scale = mpl.colors.Normalize(-limit, limit)
+    if root:
+        scale = mpl.colors.FuncNorm((lambda v: np.sign(v) * np.abs(v) ** 0.5, lambda v: v * np.abs(v)), -limit, limit)
     for ax, image in zip(axes, maps, strict=True):
-        drawn = ax.imshow(image, cmap="RdBu", vmin=-limit, vmax=limit)
+        drawn = ax.imshow(image, cmap="RdBu", norm=scale)
         ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as a light page is
     figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
 

@@ -136,7 +136,6 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "continues at 0.4 of its learning rates": "a default",
         "kills a run ten times": "what a script does",
         "planned for 20,000 updates and shortened at update 9,943": "how a run was made",
-        "planned for 14,000 updates and extended": "how a run was made",
         "From update 16,000 on": "how a run was made",
         "after 28,000 updates, with noise on half": "how a run was made",
         "30,000 updates and shortened twice (to 20,000 at update 4,239, and to 12,000 at update 4,568)": "how a run was made",
@@ -169,7 +168,22 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "an error below 10 % is not": "a bound",
     },
     "notebooks/supplement/03a_solvers.ipynb": {"during its first 26,000 updates": "how a run was made"},
-    "notebooks/04_linear_weights.ipynb": {"noise being of .3": "a noise level"},
+    "notebooks/04_linear_weights.ipynb": {
+        "14,000 updates": "length of a training",
+        "48,000 updates": "length of a training",
+        "from update 28,000 on": "how a run was made",
+        "12.7 standard errors": "a value of Student's distribution",
+    },
+    "notebooks/supplement/04a_gaussian_weights.ipynb": {
+        "14,000 updates": "length of a training",
+        "fixed the bound of 0.5": "a bound",
+    },
+    "notebooks/supplement/04c_spectra.ipynb": {"−3 dB is half": "a definition"},
+    "notebooks/supplement/04b_spoiled_pasts.ipynb": {
+        "white noise of 0.3": "a noise level",
+        "48,000 updates": "length of a training",
+        "Gaussian video 14,000": "length of a training",
+    },
 }
 
 

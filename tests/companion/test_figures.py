@@ -45,6 +45,36 @@ def test_signed_maps_are_symmetric_about_white():
     assert matplotlib.colormaps["RdBu"](0.5)[:3] == pytest.approx((1, 1, 1), abs=0.05)
 
 
+def test_colour_by_the_square_root_shows_small_weights_beside_large_ones():
+    """Catches a scale that is not symmetric, and one that loses the sign."""
+    image = images(figures.signed_grid(torch.tensor([-1.0, -0.01, 0.0, 0.01, 1.0]).view(1, 1, 1, 5), root=True))[0]
+    shades = [float(image.norm(value)) for value in (-1.0, -0.01, 0.0, 0.01, 1.0)]
+    assert shades == pytest.approx([0, 0.45, 0.5, 0.55, 1])
+    assert float(image.norm.inverse(0.55)) == pytest.approx(0.01)
+
+
+def test_filters_may_be_more_than_the_frames_they_act_on():
+    crops, filters = torch.rand(2, 1, 5, 5), torch.randn(2, 3, 5, 5)
+    figure = figures.evidence(crops, filters, ["a", "b"], ["y"], ["σ = 0.1", "σ = 1", "σ = 3"])
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert titles == ["y", "σ = 0.1", "σ = 1", "σ = 3"]
+    with pytest.raises(ValueError, match="4 column titles"):
+        figures.evidence(crops, filters, ["a", "b"], ["y"])
+
+
+def test_dots_go_from_top_to_bottom_and_beside_one_another():
+    """Catches rows in the reverse order, and bars of the wrong length."""
+    ax = figures.plt.figure().add_subplot()
+    for k in range(2):
+        figures.dots(ax, ["first", "second"], [(1, 0.5, 2), Estimate(3, 2, 3.5)], "both", k)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"] and ax.yaxis_inverted()
+    (one, _, (bars,)), (other, _, _) = ax.containers
+    assert (other.get_ydata() > one.get_ydata()).all()
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[0.5, 2], [2, 3.5]]
+    with pytest.raises(ValueError):
+        figures.dots(ax, ["first"], [(1, 0.5, 2), (3, 2, 3.5)], "too many")
+
+
 def test_maps_that_are_white_at_their_border_keep_an_outline():
     figure = figures.signed_grid(torch.zeros(1, 2, 4, 4))
     assert all(spine.get_visible() for ax in figure.axes[:2] for spine in ax.spines.values())

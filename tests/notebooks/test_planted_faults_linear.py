@@ -4,6 +4,7 @@ import itertools
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -30,7 +31,9 @@ def optimum(tau, believes=None):
 def verdicts(denoiser):
     """Verdicts of the claims about Gaussian video, by id. denoiser: noise on the last past frame -> the one to judge."""
     found = [
-        agreement(denoiser(tau), WORLD, 0.3, torch.Generator().manual_seed(0), scenes=8, pixels=2, way="noise", level=tau)
+        agreement(
+            denoiser(tau), WORLD, 0.3, torch.Generator().manual_seed(0), scenes=8, pixels=2, way="noise", level=tau
+        )
         for tau in TAUS
     ]
     on_last = [a.sums()[0][:, 1] for a in found]
@@ -90,8 +93,37 @@ def test_a_bias_is_seen():
 @pytest.mark.parametrize("share", [0.9, 0.5])
 def test_a_past_that_spares_nothing_is_seen(share):
     y, c = torch.rand(6, 1, 8, 8), torch.rand(6, 2, 8, 8)
-    kept = [
+    with_past, without = (
         effective_dimension(lambda y, c, k=k: k * y, y, c, torch.Generator().manual_seed(1)).numpy() for k in (share, 1)
-    ]
-    verdict = claims.decide(estimates.ratio_interval(*kept), BOUNDS["linear.past-narrows"])
+    )
+    decibels = estimates.over_clusters(
+        lambda k: 10 * np.log10(with_past[k].sum() / without[k].sum()), [0, 0, 0, 1, 1, 1]
+    )
+    verdict = claims.decide(decibels, BOUNDS["linear.past-narrows"])
     assert verdict == ("fails" if share > 0.8 else "holds")
+
+
+def test_a_network_that_needs_no_drift_of_its_training_is_seen():
+    """Catches a claim of one drift that holds for whatever follows the motion of the test as well."""
+    turned = Gaussian(size=32, shift=(0, 1))
+    found = agreement(Wiener(turned), turned, 0.3, torch.Generator().manual_seed(0), scenes=4, pixels=2)
+    assert claims.decide(found.summary().correlation, BOUNDS["linear.gaussian-one-drift"]) == "fails"
+    fixed = agreement(Wiener(WORLD), turned, 0.3, torch.Generator().manual_seed(0), scenes=4, pixels=2)
+    assert claims.decide(fixed.summary().correlation, BOUNDS["linear.gaussian-one-drift"]) == "holds"
+
+
+@pytest.mark.parametrize(
+    ("worse", "verdict"), [((1.5, 1.6), "fails"), ((0.5, 0.52), "holds"), ((0.9, 9.0), "undecided")]
+)
+def test_two_shots_decide_only_where_they_are_alike(worse, verdict):
+    """Catches intervals over patches, of which there may be many in each shot."""
+    shots, ratio = np.repeat([0, 1], 30), np.repeat(worse, 30)
+    decibels = estimates.over_clusters(lambda k: 10 * np.log10(ratio[k].mean()), shots)
+    assert claims.decide(decibels, BOUNDS["linear.natural-learns-to-distrust"]) == verdict
+
+
+@pytest.mark.parametrize("bound", ["linear.natural-weight-leaves-noisy-frame", "linear.natural-follows-predictability"])
+def test_weights_that_do_not_change_are_seen(bound):
+    """Catches a bound that weights drawn at random would meet."""
+    change, shots = torch.randn(64, generator=torch.Generator().manual_seed(0)).numpy() * 0.01, np.repeat([0, 1], 32)
+    assert claims.decide(estimates.over_clusters(lambda k: change[k].mean(), shots), BOUNDS[bound]) == "fails"
