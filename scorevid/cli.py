@@ -100,7 +100,10 @@ class Train(Generic[World]):
             + (f", {processes.size} processes" if processes.size > 1 else "")
         )
         if trainer.loss.compiles and not (self.minutes and self.minutes <= SHORT):
-            say("compiling before the first update, half a minute or less (--no-compile does without)", flush=True)
+            say(
+                "compiling before the first update, a minute or less, and less in later runs (--no-compile does without)",
+                flush=True,
+            )
         if trainer.run(self.minutes, log_every=self.log_every, save_every=self.save_every):
             say(f"finished at step {state.step:,}: {trainer.checkpoint}")
         else:
