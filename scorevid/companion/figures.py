@@ -147,7 +147,7 @@ def forest(
         there = [row for row, estimate in enumerate(found) if estimate is not None]
         value, low, high = np.array([tuple(found[row]) for row in there]).T
         bars = np.maximum([value - low, high - value], 0)
-        ax.errorbar(value, there, xerr=bars, color=COLOURS[k], marker="o", ls="", capsize=2)
+        ax.errorbar(value, there, xerr=bars, color=COLOURS[k % len(COLOURS)], marker="o", ls="", capsize=2)
         if ideal and ideal.get(label) is not None:
             ax.axvline(ideal[label], color="0.6", ls="--", lw=1, zorder=0)
         ax.set_xlabel(label)

@@ -177,14 +177,15 @@ def test_code_is_folded_and_goes_to_the_next_result(build):
 
 def test_a_downloaded_notebook_installs_the_package_and_has_no_roles(monkeypatch):
     """Catches roles and directives that Jupyter would show as text."""
-    prose = (
-        "See {doc}`theory <../book/theory>` and {claim}`a` {cite:p}`fiquet2024video`.\n\n::::{admonition} Exercise 1\n"
-    )
+    prose = "{numref}`Figure {number} <fig-a>` shows it. See {doc}`theory <../book/theory>` and "
+    prose += "{claim}`a` {cite:p}`fiquet2024video`.\n\n::::{admonition} Exercise 1\n"
     prose += ":class: tip\nWhy?\n\n:::{dropdown} Answer\nSo.\n:::\n::::\n"
     monkeypatch.setattr(take_home, "read_records", lambda: {"a": RECORD})
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(prose)])
     install, cell = take_home.portable(notebook, Path(__file__).parents[2]).cells
-    assert cell.source.startswith("See *theory* and 0.50 [0.40, 0.60] (Fiquet and Simoncelli, 2024).")
+    assert cell.source.startswith(
+        "Figure *fig-a* shows it. See *theory* and 0.50 [0.40, 0.60] (Fiquet and Simoncelli, 2024)."
+    )
     assert "### Exercise 1\n\nWhy?" in cell.source and "<summary>Answer</summary>\n\nSo.\n" in cell.source
     assert ":::" not in cell.source
     assert 'find_spec("scorevid") is None' in install.source and take_home.ARCHIVE in install.source

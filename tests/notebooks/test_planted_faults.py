@@ -10,6 +10,7 @@ import yaml
 from scorevid import load_denoiser
 from scorevid.companion import claims
 from scorevid.denoisers.exact import Oracle
+from scorevid.estimates import mean_interval
 from scorevid.measures import choices
 from scorevid.noise.prior import NoisePrior
 from scorevid.sampling import RECOMMENDED
@@ -95,3 +96,15 @@ def test_weights_with_noise_and_a_turned_residual_are_seen(problem):
             p.mul_(1 + 0.15 * torch.randn(p.shape, generator=generator))
     noisy = verdicts(f, problem, n_samples=8)  # so many, as a good network bears some noise
     assert noisy["sampling.slope"] == noisy["sampling.blends"] == "fails"
+
+
+def test_a_method_that_chooses_does_not_count_as_one_that_averages(problem):
+    """Catches a place between the futures that does not depend on the answer, and a distance that a blend has too."""
+    ahead = problem[1]
+    chosen = choices.places(ahead.draw(torch.Generator().manual_seed(2)), ahead)
+    blended = choices.places(ahead.mean(), ahead)
+    of_methods = [name for name in BOUNDS if name.startswith("baselines.") and name != "baselines.flow-beside"]
+    assert len(of_methods) == 7
+    assert {claims.decide(chosen.between, BOUNDS[name]) for name in of_methods} == {"fails"}
+    beside = mean_interval(blended.beside[:, 0])
+    assert claims.decide(beside, BOUNDS["baselines.flow-beside"]) == "fails"

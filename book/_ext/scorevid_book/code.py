@@ -26,9 +26,9 @@ def fold(app: Sphinx, docname: str, source: list[str]) -> None:
         return
     notebook = json.loads(source[0])
     for cell in notebook["cells"]:
-        tags = cell["metadata"].setdefault("tags", [])
-        if cell["cell_type"] == "code" and not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(tags):
-            tags.append("hide-input")
+        if cell["cell_type"] == "code":
+            tags = cell["metadata"].setdefault("tags", [])
+            tags += [] if {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(tags) else ["hide-input"]
     source[0] = json.dumps(notebook)
 
 

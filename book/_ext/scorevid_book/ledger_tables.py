@@ -92,9 +92,8 @@ def claim_row(app: Sphinx, docname: str, claim: dict, record: dict | None) -> li
     outcome = cell(sign(record["verdict"]), name="claim-outcome")
     if claim.get("kind") == "check":
         outcome += details("a check, not counted")
-    if record.get("why"):  # the reason was given with the claim's failure, which the data may not bear out
-        known = "known to fail" if record["verdict"] == "fails" else "was expected to fail"
-        outcome += details(f"{known}: {record['why']}")
+    if record.get("why") and record["verdict"] == "fails":  # the reason is given with the check, before it is decided
+        outcome += details(f"known to fail: {record['why']}")
     return [sentence, bound, measured, outcome]
 
 

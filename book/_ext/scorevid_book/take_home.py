@@ -16,6 +16,7 @@ import nbformat
 from docutils import nodes
 from pybtex.database import parse_file
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from scorevid.estimates import format_interval, format_number
@@ -64,7 +65,8 @@ def portable(notebook: nbformat.NotebookNode, folder: str | Path) -> nbformat.No
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source, folder)
     if address := repository():
-        code = INSTALL.format(note="", source=f"scorevid[baselines] @ git+{address}")
+        at = f"@{built}" if (built := commit(folder).partition(" ")[0]) != "unknown" else ""
+        code = INSTALL.format(note="", source=f"scorevid[baselines] @ git+{address}{at}")
     else:
         code = INSTALL.format(
             note=f" from {ARCHIVE}, which the book's front page offers", source=f"./{ARCHIVE}[baselines]"
@@ -91,6 +93,8 @@ def resolved(role: str, content: str, folder: str | Path) -> str:
             return record["verdict"]
         value, low, high = (float(record[key]) for key in ("value", "low", "high"))
         return format_number(value) if role == "claim-value" else format_interval(value, low, high)
+    if role == "numref":
+        return f"Figure *{re.sub('.*<|>', '', content)}*"
     title = re.fullmatch(r"(.+?)\s*<[^>]+>", content, re.S)
     return f"*{title[1] if title else content.rpartition('/')[2]}*"
 
@@ -104,7 +108,7 @@ def citation(key: str, folder: str | Path) -> str:
     """Authors and year of an entry of the bibliography."""
     entry = bibliography(Path(folder) / "book" / "references.bib").get(key)
     if entry is None:
-        return key
+        raise ExtensionError(f"{key} is cited and not in the bibliography")
     names = [str(person.last_names[-1]).replace("{", "").replace("}", "") for person in entry.persons["author"]]
     who = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
     return f"{who}, {entry.fields['year']}"
