@@ -10,7 +10,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from scorevid.companion.figures import as_frames
+from scorevid.companion.frames import as_frames
 
 PIXELS = 3  # of the page for one of a frame
 

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from scorevid.companion.figures import COLOURS
+from scorevid.companion.style import COLOURS
 from scorevid.denoisers.unet import UNet
 
 WIDTH, HEIGHT, STEP, FLOOR = 1.5, 0.7, 2.3, 1.2  # of a box; from box to box, from scale to scale

@@ -1,141 +1,22 @@
-"""What the chapters draw more than once. Every function returns a matplotlib Figure.
+"""What the chapters draw more than once: curves, points and intervals here, frames in ``frames``, all in one ``style``.
 
-Figures are transparent and their axes have a middle grey, ``INK``, which is legible on a light and on a dark page. Colours are
-those of Okabe and Ito, which the colour-blind can distinguish, and every curve has its own marker besides.
+Every function returns a matplotlib Figure, or draws into axes that it is given.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scorevid.companion.frames import as_frames, evidence, frames_row, grid, signed_grid  # noqa: F401 drawn by chapters
+from scorevid.companion.style import COLOURS, INK, MARKERS, use_style  # noqa: F401 used by chapters
 from scorevid.estimates import Estimate, mean_interval
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46")
-MARKERS = "osD^vPX"
-INK = "#707070"  #: of axes, text and reference lines
-PANEL = 1.15  # inches a frame
 Curve = Sequence[Estimate | Sequence[float]]  # an estimate, or (value, low, high), for each point
-
-
-def use_style() -> None:
-    """Set matplotlib up for the book: sizes, colours, no ground, PNG only, whatever a matplotlibrc says.
-
-    In the kernel of a notebook, figures appear below their cell, whatever MPLBACKEND says, and a cell that leaves a figure
-    unseen fails, so that no run passes over it.
-    """
-    kernel = _kernel()
-    if kernel is not None:
-        _show_inline(kernel)
-    mpl.rcdefaults()
-    plt.rcParams.update(
-        {
-            **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-            **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
-            "axes.prop_cycle": plt.cycler(color=COLOURS),
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.titlesize": "medium",
-            "figure.constrained_layout.use": True,
-            "figure.dpi": 120,
-            "figure.figsize": (6.4, 3.6),
-            "font.size": 9,
-            "image.interpolation": "nearest",
-            "legend.frameon": False,
-            "lines.linewidth": 1.5,
-            "lines.markersize": 5,
-        }
-    )
-
-
-def _kernel():
-    """The shell of the notebook's kernel that this runs in, or None."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython and ipython.get_ipython()
-    return shell if hasattr(shell, "kernel") else None
-
-
-def _show_inline(kernel) -> None:
-    from IPython.core.pylabtools import select_figure_formats
-    from matplotlib_inline.config import InlineBackend
-
-    kernel.enable_matplotlib("inline")
-    InlineBackend.instance(parent=kernel).close_figures = True
-    select_figure_formats(kernel, {"png"}, bbox_inches="tight")
-    kernel.events.register("post_run_cell", _fail_unseen)
-
-
-def _fail_unseen(result) -> None:
-    """Make a cell fail that has left figures open which its backend cannot show."""
-    backend, unseen = plt.get_backend().lower(), len(plt.get_fignums())
-    if not unseen or backend not in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
-        return
-    plt.close("all")
-    if result is not None and result.success:
-        message = f"{unseen} figure(s) drawn and not shown: the backend is {backend}; %matplotlib inline shows them"
-        result.error_in_exec = problem = RuntimeError(message)
-        _kernel().showtraceback((RuntimeError, problem, None))
-
-
-def frames_row(frames, titles: Sequence[str] | None = None) -> Figure:
-    """Frames side by side in grey levels. frames: (n, H, W), clipped to [0, 1] for display."""
-    return grid(as_frames(frames, 3)[None], column_titles=titles)
-
-
-def grid(images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None) -> Figure:
-    """Frames in rows and columns, in grey levels clipped to [0, 1]. images: (R, C, H, W)."""
-    images = as_frames(images, 4)
-    figure, axes = _panels(images, row_titles, column_titles)
-    for ax, image in zip(axes.flat, images.reshape(-1, *images.shape[2:]), strict=True):
-        ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-    return figure
-
-
-def signed_grid(
-    images, row_titles: Sequence[str] | None = None, column_titles: Sequence[str] | None = None, *, root: bool = False
-) -> Figure:
-    """Signed maps in rows and columns, blue above zero and red below, white at zero. images: (R, C, H, W).
-
-    Each row has one scale, symmetric about zero, given by its colour bar. root: colour goes with the square root of the
-    value, so that small values beside large ones are seen.
-    """
-    figure, axes = _panels(images, row_titles, column_titles, extra=0.45)
-    for row, maps in zip(axes, as_frames(images, 4), strict=True):
-        _signed_row(figure, row, row, maps, root)
-    return figure
-
-
-def evidence(
-    crops,
-    filters,
-    row_titles: Sequence[str],
-    column_titles: Sequence[str],
-    filter_titles: Sequence[str] | None = None,
-    *,
-    root: bool = False,
-) -> Figure:
-    """What was there and what was taken from it: frames in grey levels, then signed maps of the same pixels.
-
-    crops, filters: (R, C, H, W) and (R, D, H, W), H and W odd, the pixel in question in the middle, where a cross marks it
-    in the crops. Signed maps are as in :func:`signed_grid`. column_titles: C, of the crops. filter_titles: D, of the maps;
-    made of those of the crops unless given.
-    """
-    crops, filters = as_frames(crops, 4), as_frames(filters, 4)
-    titles = [*column_titles, *(filter_titles or [f"weights on\n{title}" for title in column_titles])]
-    figure, axes = _panels(np.concatenate([crops, filters], 1), row_titles, titles, extra=0.45)
-    for row, frames, maps in zip(axes, crops, filters, strict=True):
-        for ax, frame in zip(row, frames, strict=False):
-            ax.imshow(frame, cmap="gray", vmin=0, vmax=1)
-            ax.plot(frame.shape[1] // 2, frame.shape[0] // 2, "+", color=COLOURS[1], ms=7)
-        _signed_row(figure, row, row[len(frames) :], maps, root)
-    return figure
 
 
 def error_curves(sigmas, curves: Mapping[str, Curve], *, logy: bool = True) -> Figure:
@@ -325,46 +206,3 @@ def log_ticks(ax: Axes, ticks: Sequence[float], labels: Sequence[str] | None = N
     ax.set_xscale("log")
     ax.set_xticks(list(ticks), labels or [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-
-
-def _signed_row(figure: Figure, row: Sequence[Axes], axes: Sequence[Axes], maps: np.ndarray, root: bool) -> None:
-    """Signed maps (C, H, W) into C axes, on one scale symmetric about zero, with a colour bar at the end of the row."""
-    limit = float(np.abs(maps).max()) or 1.0
-    scale = mpl.colors.Normalize(-limit, limit)
-    if root:
-        scale = mpl.colors.FuncNorm((lambda v: np.sign(v) * np.abs(v) ** 0.5, lambda v: v * np.abs(v)), -limit, limit)
-    for ax, image in zip(axes, maps, strict=True):
-        drawn = ax.imshow(image, cmap="RdBu", norm=scale)
-        ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # zero is white, as a light page is
-    figure.colorbar(drawn, ax=list(row), shrink=0.85, pad=0.02, ticks=[-limit, 0, limit], format="%.2g")
-
-
-def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figure, np.ndarray]:
-    rows, columns, height, width = as_frames(images, 4).shape
-    for name, titles, count in (("row", row_titles, rows), ("column", column_titles, columns)):
-        if titles is not None and len(titles) != count:
-            raise ValueError(f"{name}_titles must be {count} {name} titles, got {len(titles)}")
-    size = (PANEL * columns + extra + 0.3 * bool(row_titles), PANEL * height / width * rows + 0.2 * bool(column_titles))
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    for ax, title in zip(axes[0], column_titles or [], strict=False):
-        ax.set_title(title, fontsize="small")
-    for ax, title in zip(axes[:, 0], row_titles or [], strict=False):
-        ax.set_ylabel(title, fontsize="small")
-    return figure, axes
-
-
-def as_frames(images, ndim: int) -> np.ndarray:
-    """Frames as an array: (n, H, W), (R, C, H, W) or (T, R, C, H, W). Raises ValueError for others, and for NaN."""
-    if isinstance(images, torch.Tensor):
-        images = images.detach().cpu()
-        images = images.float() if images.dtype == torch.bfloat16 else images  # which NumPy does not know
-    images = np.asarray(images)
-    if images.ndim != ndim or 0 in images.shape:
-        expected = {3: "(n, H, W)", 4: "(R, C, H, W)", 5: "(T, R, C, H, W)"}[ndim]
-        raise ValueError(f"frames must be {expected}, got {images.shape}")
-    if not np.issubdtype(images.dtype, np.floating) or not np.isfinite(images).all():
-        raise ValueError(f"frames must be finite floating-point numbers, got {images.dtype}")
-    return images

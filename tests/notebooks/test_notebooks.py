@@ -226,7 +226,7 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
         ("training", {"n_scenes": 12}),
         ("solvers", {"n_scenes": 10, "n_published": 10, "n_oracle": 1, "n_recommended": 1}),
         ("constants", {"n_scenes": 12, "n_oracle": 1}),
-        ("slope", {"n_scenes": 40}),
+        ("slope", {"n_scenes": 40, "n_more": 40}),
     ],
 )
 def test_a_small_sweep_stores_the_same_cases_as_the_large_one(tmp_path, name, parameters):
