@@ -12,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LARGEST = 2**63 - 1  # of the integers that torch takes
 
-def integer(name: str, value: object, least: int = 1, most: float = math.inf) -> None:
+
+def integer(name: str, value: object, least: int = 1, most: int = LARGEST) -> None:
     """An integer, no bool, of at least so much, and at most."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
         what = "a positive integer" if least == 1 else f"an integer of {least} or more"
-        what += "" if most == math.inf else f", {most:,} at most"
+        what += f", {most:,} at most" if most != LARGEST or (whole and value > most) else ""
         raise ValueError(f"{name} must be {what}, got {value!r}")
 
 

@@ -90,13 +90,13 @@ def options(command: str, folder: Path) -> list[str]:
 
 
 def cases(known: dict[str, list[str]], chance: random.Random):
-    """Command lines: each option with each value, in an order by chance, then pairs of options without end."""
+    """Command and options: each option with each value, in an order by chance, then pairs of options without end."""
     single = [(c, ((o, v),)) for c, names in known.items() for o in names for v in VALUES]
     chance.shuffle(single)
     pairs = ((chance.choice(list(known)), chance) for _ in itertools.count())
     double = ((c, tuple((r.choice(known[c]), r.choice(VALUES)) for _ in range(2))) for c, r in pairs)
     for command, given in itertools.chain(single, double):
-        yield [*BASES[command], *itertools.chain.from_iterable(given)]
+        yield BASES[command], given
 
 
 def main() -> None:
@@ -112,17 +112,21 @@ def main() -> None:
         if status:
             raise SystemExit(f"a run to begin with could not be trained:\n{text}")
         known = {command: options(command, folder) for command in BASES}
-        for arguments in cases(known, random.Random(given.seed)):
+        for base, options_given in cases(known, random.Random(given.seed)):
             if time.monotonic() > end:
                 break
-            for left in ("new", "weights", "swept"):
-                shutil.rmtree(folder / left, ignore_errors=True)
-            status, text = scorevid(arguments, folder, given.limit)
-            tried += 1
-            if status is None or status < 0 or "Traceback" in text:
-                faults.append(arguments)
-                said = ("no end" if status is None else f"status {status}") + f", {text.strip().splitlines()[-1:]}"
-                print(f"{' '.join(map(repr, arguments))}: {said}", flush=True)
+            for times in (1, 2):  # options of two values refuse one
+                arguments = [*base, *(word for o, value in options_given for word in (o, *[value] * times))]
+                for left in ("new", "weights", "swept"):
+                    shutil.rmtree(folder / left, ignore_errors=True)
+                status, text = scorevid(arguments, folder, given.limit)
+                tried += 1
+                if status is None or status < 0 or "Traceback" in text:
+                    faults.append(arguments)
+                    said = ("no end" if status is None else f"status {status}") + f", {text.strip().splitlines()[-1:]}"
+                    print(f"{' '.join(map(repr, arguments))}: {said}", flush=True)
+                if status != 2:
+                    break
     print(f"{tried} command lines of {sum(map(len, known.values()))} options, {len(faults)} faults")
     raise SystemExit(bool(faults))
 

@@ -151,6 +151,7 @@ def refused(arguments, capsys):
         (["--devices", "0"], "devices must be"),
         (["--out", ""], "an empty string was given after --out: was a variable not set?"),
         (["--world.size", "-1"], "size must be"),
+        (["--world.size", "1" + "0" * 30], "size must be a positive integer"),
         (["--network.widths", "0"], "widths must"),
         (
             ["--network.widths", "1" + "0" * 30],
@@ -166,6 +167,13 @@ def test_values_that_cannot_be_are_refused_in_a_line_that_names_them_and_leave_n
     """Would catch a traceback, and a folder that keeps the corrected command from starting."""
     assert message in refused([*TRAIN, "--out", str(tmp_path / "run"), *wrong], capsys)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [["--world.size", "1" + "0" * 30], ["--world.shift", "1" + "0" * 30, "0"]])
+def test_a_number_that_torch_cannot_hold_is_refused_in_words(tmp_path, capsys, wrong):
+    """Would catch what torch says of it, which is a traceback of some twenty frames."""
+    command = ["train-gaussian", *TINY[:-4], "--network.widths", "4", "--out", str(tmp_path / "run"), *wrong]
+    assert f"{wrong[0][8:]} must be" in refused(command, capsys)
 
 
 def test_a_typing_error_in_the_path_of_the_video_leaves_nothing(tmp_path, capsys):

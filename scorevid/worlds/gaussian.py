@@ -50,7 +50,8 @@ class Gaussian:
     def __post_init__(self):
         for name in ("size", "memory"):
             checks.integer(name, getattr(self, name))
-        if not isinstance(self.shift, tuple) or [isinstance(s, int) for s in self.shift] != [True, True]:
+        shift = self.shift if isinstance(self.shift, tuple) else ()
+        if [isinstance(s, int) and abs(s) <= checks.LARGEST for s in shift] != [True, True]:
             raise ValueError(f"shift must be two whole numbers of pixels (x, y), got {self.shift!r}")
         checks.number("alpha", self.alpha, 0, 8)  # within these variances and their ratios are finite
         checks.number("contrast", self.contrast, 1e-6, 1e6)
