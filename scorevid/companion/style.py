@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46")
 MARKERS = "osD^vPX"
-INK = "#707070"  #: of axes, text and reference lines
+INK = "#7a7a7a"  #: of axes, text and reference lines
 
 
 def use_style() -> None:

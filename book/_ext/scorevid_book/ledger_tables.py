@@ -115,7 +115,8 @@ def statements(app: Sphinx, docname: str, chosen: list[dict], ledger: dict, reco
         deciding = nodes.entry(classes=["statement-claims"])
         for id in statement.get("claims", []):
             became = records.get(id, {}).get("verdict", UNMEASURED)
-            against = ", which speaks against it" if id in statement.get("against", []) else ""
+            speaks = id in statement.get("against", []) and became in ("holds", "fails")
+            against = {"holds": ", which speaks against it", "fails": ", which speaks for it"}[became] if speaks else ""
             deciding += paragraph(link(app, docname, ledger[id]), f" {became}{against}")
         if not statement.get("claims"):
             deciding += paragraph("nothing")

@@ -25,6 +25,7 @@ from .tables import paragraph
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 WITHOUT = "not known: the claims of this chapter left no records in this build"
+NO_CLAIM = "not recorded: this chapter decides no claim"
 
 
 def add_strip(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -32,14 +33,15 @@ def add_strip(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if not is_chapter(app, docname) or app.builder.format != "html":
         return
     found, chapter = read_records() or {}, docname.removeprefix(f"{app.config.scorevid_claims_chapters}/")
-    records = [found[id] for id, claim in read_ledger(app).items() if claim["chapter"] == chapter and id in found]
-    fields = nodes.field_list()
+    ids = [id for id, claim in read_ledger(app).items() if claim["chapter"] == chapter]
+    records = [found[id] for id in ids if id in found]
+    without, fields = WITHOUT if ids else NO_CLAIM, nodes.field_list()
     for name, body in (
         ("Commit", paragraph(commit(app.srcdir))),
-        ("Weights", weights(records)),
-        ("Seed", paragraph(seeds(records))),
+        ("Weights", weights(records) if records else paragraph(without)),
+        ("Seed", paragraph(seeds(records) or without)),
         ("Run", paragraph(run(app, docname, records))),
-        ("Versions", paragraph(versions(records))),
+        ("Versions", paragraph(versions(records) or without)),
         ("Notebook", download(docname)),
     ):
         fields += nodes.field("", nodes.field_name("", name), nodes.field_body("", body))
@@ -65,8 +67,6 @@ def commit(folder: str | Path) -> str:
 
 def weights(records: list[dict]) -> nodes.Node:
     """The sha256 of each file of weights that a claim was measured on, with its name where it comes with the package."""
-    if not records:
-        return paragraph(WITHOUT)
     names, shown = known_weights(), []
     for sha256 in dict.fromkeys(value for record in records for value in hashes(record["context"])):
         shown += [", "] * bool(shown) + [f"{names.get(sha256, 'others')} ", nodes.literal("", sha256)]
@@ -92,7 +92,7 @@ def known_weights() -> dict[str, str]:
 
 def seeds(records: list[dict]) -> str:
     found = sorted({record["context"]["seed"] for record in records if "seed" in record["context"]})
-    return ", ".join(map(str, found)) if found else WITHOUT
+    return ", ".join(map(str, found)) if found else ""
 
 
 def run(app: Sphinx, docname: str, records: list[dict]) -> str:
@@ -119,7 +119,7 @@ def versions(records: list[dict]) -> str:
     for record in records:
         for name, version in record["versions"].items():
             found.setdefault(name, {})[version] = None
-    return ", ".join(f"{name} {' and '.join(given)}" for name, given in found.items()) or WITHOUT
+    return ", ".join(f"{name} {' and '.join(given)}" for name, given in found.items())
 
 
 def download(docname: str) -> nodes.paragraph:
