@@ -44,7 +44,7 @@ INDEX = """# Book
 ```{nb-exec-table}
 ```
 
-```{py:module} scorevid.companion.figures
+```{py:module} scorevid.companion.frames
 ```
 
 ```{py:function} grid(frames)
@@ -219,9 +219,9 @@ def test_a_figure_leads_to_its_code_what_it_calls_and_its_command(build):
     cell = made.page.find(id=code["href"].removeprefix("#"))
     assert "figures.grid(x)" in cell.get_text() and "import" not in cell.get_text()
     assert function.get_text() == "figures.grid" and function["href"].endswith(
-        "index.html#scorevid.companion.figures.grid"
+        "index.html#scorevid.companion.frames.grid"
     )
-    assert made.front.find(id="scorevid.companion.figures.grid")
+    assert made.front.find(id="scorevid.companion.frames.grid")
     command = shlex.split(way.select_one("details pre").get_text().replace("\\\n", " "))
     assert command[:3] == [".venv/bin/papermill", "notebooks/one.ipynb", "out.ipynb"]
     assert command[3:] == ["-p", "n", "4", "-p", "name", "a b", "-y", "levels: [1, 2.5]"]
