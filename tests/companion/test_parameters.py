@@ -73,7 +73,8 @@ def test_a_check_that_failed_leaves_the_next_one_whole():
             check_parameters(namespace, **SPECS)
 
 
-def test_in_a_kernel_the_cell_passes_and_passes_again_after_results():
+def test_in_a_kernel_the_cell_passes_and_passes_again_after_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))  # the user's may not be writable
     check = "from scorevid.companion.parameters import check_parameters\ncheck_parameters(globals(), n=(int, 1, 9))"
     cells = ["n: int = 3  # of something", check, "c = [n]", "n = 4", check, "n = 10", check]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
