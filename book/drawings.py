@@ -125,7 +125,7 @@ def write(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=150)
     plt.close(figure)
-    Image.open(buffer).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+    Image.open(buffer).convert("RGBA").quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 def stored_figures(folder: Path = BOOK.parent / "notebooks") -> dict[str, bytes]:
@@ -150,11 +150,11 @@ def thumbnails(folder: Path = FOLDER / "gallery") -> None:
     folder.mkdir(exist_ok=True)
     stored = stored_figures()
     for name in front_page_figures():
-        picture = Image.open(io.BytesIO(stored[name])).convert("RGB")
+        picture = Image.open(io.BytesIO(stored[name])).convert("RGBA")
         picture.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
         about = PngImagePlugin.PngInfo()
         about.add_text("Source", hashlib.sha256(stored[name]).hexdigest())
-        picture.quantize(128, Image.Quantize.MAXCOVERAGE).save(folder / f"{name}.png", pnginfo=about, optimize=True)
+        picture.quantize(256, Image.Quantize.FASTOCTREE).save(folder / f"{name}.png", pnginfo=about, optimize=True)
 
 
 if __name__ == "__main__":
