@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,15 +14,24 @@ from filelock import FileLock, Timeout
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file to a neighbour, flush it to the disk and move it into place. Raises OSError, and keeps what was there."""
-    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
+    replace_files({path: content})
+
+
+def replace_files(contents: Mapping[Path, bytes | memoryview]) -> None:
+    """The same for files that belong together: none is moved before all have been written."""
+    partials = {path: path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial") for path in contents}
     try:
-        with named_errors(path):
-            partial.write_bytes(content)
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, path)
+        for path, partial in partials.items():
+            with named_errors(path):
+                partial.write_bytes(contents[path])
+                with partial.open("rb+") as file:
+                    os.fsync(file.fileno())
+        for path, partial in partials.items():
+            with named_errors(path):
+                os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scorevid.files import replace_file, sole_writer
+from scorevid.files import replace_file, replace_files, sole_writer
 
 HOLD = """
 import sys, time
@@ -44,6 +44,24 @@ def test_a_folder_that_cannot_be_locked_is_used_with_a_warning(tmp_path, monkeyp
     monkeypatch.setattr("scorevid.files.FileLock.acquire", refuse)
     with pytest.warns(UserWarning, match="cannot be locked"), sole_writer(tmp_path, "training"):
         pass
+
+
+def test_of_files_that_belong_together_all_are_replaced_or_none(tmp_path, monkeypatch):
+    """Would catch new weights beside the card of the old ones, which a disk that fills up in between would leave."""
+    weights, card = tmp_path / "w", tmp_path / "c"
+    replace_files({weights: b"old", card: b"old"})
+    write, written = Path.write_bytes, []
+
+    def full(self, content):
+        written.append(self)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"cannot write .*c: No space left on device"):
+        replace_files({weights: b"new", card: b"new"})
+    assert weights.read_bytes() == card.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_was_there_is_kept_where_a_file_cannot_be_written(tmp_path, monkeypatch):

@@ -56,10 +56,8 @@ class CheckedCompile:
         except Exception as problem:
             if self.processes.size > 1:  # the others would wait for this one
                 raise
-            text = (str(problem).strip() or type(problem).__name__).splitlines()[
-                0
-            ]  # pages of a C++ compiler may follow
-            fault = f"torch.compile does not work here: {text}"
+            said = str(problem).strip() or type(problem).__name__
+            fault = f"torch.compile does not work here: {said.splitlines()[0]}"  # pages of a C++ compiler may follow
         if self.processes.any_of(fault is not None) == (True,):
             self.stop()
             fault = fault or "the compiled step loses gradients of another process"

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from scorevid.denoisers.conditioned import Network, build_network
-from scorevid.files import replace_file
+from scorevid.files import replace_files
 
 FOLDER = Path(__file__).parent
 
@@ -88,6 +88,5 @@ def save_denoiser(network: Network, name: str, card: dict, folder: Path | str = 
         **card,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    replace_file(path, content)
-    replace_file(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    replace_files({path: content, path.with_suffix(".json"): (json.dumps(card, indent=2) + "\n").encode()})
     return path
