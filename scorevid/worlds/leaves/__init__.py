@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "next_frames": [
             "draw_depth",  # depth orders: the larger disk is more often in front
+            "groups",  # which disks touch one another, whose orders depend on each other
             "futures",  # all next frames that the past allows, with their probabilities
         ],
         "probes": [
