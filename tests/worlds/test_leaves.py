@@ -309,6 +309,7 @@ def test_probabilities_out_of_reach_are_refused():
         {"kappa": float("nan")},
         {"meeting": 1.5},
         {"close": -0.1},
+        {"inferred": 1.5},
         {"speed": (0.0, 0.5)},
     ],
 )

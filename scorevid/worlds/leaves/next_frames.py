@@ -65,20 +65,22 @@ def futures(scene: Scene, tolerance: float = 1e-4, seen: float = 0.0) -> Futures
 
 
 def groups(scene: Scene) -> Tensor:
-    """Which disks belong to one group, (B, n, n) bool: those that touch in any frame, directly or through others.
+    """Which disks belong to one group, (B, n, n) bool: those that touch in any frame, directly or through others."""
+    linked = touching(scene)
+    for _ in range(linked.shape[2].bit_length()):  # twice as many links in between each time
+        linked = (linked.float() @ linked.float()) > 0
+    return linked
 
-    Two disks touch if they may cover one pixel of the frame, by their distance and by the boxes around them.
-    """
+
+def touching(scene: Scene) -> Tensor:
+    """Which disks may cover one pixel in any frame, by their distance and by the boxes around them: (B, n, n) bool."""
     times = torch.arange(-scene.memory, 1).to(scene.position)
     at = scene.position[:, None] + times[:, None, None] * scene.velocity[:, None]  # (B, T, n, 2)
     reach = (scene.radius.square() + scene.radius).sqrt()[:, None] + 1e-3  # beyond it a disk covers nothing
     near = torch.cdist(at, at) < reach[..., None] + reach[..., None, :]
     low, high = (at - reach[..., None]).clamp_min(0), (at + reach[..., None]).clamp_max(scene.size - 1)
     shared = torch.minimum(high[:, :, :, None], high[:, :, None]) >= torch.maximum(low[:, :, :, None], low[:, :, None])
-    linked = (near & shared.all(4)).any(1) | torch.eye(reach.shape[2], dtype=torch.bool, device=reach.device)
-    for _ in range(reach.shape[2].bit_length()):  # twice as many links in between each time
-        linked = (linked.float() @ linked.float()) > 0
-    return linked
+    return (near & shared.all(4)).any(1) | torch.eye(reach.shape[2], dtype=torch.bool, device=reach.device)
 
 
 def _part(scene: Scene, rows: Tensor, members: Tensor) -> Scene:
@@ -94,18 +96,32 @@ def _covered(scene: Scene) -> Tensor:
 
 
 def _of_group(scene: Scene, tolerance: float, seen: float) -> Futures:
-    """The futures of scenes of few disks, by all orders of depth."""
-    n = scene.radius.shape[1]
+    """The futures of scenes of few disks, by all orders of depth; those that agree where disks touch are rendered once."""
+    n, size = scene.radius.shape[1], scene.size
     orders = torch.tensor(list(permutations(range(n))), device=scene.radius.device)  # (n!, n), nearest first
     score = (scene.kappa * scene.radius.double().log())[:, orders]  # (B, n!, n)
     log_p = (score - score.flip(2).logcumsumexp(2).flip(2)).sum(2)  # each rank is a softmax over the disks left
+    ranks = orders.argsort(1)
+    behind = (ranks[:, :, None] > ranks[:, None]).flatten(1).double()  # (n!, n²)
+    bits = touching(scene).flatten(1) * 2.0 ** torch.arange(n * n, dtype=torch.double, device=ranks.device)
+    relations = bits @ behind.T  # (B, n!), one number for all that is decided where disks touch
+    alike = relations[:, :, None] == relations[:, None]  # (B, n!, n!)
+    log_p = log_p[:, None].masked_fill(~alike, -torch.inf).logsumexp(2)
+    once = alike.int().argmax(2) == torch.arange(len(orders), device=ranks.device)
     past = scene.past()
     found: list[tuple[Tensor, Tensor]] = []  # different frames (B, H, W), and log weights (B,), −∞ where not met
-    for k, rank in enumerate(orders.argsort(1)):
-        video = scene.replace(depth=rank.expand_as(scene.depth)).video()
-        away = video[:, :-1] - past
+    for k, rank in enumerate(ranks):
+        rows = once[:, k].nonzero()[:, 0]
+        if not len(rows):
+            continue
+        some = scene[rows]
+        video = some.replace(depth=rank.expand_as(some.depth)).video()
+        away = video[:, :-1] - past[rows]
         consistent = (away.abs().amax((1, 2, 3)) <= tolerance) | (away.flatten(1).norm(dim=1) < seen)
-        weight, frame = log_p[:, k].masked_fill(~consistent, -torch.inf), video[:, -1]
+        weight = torch.full_like(log_p[:, k], -torch.inf)
+        weight[rows] = log_p[rows, k].masked_fill(~consistent, -torch.inf)
+        frame = past.new_zeros(len(past), size, size)
+        frame[rows] = video[:, -1]
         for i, (other, total) in enumerate(found):
             equal = ((frame - other).abs().amax((1, 2)) <= tolerance) & (total > -torch.inf)
             found[i] = other, torch.where(equal, torch.logaddexp(total, weight), total)
