@@ -29,10 +29,11 @@ def store_results(name: str, parameters: dict, results: list[dict], folder: Path
     return path
 
 
-def load_results(name: str) -> dict:
-    """Stored "parameters" and "results". Raises ValueError for a name that is not stored."""
-    path = FOLDER / f"{name}.json"
+def load_results(name: str, folder: Path | str = "") -> dict:
+    """Stored "parameters" and "results", from the package's own folder if none is given. ValueError if they are not there."""
+    folder = Path(folder) if str(folder) else FOLDER
+    path = folder / f"{name}.json"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json"))) or "none"
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
         raise ValueError(f"name must be one of the stored results, {known}; got {name!r}")
     return json.loads(path.read_text())

@@ -118,9 +118,14 @@ def test_the_same_seed_gives_the_same_scenes_of_more_disks():
 
 
 def test_frames_of_other_sizes_have_their_futures_listed():
-    """With as many disks for their area. The frame is searched for meetings, of which there may be several at once."""
-    scenes, law = undecided_scenes(Leaves(size=48, meeting=0.85), 4, generator(), n_disks=8)
-    assert law.frames.shape[2:] == (48, 48) and (law.count() >= 2).all() and determined(scenes).all()
+    """With as many disks for their area, of which those in the middle tile meet."""
+    scenes, law = undecided_scenes(WORLD, 12, generator(), n_disks=2, tiles=3)
+    assert law.frames.shape[2:] == (96, 96) and scenes.radius.shape == (12, 18) and determined(scenes).all()
+    assert (law.count() >= 2).all()
+    away = (law.frames - scenes.next_frame()).abs().amax((2, 3)).masked_fill(law.probabilities == 0, torch.inf)
+    assert away.amin(1).max() < 1e-4
+    middle = law.where()[:, 0, 26:70, 26:70].any((1, 2))  # disks may have left the tile by a little
+    assert middle.float().mean() > 0.8
 
 
 def test_an_order_that_the_past_hardly_shows_is_not_taken_for_seen():

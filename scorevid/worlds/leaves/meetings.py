@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.futures import Futures
-from scorevid.worlds.leaves.next_frames import MOST, futures, groups
+from scorevid.worlds.leaves.next_frames import MOST, draw_depth, futures, groups
 from scorevid.worlds.leaves.scenes import Scene, covers, rejection_sample, visible
 
 if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
@@ -88,22 +88,24 @@ def undecided_scenes(
     n_disks: int | None = None,
     least_distance: float = LEAST_DISTANCE,
     most: int = MOST_FUTURES,
+    tiles: int = 1,
 ) -> tuple[Scene, Futures]:
     """n scenes of any number of disks as the world draws them, that have from 2 to ``most`` futures.
 
     The past determines all but the depth order, and shows by :data:`LEAST_SEEN` or more what it decides of this. Any two
     futures are ``least_distance`` apart or more, in grey units. n_disks: in every scene, the world's number if not given.
     A share ``world.meeting`` of the drawn scenes has a meeting of disks 0 and 1, and in the same share of scenes each
-    further disk meets one before it, so that three may come together at once, or two pairs in two places. Raises ValueError
-    for bad input, and where such scenes are too rare.
+    further disk meets one before it, so that three may come together at once, or two pairs in two places. tiles: of a
+    larger frame, whose sides are so many times as long. Each tile has ``n_disks`` disks, which move on into others, and
+    disks are brought to meet in the middle one only. Raises ValueError for bad input, and where such scenes are too rare.
     """
     checks.integer("n", n)
+    checks.integer("tiles", tiles)
     world = replace(world, n_disks=world.n_disks if n_disks is None else n_disks, fewest=None)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
-        scene = world.scenes(max(8 * len(missing), 64), generator)
-        for disk in range(2, world.n_disks):
-            scene = world.joined(scene, disk, generator)
+        batch = max(8 * len(missing), 64)
+        scene = _joined(world, batch, generator) if tiles == 1 else _tiled(world, tiles, batch, generator)
         scene = scene[determined(scene)]
         scene = scene[groups(scene).sum(2).amax(1) <= MOST]
         if len(scene):
@@ -142,6 +144,30 @@ def inferred_orders(world: Leaves, n: int, generator: torch.Generator) -> tuple[
 
     scene = rejection_sample(n, draw, generator.device, f"orders that follow from a third disk are too rare in {world}")
     return scene, _without_third(scene)
+
+
+def _joined(world: Leaves, batch: int, generator: torch.Generator) -> Scene:
+    """Random scenes in which the third disk and those after it may meet others as well."""
+    scene = world.scenes(batch, generator)
+    for disk in range(2, world.n_disks):
+        scene = world.joined(scene, disk, generator)
+    return scene
+
+
+def _tiled(world: Leaves, tiles: int, batch: int, generator: torch.Generator) -> Scene:
+    """At most ``batch`` scenes of a larger frame: a scene in each tile, and the depths of all disks drawn together."""
+    parts, calm = [], replace(world, meeting=0.0)
+    for k in range(tiles**2):
+        part = _joined(world if k == tiles**2 // 2 else calm, batch, generator)
+        part = part[determined(part)]
+        corner = part.position.new_tensor([k % tiles, k // tiles]) * world.size
+        parts.append(part.replace(position=part.position + corner))
+    least = min(map(len, parts))
+    fields = {
+        k: torch.cat([getattr(v, k)[:least] for v in parts], 1) for k in ("position", "velocity", "radius", "grey")
+    }
+    depth = draw_depth(fields["radius"], world.kappa, generator)
+    return parts[0].replace(**fields, depth=depth, size=tiles * world.size)
 
 
 def _without_third(scene: Scene) -> Futures:
