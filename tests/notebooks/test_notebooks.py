@@ -20,7 +20,7 @@ from scorevid.companion.records import Record
 ROOT = Path(__file__).parents[2]
 CHAPTERS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), *sorted((ROOT / "notebooks" / "supplement").glob("*.ipynb"))]
 ids = [p.stem for p in CHAPTERS]
-CASE = ("network", "solver", "constant", "value", "sampler", "scored", "draw")  # what tells results of a sweep apart
+CASE = ("network", "solver", "constant", "value", "sampler", "scored", "draw", "case")  # what tells results of a sweep apart
 
 
 @pytest.fixture(params=CHAPTERS, ids=ids)
@@ -190,7 +190,7 @@ def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path)
     assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["training", "solvers", "constants", "slope", "failures", "natural"])
+@pytest.mark.parametrize("name", ["training", "solvers", "constants", "slope", "failures", "many", "natural"])
 def test_a_sweep_shows_the_run_whose_results_are_stored(name):
     notebook = nbformat.read(ROOT / "notebooks" / "sweeps" / f"{name}.ipynb", 4)
     assert [c.execution_count for c in code(notebook)] == list(range(1, len(code(notebook)) + 1))
@@ -229,6 +229,7 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
         ("constants", {"n_scenes": 12, "n_oracle": 1}),
         ("slope", {"n_scenes": 40, "n_more": 40}),
         ("failures", {"n_scenes": 10, "n_samples": 2}),
+        ("many", {"n_scenes": 12, "n_samples": 4, "n_large": 2, "n_inferred": 12}),
     ],
 )
 def test_a_small_sweep_stores_the_same_cases_as_the_large_one(tmp_path, name, parameters):
