@@ -77,7 +77,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "Scores",  # of samples, of draws from the true law, and the floor
             "energy_scores",  # of frames
             "crps_scores",  # of projections
-            "multinomial_pvalues",  # of each scene's choices
             "pooled_calibration_test",  # of all scenes at once
         ],
         "sample_quality": [

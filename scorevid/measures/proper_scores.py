@@ -1,4 +1,4 @@
-r"""Samples against the law that they ought to follow: proper scores, and exact tests.
+r"""Samples against the law that they ought to follow: proper scores, and an exact test.
 
 The futures :math:`x_k` of a scene and their probabilities :math:`w_k` are the whole law of the outcome, so a score of the
 samples is averaged over the outcomes exactly, :math:`\sum_k w_k\, \mathrm{score}(\hat x_1 \ldots \hat x_S, x_k)`, and
@@ -16,9 +16,6 @@ Counts of choices are tested exactly: a handful of samples a scene would not bea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations
-from math import comb
 
 import numpy as np
 import scoringrules
@@ -86,34 +83,6 @@ def crps_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) 
     return Scores(samples=of_samples, draws=of_draws, floor=w * (1 - w))
 
 
-def multinomial_pvalues(
-    counts, probabilities, *, replicates: int = 10_000, seed: int = 0, enumerate_up_to: int = 20_000
-) -> np.ndarray:
-    """P-values of the exact multinomial test of each scene, (B,): of counts no likelier than those seen.
-
-    counts: (B, K), how often each future was chosen, blends left out, in all as often as you like in every scene.
-    probabilities: (B, K), the true w. All possible counts are gone through where they are at most ``enumerate_up_to``, which
-    for K = 2 is the two-sided binomial test; otherwise ``replicates`` are drawn and the observed one is counted with them,
-    which keeps the test exact (Davison and Hinkley 1997, chapter 4). For all scenes at once see
-    :func:`pooled_calibration_test`: Fisher's way of combining p-values of counts would lose power.
-    """
-    counts, w = checks.counts_and_law(counts, probabilities)
-    random, result = np.random.default_rng(seed), []
-    for seen, p in zip(counts, w, strict=True):
-        n, possible = int(seen.sum()), p > 0
-        if seen[~possible].any():
-            result.append(0.0)
-            continue
-        seen, p = seen[possible], p[possible]
-        whole = comb(n + len(p) - 1, n) <= enumerate_up_to
-        others = _all_counts(n, len(p)) if whole else random.multinomial(n, p, size=replicates)
-        likelihood = _log_likelihood(others, p)
-        extreme = likelihood <= _log_likelihood(seen, p) + 1e-7  # equal but for rounding is equal
-        p_value = np.exp(likelihood[extreme]).sum() if whole else (1 + extreme.sum()) / (1 + replicates)
-        result.append(min(float(p_value), 1.0))
-    return np.array(result)
-
-
 @dataclass
 class PooledTest:
     """All scenes at once against the true law: two statistics with their Monte-Carlo p-values.
@@ -133,7 +102,8 @@ class PooledTest:
 def pooled_calibration_test(counts, probabilities, *, replicates: int = 2000, seed: int = 0) -> PooledTest:
     r"""Could all these choices have been drawn from the true law? Exact for discrete counts, however few.
 
-    counts, probabilities: as :func:`multinomial_pvalues`. Both statistics are compared with ``replicates`` sets of
+    counts: (B, K), how often each future was chosen, blends left out, as often as you like in every scene. probabilities:
+    (B, K), the true w. Both statistics are compared with ``replicates`` sets of
     counts drawn from the true law, all scenes anew each time, and the observed one is counted with them. The divergence
     is that of :math:`\sum_k n_k (n_k - 1) / (n (n - 1) w_k) - 1`, scenes weighted by n − 1; it sees any departure, given
     enough samples a scene. The sharpness sees a logit slope other than 1, in few samples too, and no departure that leaves
@@ -163,18 +133,6 @@ def pooled_calibration_test(counts, probabilities, *, replicates: int = 2000, se
         sharpness=float(seen[1]),
         p_sharpness=float(min(2 * (1 + min(above[1], below[1])) / (1 + replicates), 1)),
     )
-
-
-@lru_cache(maxsize=64)
-def _all_counts(n: int, k: int) -> np.ndarray:
-    """All ways to place n choices among k futures, (comb(n + k − 1, n), k): k − 1 bars among n stars."""
-    bars = np.array(list(combinations(range(n + k - 1), k - 1)), dtype=int).reshape(comb(n + k - 1, n), k - 1)
-    return np.diff(bars, axis=1, prepend=-1, append=n + k - 1) - 1
-
-
-def _log_likelihood(counts: np.ndarray, p: np.ndarray) -> np.ndarray:
-    chance = special.xlogy(counts, p) - special.gammaln(counts + 1)
-    return special.gammaln(counts.sum(-1) + 1) + chance.sum(-1)
 
 
 def _expected(samples: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) -> float:

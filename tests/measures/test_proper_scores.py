@@ -1,7 +1,5 @@
 """Samples against the true law: proper scores with a known floor, and tests with a known level."""
 
-from math import comb
-
 import numpy as np
 import pytest
 import scoringrules
@@ -11,11 +9,11 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from scorevid.estimates import mean_interval, ratio_interval
+from scorevid.measures.calibration import chi_square
 from scorevid.measures.choices import choose, first_probability, projection, tally
 from scorevid.measures.proper_scores import (
     crps_scores,
     energy_scores,
-    multinomial_pvalues,
     pooled_calibration_test,
 )
 from scorevid.worlds.futures import Futures
@@ -164,34 +162,7 @@ def all_counts(n, k):
     return np.array([c for c in np.ndindex(*[n + 1] * k) if sum(c) == n])
 
 
-@settings(max_examples=50, deadline=None)
-@given(n=st.integers(0, 30), w=st.floats(0.01, 0.99), data=st.data())
-def test_for_two_futures_the_exact_test_is_the_binomial_test(n, w, data):
-    k = data.draw(st.integers(0, n))
-    expected = stats.binomtest(k, n, w).pvalue if n else 1.0
-    padded = multinomial_pvalues([[k, 0, n - k], [n - k, k, 0]], [[w, 0, 1 - w], [1 - w, w, 0]])
-    np.testing.assert_allclose(padded, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(("n", "p"), [(5, [0.5, 0.3, 0.2]), (8, [0.7, 0.2, 0.1]), (4, [0.4, 0.3, 0.2, 0.1]), (9, [1])])
-def test_exact_p_values_are_never_too_small(n, p):
-    """P(p-value ≤ α) ≤ α for every α that occurs, by going through all counts; with equality at each of them."""
-    counts = all_counts(n, len(p))
-    assert len(counts) == comb(n + len(p) - 1, n)
-    weight = stats.multinomial.pmf(counts, n, p)
-    values = multinomial_pvalues(counts, np.tile(p, (len(counts), 1)))
-    for alpha in values:
-        assert weight[values <= alpha * (1 + 1e-9)].sum() == pytest.approx(alpha)
-    # the Monte-Carlo form tends to the same
-    drawn = multinomial_pvalues(counts, np.tile(p, (len(counts), 1)), enumerate_up_to=0, replicates=4000)
-    np.testing.assert_allclose(drawn, values, atol=0.035)
-    assert drawn.min() >= 1 / 4001
-
-
-def test_an_impossible_choice_is_refuted_and_no_choice_is_not():
-    np.testing.assert_array_equal(
-        multinomial_pvalues([[3, 1], [0, 0], [4, 0]], [[1, 0], [0.5, 0.5], [1, 0]]), [0, 1, 1]
-    )
+def test_an_impossible_choice_is_refuted():
     test = pooled_calibration_test([[3, 1], [2, 2]], [[1, 0], [0.5, 0.5]], replicates=999)
     assert test.divergence == np.inf and test.p_divergence == 1 / 1000
     assert test.sharpness == -np.inf and test.p_sharpness == 2 / 1000
@@ -261,13 +232,12 @@ def test_from_frames_to_verdict():
         counts, w = tally(choose(x_hat, ahead), 4), ahead.probabilities.numpy()
         assert counts.sum() == 480
         assert (pooled_calibration_test(counts, w, replicates=499).p_divergence > 0.02) == right
-        assert ((multinomial_pvalues(counts, w) < 0.05).mean() < 0.1) == right
 
 
 def test_counts_and_laws_are_checked():
     good = [[1, 2]], [[0.5, 0.5]]
-    for function in (multinomial_pvalues, pooled_calibration_test):
-        function(*good)
+    pooled_calibration_test(*good)
+    for function in (pooled_calibration_test, chi_square):
         for wrong, message in (
             (([1, 2], [0.5, 0.5]), r"\(B, K\), got \(2,\)"),
             (([[1, 2, 0]], good[1]), r"got \(1, 3\) and \(1, 2\)"),
