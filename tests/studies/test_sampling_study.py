@@ -82,6 +82,8 @@ def test_bins_hold_all_that_chose():
     assert found["frequency"] == pytest.approx([0.75] * 5)
     low, high = estimates.wilson(15, 20).interval
     assert found["low"] == pytest.approx([low] * 5) and found["high"] == pytest.approx([high] * 5)
+    few = bins(odds[:3], choices.Counts(*(v[:3] for v in (counts.first, counts.second, counts.blends))), 5)
+    assert few["probability"] == pytest.approx(odds[:3])
 
 
 @pytest.mark.parametrize(
