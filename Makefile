@@ -118,10 +118,10 @@ PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebo
 
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	$(call PAPERMILL,training solvers constants slope failures)
+	$(call PAPERMILL,training solvers constants slope pairs failures)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapter 5 shows of DAVIS, which does not come along: make natural DAVIS=path; five minutes
+# what chapter 5 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes
 natural: $(STAMP)
 	test -n "$(DAVIS)" || { echo "say where DAVIS is: make natural DAVIS=path, a folder or an .npz file" >&2; exit 1; }
 	mkdir -p _sweeps

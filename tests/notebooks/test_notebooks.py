@@ -190,7 +190,7 @@ def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path)
     assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["training", "solvers", "constants", "slope", "failures", "natural"])
+@pytest.mark.parametrize("name", ["training", "solvers", "constants", "slope", "pairs", "failures", "natural"])
 def test_a_sweep_shows_the_run_whose_results_are_stored(name):
     notebook = nbformat.read(ROOT / "notebooks" / "sweeps" / f"{name}.ipynb", 4)
     assert [c.execution_count for c in code(notebook)] == list(range(1, len(code(notebook)) + 1))
@@ -228,6 +228,7 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
         ("solvers", {"n_scenes": 4, "n_published": 4, "n_oracle": 1, "n_recommended": 1}),
         ("constants", {"n_scenes": 4, "n_oracle": 1}),
         ("slope", {"n_scenes": 40, "n_more": 40}),
+        ("pairs", {"n_scenes": 10}),
         ("failures", {"n_scenes": 10, "n_samples": 2}),
     ],
 )
