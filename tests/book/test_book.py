@@ -436,6 +436,14 @@ def test_front_door_leads_to_the_book(window, address):
     assert window.wrong == []
 
 
+def test_the_playground_runs_in_the_book(window):
+    """Its own tests are in test_playground.py; this one sees that the build has brought all of it along."""
+    window.visit("book/playground.html", theme="dark")
+    window.wait_for_selector("html[data-playground=ready] #play-denoise[data-shown]", state="attached")
+    assert window.locator("#play-status").evaluate("e => e.value") == "The network is ready."
+    assert window.wrong == []
+
+
 @pytest.mark.parametrize("word", ["occlusion", "Miyasawa"])
 def test_search_finds_a_page(window, word):
     assert window.visit(f"search.html?q={word}") == []

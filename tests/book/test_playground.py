@@ -4,9 +4,9 @@ import functools
 import math
 import re
 import shutil
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,10 +23,8 @@ from scorevid.sampling.solvers import Ladder, Multistep
 from scorevid.worlds.leaves.meetings import determined
 from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.scenes import Scene
-from scorevid_book.playground import write_networks
+from scorevid_book.playground import bare_page, write_networks
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "book" / "playground.md"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 CLOSE = {"rtol": 0, "atol": 1e-4}
@@ -42,15 +40,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def site(tmp_path_factory):
     """The page as the build makes it, but for the book around it: a folder."""
     folder = tmp_path_factory.mktemp("site")
-    for name in ("playground", "onnxruntime"):
-        shutil.copytree(ROOT / "book" / "_static" / name, folder / "_static" / name)
-    shutil.copy(ROOT / "book" / "_static" / "result.png", folder / "_static")
-    book = SimpleNamespace(found_docs={"book/playground"})
-    write_networks(SimpleNamespace(builder=SimpleNamespace(name="html"), env=book, outdir=folder), None)
-    raw = "\n".join(re.findall(r"```\{raw\} html\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S))
-    head = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>Try it</title>'
-    (folder / "book").mkdir()
-    (folder / "book" / "playground.html").write_text(f"{head}<body>{raw}</body></html>", encoding="utf-8")
+    bare_page(folder)
     return folder
 
 
@@ -135,7 +125,7 @@ def scenes():
 @pytest.fixture(scope="module")
 def example(scenes):
     """c, the futures, y at σ = 0.8, and the pixel in which the futures differ most, of the first undecided scene."""
-    scene = next(scenes[k] for k in range(50) if futures(scenes[k]).count() == 2)
+    scene = scenes[(futures(scenes).count() == 2).nonzero()[0].item()]
     possible = futures(scene)
     noise = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     y, pixel = (
@@ -152,18 +142,16 @@ def test_past_futures_and_odds_are_those_of_the_package(page, scenes):
         determined: world.determined(scene),
     }))"""
     found = page.evaluate(program, [as_disks(scenes[k]) for k in range(50)])
-    counts = set()
+    law, past, sure = futures(scenes), scenes.past(), determined(scenes)
+    assert set(law.count().tolist()) == {1, 2} and set(sure.tolist()) == {True, False}
     for k, each in enumerate(found):
-        expected = futures(scenes[k])
-        counts.add(len(each["futures"]))
-        assert len(each["futures"]) == expected.count()
-        assert each["determined"] == determined(scenes[k]).item()
-        frames = floats([f["frame"] for f in each["futures"]], 1, -1, 32, 32)
-        torch.testing.assert_close(frames, expected.frames, rtol=0, atol=1e-5)
-        torch.testing.assert_close(floats(each["past"], 1, 2, 32, 32), scenes[k].past(), rtol=0, atol=1e-5)
-        odds = floats([f["probability"] for f in each["futures"]], 1, -1)
-        torch.testing.assert_close(odds, expected.probabilities, rtol=0, atol=1e-5)
-    assert counts == {1, 2}
+        n = law.count()[k]
+        assert (len(each["futures"]), each["determined"]) == (n, sure[k])
+        frames = floats([f["frame"] for f in each["futures"]], -1, 32, 32)
+        torch.testing.assert_close(frames, law.frames[k, :n], rtol=0, atol=1e-5)
+        torch.testing.assert_close(floats(each["past"], 2, 32, 32), past[k], rtol=0, atol=1e-5)
+        odds = floats([f["probability"] for f in each["futures"]], -1)
+        torch.testing.assert_close(odds, law.probabilities[k, :n], rtol=0, atol=1e-5)
 
 
 def test_new_scenes_are_undecided_and_within_what_the_network_was_trained_on(page):
@@ -206,7 +194,7 @@ def test_a_row_of_weights_is_that_of_the_package(page, example):
     [
         ("multistep", {"steps": 12, "beta": 1}, Multistep()),
         ("multistep", {"steps": 6, "beta": 0.5}, Multistep(ladder=Ladder(steps=6), beta=0.5)),
-        ("ascent", {"beta": 0.5}, Ascent(beta=0.5)),
+        ("ascent", {"beta": 0.5, "h0": 0.2}, Ascent(beta=0.5, h_0=0.2)),
     ],
 )
 def test_samplers_take_the_path_of_the_package(page, example, monkeypatch, method, settings, sampler):
@@ -306,7 +294,7 @@ def test_disks_move_by_keys_and_by_pointer_and_all_that_follows_with_them(page):
 
 
 def test_a_link_is_followed_and_noise_that_grows_makes_a_blend(page):
-    page.evaluate("location.hash = state.toLink(state.DEFAULT)")
+    page.evaluate("location.hash = state.toLink({ ...state.DEFAULT, sigma: 0.5 })")
     page.wait_for_function("document.querySelector('#play-denoise').dataset.shown === '0.5'")
     assert value(page, "scene", "odds-0") == "A in front: 65 %"
     sharp = pixels(page, "denoise", "network").astype(float)
@@ -414,6 +402,19 @@ def test_a_page_whose_networks_are_missing_says_so(browser, address):
     page.goto(f"{address}book/playground.html")
     page.wait_for_function("document.getElementById('play-status').value.startsWith('Something went wrong')")
     context.close()
+
+
+def test_a_book_without_onnx_is_built_with_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    app = SimpleNamespace(builder=SimpleNamespace(name="html"), outdir=tmp_path)
+    app.env = SimpleNamespace(found_docs={"book/playground"})
+    warned = []
+    monkeypatch.setattr("scorevid_book.playground.logger.warning", lambda text, *more: warned.append(text % more))
+    write_networks(app, None)
+    assert len(warned) == 1 and "pip install 'scorevid[web]'" in warned[0]
+    app.env.found_docs.clear()
+    write_networks(app, None)
+    assert len(warned) == 1, "a book without the page needs no networks"
 
 
 def test_the_page_is_no_larger_than_16_mb(site):

@@ -44,7 +44,7 @@ export function denoisePanel(panel, state, current, networks, tell) {
     at("score-is").value = `scale ± ${largest(score).toPrecision(2)} per grey`;
     const r = responsibilities(y, futures, sigma);
     at("posterior").value = futures.length > 1
-      ? `Given this noisy frame, ${"AB"[futures[0].front]} is in front with ${percent(r[0])}.`
+      ? `Given this noisy frame, ${"AB"[futures[0].front]} is in front with a probability of ${percent(r[0])}.`
       : "There is one possible next frame.";
     panel.dataset.shown = state.values.sigma;
   });

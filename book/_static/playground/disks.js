@@ -16,7 +16,7 @@ export class Disks {
     this.parts = NAMES.map((name, k) => {
       const body = add(svg, "circle", { class: `play-disk play-${name}`, tabindex: 0, role: "button" });
       const line = add(svg, "line", { class: `play-arrow play-${name}` });
-      const tip = add(svg, "circle", { class: `play-tip play-${name}`, r: 1.1, tabindex: 0, role: "button" });
+      const tip = add(svg, "circle", { class: `play-tip play-${name}`, r: 1.4, tabindex: 0, role: "button" });
       const label = add(svg, "text", { class: `play-name play-${name}` });
       label.textContent = name;
       this.movable(body, k, (disk, dx, dy) => ({ x: within(disk.x + dx, 0, 31), y: within(disk.y + dy, 0, 31) }), 0.5);

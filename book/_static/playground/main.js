@@ -59,8 +59,13 @@ addEventListener("hashchange", () => {
 });
 
 showLevel();
-for (const show of Object.values(shows)) show();
+for (const show of Object.values(shows)) {
+  show();
+  await new Promise((go) => setTimeout(go)); // the page may be read and scrolled in between
+}
+performance.mark("usable");
 networks.call("open", { network: "leaves-32" }).then(() => {
   panel("status").value = "The network is ready.";
   document.documentElement.dataset.playground = "ready";
+  performance.mark("ready");
 }, tell);

@@ -7,7 +7,7 @@ export const DEFAULT = {
   ],
   front: 0, // which disk covers the other where the past shows it
   future: 0, // the possible next frame that noise is added to
-  sigma: 0.5,
+  sigma: 1,
   seed: 1, // of the noise
   pixel: [16, 18], // row and column
 };

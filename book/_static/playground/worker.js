@@ -17,10 +17,19 @@ function session(file) {
   return sessions.get(file);
 }
 
-// One evaluation after another: the runtime has one thread. Between two of them messages are read.
+// One evaluation after another: the runtime has one thread. Between two of them messages are read. A timer would do for
+// that as well, but browsers make it wait for four milliseconds.
 function inTurn(job) {
-  last = last.catch(() => {}).then(() => new Promise((go) => setTimeout(go))).then(job);
+  last = last.catch(() => {}).then(messages).then(job);
   return last;
+}
+
+function messages() {
+  return new Promise((go) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { port1.close(); go(); };
+    port2.postMessage(null);
+  });
 }
 
 async function denoise(network, y, c, size) {
