@@ -45,6 +45,17 @@ def counts(name: str, values) -> np.ndarray:
     return values.astype(int)
 
 
+def counts_and_law(chosen, probabilities) -> tuple[np.ndarray, np.ndarray]:
+    """How often each of K futures was chosen, and the true law, (B, K) both; the law is returned with sum one."""
+    n, w = counts("counts", chosen), np.asarray(probabilities, dtype=float)
+    if n.ndim != 2 or n.shape != w.shape or 0 in n.shape:
+        raise ValueError(f"counts and probabilities must be (B, K), got {n.shape} and {w.shape}")
+    total = w.sum(1, keepdims=True)
+    if not ((w >= 0).all() and np.allclose(total, 1, atol=1e-4)):
+        raise ValueError("the probabilities of each scene must be non-negative and sum to one")
+    return n, w / total
+
+
 def one_of(name: str, value: object, known: Iterable[str]) -> None:
     """One of these words."""
     if value not in (known := list(known)):

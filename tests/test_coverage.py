@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from made_choices import laws
 from scipy import special, stats
 
 from scorevid.estimates import (
@@ -25,7 +26,14 @@ from scorevid.estimates import (
     worst_ratio_interval,
 )
 from scorevid.measures import calibration
-from scorevid.measures.calibration import calibration_error, fit_logit, slope_gap
+from scorevid.measures.calibration import (
+    calibration_error,
+    chi_square,
+    excess_frequency_error,
+    fit_logit,
+    slope_gap,
+    tempering_slope,
+)
 from scorevid.measures.choices import Counts
 from scorevid.measures.optimal_weights import Agreement
 
@@ -218,6 +226,50 @@ def test_a_calibration_error_of_zero_is_covered():
     a = rng.binomial(SAMPLES, p, size=(200, 100))
     found = [calibration_error(p, k, SAMPLES - k, bins=4, replicates=200).corrected for k in a]
     check_coverage(found, 0.0, least=0.95, most=1.0)
+
+
+def among_many(measure, law, sets=200):
+    """Intervals of a measure for ten choices in each of sixty scenes. law: of the choices, from true laws and laws in error."""
+    rng, found = np.random.default_rng(11), []
+    for k in range(sets):
+        w, q = laws(60, 0.1, seed=k)
+        found.append(measure(rng.multinomial(10, law(w, q)), w))
+    return found
+
+
+def test_frequency_errors_among_many_futures_are_covered():
+    found = among_many(excess_frequency_error, lambda w, q: np.clip(q, 0, None) / np.clip(q, 0, None).sum(1)[:, None])
+    truth = np.mean([_mean_square_error(k) for k in range(200)]) ** 0.5
+    check_coverage(found, truth, least=0.93)
+    check_width(found, [estimate.value for estimate in found], 0.9, 1.1)
+
+
+def _mean_square_error(seed):
+    """Of the laws of one data set, of which a few are cut at zero."""
+    w, q = laws(60, 0.1, seed=seed)
+    q = np.clip(q, 0, None)
+    return (((q / q.sum(1, keepdims=True)) - w) ** 2).sum(1).mean() / 2
+
+
+def test_a_frequency_error_of_zero_is_covered():
+    """It is at the end of its range, and the interval reaches it unless its lower end is above: in 2.5 of 100 cases."""
+    check_coverage(among_many(excess_frequency_error, lambda w, q: w, sets=400), 0.0, least=0.965, most=0.99)
+
+
+def test_chi_squares_among_many_futures_are_covered():
+    found = among_many(lambda *data: chi_square(*data, replicates=400), lambda w, q: w)
+    check_coverage(found, 1.0, least=0.92)
+    check_width(found, [estimate.value for estimate in found], 0.88)
+
+
+def test_tempering_slopes_are_covered():
+    def sure(w, q):
+        power = np.where(w > 0, w, 0) ** 1.3
+        return power / power.sum(1, keepdims=True)
+
+    found = among_many(lambda *data: tempering_slope(*data, replicates=200), sure, sets=150)
+    check_coverage(found, 1.3, least=0.91)
+    check_width(found, [estimate.value for estimate in found], 0.88, 1.08)
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "BLEND",  # the sample chose no future
             "Counts",  # how often each future was chosen
             "projection",  # where a sample lies between two futures
+            "coordinates",  # among any number
             "rendering_error",  # what it has beside
             "first_probability",  # of the future at projection 1
             "classify",  # two futures or a blend, from the projection
@@ -72,6 +73,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "slope_gap",  # by how much one slope is farther from 1 than another
             "CalibrationError",  # with what chance adds to it
             "calibration_error",  # expected, in bins
+            "excess_frequency_error",  # scene by scene, without chance, for any number of futures
+            "chi_square",  # of choices among them, per degree of freedom
+            "tempering_slope",  # the logit slope for any number
         ],
         "proper_scores": [
             "Scores",  # of samples, of draws from the true law, and the floor

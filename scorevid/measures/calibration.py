@@ -8,6 +8,15 @@ by maximum likelihood from the samples that chose; ideal are a = 0 and b = 1. b 
 a ≠ 0: a bias towards A. Intervals draw scenes anew: a network errs scene by scene, and samples of one scene are no
 independent witnesses of it. The expected calibration error (:func:`calibration_error`) assumes no such line.
 
+A right line is an average over scenes, and leaves open whether single scenes are right. For that, and for any number
+K of futures, there are three more measures. With the law q of a scene's choices, its *frequency error* is
+
+.. math:: e = \sqrt{\tfrac12 \textstyle\sum_k (q_k - w_k)^2} ,
+
+|q_A − w_A| for two futures, and at most 1 for any number. Samples show frequencies :math:`f = n_k / n` and not q, which makes
+the same sum too large by the chance of few samples; :func:`excess_frequency_error` takes that out. :func:`chi_square`
+compares the distance with what chance alone makes of it, and :func:`tempering_slope` is the logit slope for any K.
+
 Whether the samples could have come from the true law at all is a question for :mod:`scorevid.measures.proper_scores`.
 """
 
@@ -19,7 +28,7 @@ import numpy as np
 from scipy import special
 
 from scorevid import checks
-from scorevid.estimates import Estimate, percentile_interval
+from scorevid.estimates import Estimate, mean_interval, percentile_interval, ratio_interval
 from scorevid.measures.choices import Counts
 
 
@@ -129,6 +138,60 @@ def calibration_error(
     )
 
 
+def excess_frequency_error(counts, probabilities) -> Estimate:
+    r"""Root mean square over scenes of the frequency error e, without the chance of few samples.
+
+    .. math:: \hat e^2 = \tfrac12 \sum_k \Big[ (f_k - w_k)^2 - \frac{f_k (1 - f_k)}{n - 1} \Big]
+
+    is without bias for :math:`e^2` of a scene, whatever q. (With :math:`w_k (1 - w_k) / n` in place of the last term it is so
+    where q = w only, and too small for choices that are too sure.) It may be negative; its mean over scenes has Student's
+    interval, and the square root is taken of value and ends, of what is below zero as 0. So the interval is of 95 %
+    for a positive error, and covers 0 in 97.5 of 100 cases where there is none.
+
+    counts: (B, K), how often each future was chosen; blends are left out, and are to be reported beside it. probabilities:
+    (B, K), the true w; futures of probability 0 are padding. Scenes with fewer than two choices are left out, and n counts
+    the others. Raises ValueError for input out of range, an impossible future that was chosen, and fewer than two scenes.
+    """
+    counts, w = _possible_choices(counts, probabilities, least=2)
+    n = counts.sum(1, keepdims=True)
+    f = counts / n
+    squares = ((f - w) ** 2 - f * (1 - f) / (n - 1)).sum(1) / 2
+    return Estimate(*np.sqrt(np.clip(list(mean_interval(squares)), 0, None)).tolist(), len(squares), "t")
+
+
+def chi_square(counts, probabilities, *, replicates: int = 2000, seed: int = 0) -> Estimate:
+    r"""χ² of choices per degree of freedom, :math:`\sum_k (n_k - n w_k)^2 / n w_k` over K − 1, both summed over scenes.
+
+    Its mean is 1 for the true law, however few the samples, and 1 + (n − 1) times the χ² divergence from w to q per degree of
+    freedom for another: it grows with the number of samples, so compare it at equal numbers. Unlikely futures weigh
+    most. The interval draws scenes anew. counts, probabilities, what is left out and raised: as
+    :func:`excess_frequency_error`, but one choice is enough.
+    """
+    counts, w = _possible_choices(counts, probabilities)
+    expected = counts.sum(1, keepdims=True) * w
+    statistic = ((counts - expected) ** 2 / np.where(w > 0, expected, 1)).sum(1)
+    return ratio_interval(statistic, (w > 0).sum(1) - 1, replicates, seed)
+
+
+def tempering_slope(counts, probabilities, *, replicates: int = 1000, seed: int = 0) -> Estimate:
+    r"""b of the law :math:`q_k \propto w_k^b` that makes the choices likeliest: the logit slope for any number of futures.
+
+    Log odds of any two futures of a scene are b times the true ones. It is 1 for the true law, larger for choices that are too
+    sure; for two futures it is the slope of :func:`fit_logit` with the intercept held at 0. Newton's method; the
+    percentile interval draws scenes anew, and leaves out replicates without a fit. counts, probabilities, what is left
+    out and raised: as :func:`chi_square`, and ValueError where no b is likeliest.
+    """
+    counts, w = _possible_choices(counts, probabilities)
+    log_w = np.log(np.where(w > 0, w, 1))
+    weight = _bootstrap(len(counts), replicates, seed)
+    found = [_temper(part, counts, log_w, w > 0) for part in np.array_split(weight, 1 + len(weight) // 64)]
+    value, *again = np.concatenate(found)
+    if np.isnan(value):
+        raise ValueError(NO_FIT)
+    again = np.array(again)
+    return percentile_interval(value, again[~np.isnan(again)], len(counts))
+
+
 NO_FIT = "no finite fit: the odds of all scenes are equal, or separate the choices completely"
 
 
@@ -146,6 +209,33 @@ def _check_counts(probability, first, second) -> tuple[np.ndarray, np.ndarray, n
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError("probabilities must lie in [0, 1]")
     return p, checks.counts("first", a).astype(float), checks.counts("second", b).astype(float)
+
+
+def _possible_choices(counts, probabilities, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and law, (B, K) floats, of the scenes with two or more possible futures and ``least`` choices."""
+    counts, w = checks.counts_and_law(counts, probabilities)
+    if counts[w == 0].any():
+        raise ValueError("counts must be 0 for futures of probability 0, which nothing can choose")
+    kept = (counts.sum(1) >= least) & ((w > 0).sum(1) > 1)
+    if kept.sum() < 2:
+        raise ValueError(f"two scenes or more must have two futures and {least} choices, got {kept.sum()}")
+    return counts[kept].astype(float), w[kept]
+
+
+def _temper(weight: np.ndarray, counts: np.ndarray, log_w: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """Likeliest b for R sets of weights (R, B) of scenes, (R,); NaN where none is. See :func:`tempering_slope`."""
+    n, b, step = counts.sum(1), np.ones(len(weight)), np.zeros(len(weight))
+    seen = weight @ (counts * log_w).sum(1)
+    for _ in range(50):
+        q = special.softmax(np.where(possible, b[:, None, None] * log_w, -np.inf), 2)  # (R, B, K)
+        mean = (q * log_w).sum(2)
+        curvature = (weight * n * ((q * log_w**2).sum(2) - mean**2)).sum(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = (seen - (weight * n * mean).sum(1)) / curvature
+        b = b + np.clip(step, -2, 2)
+        if not (np.abs(step) > 1e-10).any():
+            break
+    return np.where((np.abs(step) <= 1e-6) & (np.abs(b) < 50), b, np.nan)
 
 
 def _bootstrap(n: int, replicates: int, seed: int) -> np.ndarray:

@@ -38,11 +38,31 @@ def projection(x_hat: Tensor, futures: Futures) -> Tensor:
     return ((x_hat - second) * difference).sum((2, 3)) / difference.square().sum((2, 3))
 
 
+def coordinates(x_hat: Tensor, futures: Futures) -> Tensor:
+    r"""Where each sample lies among the K futures of its scene: barycentric coordinates :math:`\lambda`, (B, S, K).
+
+    :math:`\sum_k \lambda_k x_k` is the projection of the sample onto the affine hull of the possible futures, and
+    :math:`\sum_k \lambda_k = 1`. A future itself has 1 in its place, the mean frame has the probabilities. Of two futures the
+    first coordinate is :func:`projection`. Where futures depend on one another, as two choices that have nothing to do with
+    each other make them, many :math:`\lambda` give the same frame; the one nearest to equal coordinates is returned, in
+    which a future itself need not have 1. Impossible futures have 0. x_hat: (B, S, H, W). Raises ValueError for shapes that
+    do not fit.
+    """
+    checks.samples(x_hat, futures)
+    possible, count = futures.probabilities > 0, futures.count()[:, None, None]
+    frames = futures.frames.flatten(2).to(x_hat) * possible[:, :, None]
+    centre = frames.sum(1, keepdim=True) / count
+    frames = (frames - centre) * possible[:, :, None]
+    gram = (frames @ frames.mT).double()
+    along = (x_hat.flatten(2) - centre) @ frames.mT  # (B, S, K)
+    coefficients = along.double() @ torch.linalg.pinv(gram, rtol=1e-6, hermitian=True)
+    return (coefficients + possible[:, None] / count).to(x_hat.dtype)
+
+
 def rendering_error(x_hat: Tensor, futures: Futures) -> Tensor:
-    """Mean square, in grey² a pixel, of what x_hat − x_B has orthogonal to x_A − x_B, (B, S). As :func:`projection`."""
-    second, difference = _pair(x_hat, futures)
-    along = projection(x_hat, futures)[:, :, None, None] * difference
-    return (x_hat - second - along).square().mean((2, 3))
+    """Mean square, in grey² a pixel, of a sample less its projection onto the hull, (B, S). As :func:`coordinates`."""
+    within = coordinates(x_hat, futures) @ futures.frames.flatten(2).to(x_hat)
+    return (x_hat.flatten(2) - within).square().mean(2)
 
 
 def first_probability(futures: Futures) -> Tensor:

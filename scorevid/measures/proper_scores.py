@@ -97,7 +97,7 @@ def multinomial_pvalues(
     which keeps the test exact (Davison and Hinkley 1997, chapter 4). For all scenes at once see
     :func:`pooled_calibration_test`: Fisher's way of combining p-values of counts would lose power.
     """
-    counts, w = _check_law(counts, probabilities)
+    counts, w = checks.counts_and_law(counts, probabilities)
     random, result = np.random.default_rng(seed), []
     for seen, p in zip(counts, w, strict=True):
         n, possible = int(seen.sum()), p > 0
@@ -140,7 +140,7 @@ def pooled_calibration_test(counts, probabilities, *, replicates: int = 2000, se
     the mean of log w alone. Decide for one before looking, or halve the level. Samples of one scene must be independent.
     Raises ValueError for bad input, and for no choices at all.
     """
-    counts, w = _check_law(counts, probabilities)
+    counts, w = checks.counts_and_law(counts, probabilities)
     n = counts.sum(1)
     if not n.any():
         raise ValueError("counts must hold at least one choice, got none")
@@ -181,13 +181,3 @@ def _expected(samples: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) ->
     """Σ_k w_k ES(samples (S, D), outcomes_k (K, D))."""
     possible = ((x, w) for x, w in zip(outcomes, weights, strict=True) if w > 0)
     return sum(w * float(scoringrules.es_ensemble(x, samples, estimator="fair", backend="numpy")) for x, w in possible)
-
-
-def _check_law(counts, probabilities) -> tuple[np.ndarray, np.ndarray]:
-    counts, w = checks.counts("counts", counts), np.asarray(probabilities, dtype=float)
-    if counts.ndim != 2 or counts.shape != w.shape or 0 in counts.shape:
-        raise ValueError(f"counts and probabilities must be (B, K), got {counts.shape} and {w.shape}")
-    total = w.sum(1, keepdims=True)
-    if not ((w >= 0).all() and np.allclose(total, 1, atol=1e-4)):
-        raise ValueError("the probabilities of each scene must be non-negative and sum to one")
-    return counts, w / total

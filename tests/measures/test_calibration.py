@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_choices import choices
+from made_choices import choices, laws
 from scipy import optimize, special, stats
 
-from scorevid.measures.calibration import calibration_error, fit_logit, slope_gap
+from scorevid.measures.calibration import (
+    calibration_error,
+    chi_square,
+    excess_frequency_error,
+    fit_logit,
+    slope_gap,
+    tempering_slope,
+)
 from scorevid.measures.choices import Counts
 
 
@@ -157,3 +164,92 @@ def test_calibration_error_refuses_bad_input():
     ):
         with pytest.raises(ValueError, match=message):
             calibration_error(*wrong[:3], bins=wrong[3])
+
+
+# ---- any number of futures ------------------------------------------------------------------------------------------
+
+MEASURES = (excess_frequency_error, chi_square, tempering_slope)
+
+
+def drawn(w, n, seed=0):
+    """Choices by the laws w (B, K), from one to n in each scene, as where blends are left out."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(generator.integers(n // 2, n + 1, len(w)), w)
+
+
+def test_choices_by_the_true_law_have_no_excess_and_a_chi_square_of_one():
+    w, _ = laws(4000)
+    counts = drawn(w, 12)
+    error, ratio, slope = (measure(counts, w) for measure in MEASURES)
+    assert error.low == 0 and error.value < 0.03 and error.high < 0.04
+    assert ratio.low < 1 < ratio.high and ratio.high - ratio.low < 0.1
+    assert slope.low < 1 < slope.high and slope.high - slope.low < 0.1
+    assert error.n == ratio.n == slope.n == 4000
+
+
+@pytest.mark.parametrize("error", [0.03, 0.06])
+def test_a_planted_distortion_is_found_as_large_as_it_is(error):
+    w, q = laws(6000, error)
+    assert (q >= 0).all() and ((q > 0) == (w > 0)).all()
+    counts = drawn(q, 24)
+    found = excess_frequency_error(counts, w)
+    assert found.low < error < found.high and found.value == pytest.approx(error, abs=0.006)
+    expected = 1 + (counts.sum(1) - 1) * np.divide((q - w) ** 2, w, where=w > 0, out=0 * w).sum(1) / (
+        (w > 0).sum(1) - 1
+    )
+    assert chi_square(counts, w).low > 1
+    assert chi_square(counts, w).value == pytest.approx(np.average(expected, weights=(w > 0).sum(1) - 1), rel=0.05)
+
+
+def test_choices_that_are_too_sure_have_their_error_in_full():
+    """Of two futures at 0.7, chosen with 0.9: w (1 − w) in place of f (1 − f) would take out more than chance adds."""
+    w, q = np.tile([0.7, 0.3], (20_000, 1)), np.tile([0.9, 0.1], (20_000, 1))
+    counts = np.random.default_rng(0).multinomial(8, q)
+    assert excess_frequency_error(counts, w).value == pytest.approx(0.2, abs=0.002)
+    f = counts[:, 0] / 8
+    assert np.sqrt(((f - 0.7) ** 2 - 0.21 / 8).mean()) < 0.19
+    assert tempering_slope(counts, w).value == pytest.approx(special.logit(0.9) / special.logit(0.7), rel=0.02)
+
+
+@pytest.mark.parametrize("slope", [0.6, 1.4])
+def test_the_tempering_slope_is_the_power_that_the_choices_were_made_with(slope):
+    w, _ = laws(3000)
+    q = np.where(w > 0, w, 0) ** slope
+    found = tempering_slope(drawn(q / q.sum(1, keepdims=True), 12), w)
+    assert found.low < slope < found.high and found.value == pytest.approx(slope, abs=0.05)
+
+
+def test_for_two_futures_the_tempering_slope_is_the_logit_slope_without_intercept():
+    p, first, second = choices(0.0, 1.2, scenes=80)
+    both = np.stack([first, second], 1), np.stack([p, 1 - p], 1)
+    mirrored = fit_logit(np.append(p, 1 - p), np.append(first, second), np.append(second, first), replicates=2)
+    assert mirrored.intercept.value == pytest.approx(0, abs=1e-8)
+    assert tempering_slope(*both).value == pytest.approx(mirrored.slope.value, abs=1e-8)
+
+
+def test_padding_and_scenes_without_a_choice_play_no_part():
+    w, q = laws(60, 0.05)
+    counts = drawn(q, 12)
+    wide = np.pad(w, ((0, 2), (1, 1))), np.pad(counts, ((0, 2), (1, 1)))
+    wide[0][-2:, 0] = 1.0  # scenes with one future
+    wide[1][-1, 0] = 5
+    wide = np.roll(wide[0], 1, 1), np.roll(wide[1], 1, 1)
+    idle = np.append(wide[1], 0 * wide[1][:1], 0), np.append(wide[0], wide[0][:1], 0)  # a scene of blends alone
+    for measure in MEASURES:
+        assert measure(*idle) == measure(counts, w)
+
+
+def test_measures_of_many_futures_refuse_bad_input():
+    good = [[3, 1], [2, 2]], [[0.5, 0.5], [0.6, 0.4]]
+    for measure in MEASURES:
+        for counts, w in (
+            ([[3, 1], [2, -2]], good[1]),
+            ([[3, 1, 0], [2, 2, 0]], good[1]),
+            (good[0], [[0.5, 0.6], [0.6, 0.4]]),
+            (good[0], [[1.0, 0.0], [0.6, 0.4]]),  # an impossible future was chosen
+            ([[3, 1], [0, 0]], good[1]),
+        ):
+            with pytest.raises(ValueError):
+                measure(counts, w)
+    with pytest.raises(ValueError, match="no finite fit"):
+        tempering_slope([[4, 0], [4, 0]], [[0.6, 0.4], [0.7, 0.3]])

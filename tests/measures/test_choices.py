@@ -11,6 +11,7 @@ from scorevid.measures.choices import (
     blend_share,
     choose,
     classify,
+    coordinates,
     count_choices,
     first_probability,
     places,
@@ -141,6 +142,55 @@ def test_choices_do_not_depend_on_the_order_of_the_futures(seed, n):
     assert torch.equal(one, torch.where(other == BLEND, BLEND, order[other]))
     assert one.dtype == torch.long and (one != BLEND).any()
     assert tally(one, n).sum() == (one != BLEND).sum()
+
+
+def test_coordinates_among_two_futures_are_the_place_between_them():
+    ahead, two = pair()
+    x_hat = two.mean(1, keepdim=True) + 0.4 * torch.randn(
+        4, 7, 6, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
+    u = projection(x_hat, ahead)
+    found = coordinates(x_hat, ahead)
+    torch.testing.assert_close(found[:3, :, :2], torch.stack([u, 1 - u], 2)[:3])
+    torch.testing.assert_close(found[3, :, 1:], torch.stack([u, 1 - u], 2)[3])  # an impossible future comes first
+    difference, second = two[:, :1] - two[:, 1:], two[:, 1:]
+    across = x_hat - second - u[..., None, None] * difference
+    torch.testing.assert_close(rendering_error(x_hat, ahead), across.square().mean((2, 3)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), n=st.integers(1, 5))
+def test_coordinates_find_the_mixture_and_rendering_errors_what_is_across(seed, n):
+    generator = torch.Generator().manual_seed(seed)
+    frames = torch.rand(2, n + 1, 6, 6, generator=generator, dtype=torch.float64)
+    p = torch.rand(2, n + 1, generator=generator, dtype=torch.float64) + 0.1
+    p[0, 0] = 0  # one scene has a future less
+    ahead = Futures(frames, p / p.sum(1, keepdim=True))
+    mix = torch.randn(2, 9, n + 1, generator=generator, dtype=torch.float64)
+    mix[0, :, 0] = 0
+    mix = mix / mix.sum(2, keepdim=True)
+    across = torch.randn(2, 9, 36, generator=generator, dtype=torch.float64)
+    for scene, away in zip(range(2), across, strict=True):
+        hull = frames[scene][p[scene] > 0].flatten(1)
+        basis = torch.linalg.qr((hull[1:] - hull[:1]).T).Q
+        away -= away @ basis @ basis.T
+    x_hat = torch.einsum("bsk,bkhw->bshw", mix, frames) + across.unflatten(2, (6, 6))
+    torch.testing.assert_close(coordinates(x_hat, ahead), mix, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(rendering_error(x_hat, ahead), across.square().mean(2), atol=1e-8, rtol=1e-5)
+
+
+def test_futures_that_depend_on_one_another_have_a_hull_as_well():
+    """The corners of a rectangle: four futures in a plane."""
+    ahead = corners()
+    a, b, c, d = ahead.frames[0, :4]
+    noise = torch.zeros(6, 6)
+    noise[2] = 3.0
+    x_hat = torch.stack([a, 0.3 * b + 0.7 * c, d + noise, (a + b + c + d) / 4])[None]
+    found = coordinates(x_hat, ahead)
+    within = torch.einsum("bsk,bkhw->bshw", found, ahead.frames)
+    torch.testing.assert_close(within, x_hat - torch.stack([0 * a, 0 * a, noise, 0 * a])[None])
+    torch.testing.assert_close(found.sum(2), torch.ones(1, 4))
+    torch.testing.assert_close(rendering_error(x_hat, ahead), torch.tensor([[0, 0, 1.5, 0]]), atol=1e-6, rtol=1e-5)
 
 
 def test_tally_and_choose_refuse_bad_input():

@@ -223,7 +223,7 @@ def run_sweep(folder, davis):
     notebook = nbformat.read(Path(__file__).parents[2] / "notebooks" / "sweeps" / "natural.ipynb", 4)
     (parameters, *cells), scope = [cell.source for cell in notebook.cells if cell.cell_type == "code"], {}
     exec(parameters, scope)
-    scope |= {"davis": str(davis), "folder": str(folder), "n_frames": 1, "n_sharp": 3, "sigmas": [0.5]}
+    scope |= {"davis": str(davis), "folder": str(folder), "n_frames": 1, "n_bank": 1, "n_sharp": 3, "sigmas": [0.5]}
     for cell in cells:
         exec(cell, scope)
 
@@ -236,6 +236,8 @@ def test_the_sweep_measures_the_sequences_that_were_held_out_and_no_others(tmp_p
     results = json.loads((tmp_path / "natural.json").read_text())["results"]
     assert tuple(record["shot"] for record in results) == HELD_OUT
     assert all(record["frames"] == 1 and record["sharpness"]["shot"] == record["shot"] for record in results)
+    bank = json.loads((tmp_path / "natural_bank.json").read_text())
+    assert [record["split"] for record in bank["results"]].count("test") == 2 and bank["parameters"]["n_bank"] == 1
 
 
 @pytest.mark.filterwarnings("ignore::scorevid.worlds.clips.readers.UncheckedFootage")

@@ -155,7 +155,11 @@ def test_what_is_stored_is_about_the_weights_as_published():
         assert (parameters["sha256"], parameters["images"]) == (card["sha256"], card["training"]["images"]), name
     for name, sha256 in load_results("solvers")["parameters"]["peers"].items():
         assert sha256 == load_card(name, FOLDER / "peers")["sha256"], name
+    failures = load_results("failures")["parameters"]
+    assert failures["sha256"] == load_card(failures["weights"])["sha256"]
+    assert failures["regression"] == load_card("regression", FOLDER / "peers")["sha256"]
     natural = load_results("natural")["parameters"]
+    assert load_results("natural_bank")["parameters"]["sha256"] == natural["sha256"]
     for name, sha256 in natural["sha256"].items():
         if name == "regression":
             card = load_card(f"{natural['weights']}-regression", FOLDER / "peers")
@@ -168,10 +172,20 @@ def test_what_is_stored_is_about_the_weights_as_published():
 
 def test_what_is_stored_has_enough_scenes_to_speak_of():
     """A trial with a few scenes, kept by mistake, would draw figures all the same."""
-    for name, least in (("solvers", 500), ("constants", 400), ("training", 1000), ("slope", 4000)):
+    for name, least in (("solvers", 500), ("constants", 400), ("training", 1000), ("slope", 4000), ("failures", 300)):
         assert load_results(name)["parameters"]["n_scenes"] >= least, name
     assert load_results("solvers")["parameters"]["n_published"] >= 2000
     assert all(record["patches"] >= 100 for record in load_results("natural")["results"])
+    assert load_results("natural_bank")["parameters"]["n_bank"] >= 8
+
+
+def test_scores_of_the_exact_denoiser_are_those_of_the_true_law_as_supplement_3c_says():
+    above = [
+        r[rule]["above"] for r in load_results("failures")["results"] if "scored" in r for rule in ("energy", "crps")
+    ]
+    network, exact = above[:2], above[2:]
+    assert len(exact) == 12 and all(low < 0 < high for _, low, high in exact)
+    assert all(low > 0 for _, low, _ in network)
 
 
 def test_meetings_have_even_odds_and_an_exact_denoiser():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -87,6 +88,17 @@ def test_orders_are_drawn_with_the_kappa_that_the_listed_probabilities_have(kapp
     assert two.sum() > 300
     torch.testing.assert_close(listed[two] / log_ratio[two], torch.full((int(two.sum()),), kappa), rtol=1e-4, atol=0)
     assert slope.item() == pytest.approx(kappa, rel=0.005)
+
+
+def test_orders_drawn_with_a_weaker_kappa_would_be_found(monkeypatch):
+    weaker = partial(_draw_weaker, 0.95)
+    monkeypatch.setattr("scorevid.worlds.leaves.world.draw_depth", weaker)
+    with pytest.raises(AssertionError):
+        test_orders_are_drawn_with_the_kappa_that_the_listed_probabilities_have(4.0)
+
+
+def _draw_weaker(factor, radius, kappa, generator):
+    return draw_depth(radius, factor * kappa, generator)
 
 
 def test_orders_of_three_disks_are_drawn_as_often_as_listed():
