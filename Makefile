@@ -118,7 +118,7 @@ PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebo
 
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	$(call PAPERMILL,training solvers constants slope failures density)
+	$(call PAPERMILL,training solvers constants slope failures seeds density)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
 # what chapter 5 shows of DAVIS, which does not come along: make natural DAVIS=path; five minutes
