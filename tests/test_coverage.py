@@ -229,7 +229,7 @@ def test_a_calibration_error_of_zero_is_covered():
 
 
 def among_many(measure, law, sets=200):
-    """Intervals of a measure for ten choices in each of sixty scenes. law: of the choices, from true laws and laws in error."""
+    """Intervals of a measure for ten choices in each of sixty scenes. law: of choices, from true laws and laws in error."""
     rng, found = np.random.default_rng(11), []
     for k in range(sets):
         w, q = laws(60, 0.1, seed=k)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, power_divergence
 
-from scorevid.worlds.leaves.next_frames import draw_depth, futures
+from scorevid.worlds.leaves.next_frames import _of_group, draw_depth, futures, groups
 from scorevid.worlds.leaves.scenes import Scene, overlap_distance, render
 from scorevid.worlds.leaves.world import CLOSE, Leaves
 
@@ -232,9 +232,56 @@ def test_six_disks_are_listed():
     assert nearest.amin(1).max() < 1e-4
 
 
-def test_listing_futures_is_limited_to_six_disks():
-    with pytest.raises(ValueError, match="up to 6"):
-        futures(Leaves(n_disks=7).scenes(1, generator()))
+def test_listing_futures_is_limited_to_six_disks_that_touch():
+    row = [[4.0 + 4 * k, 16.0] for k in range(7)]
+    with pytest.raises(ValueError, match="up to 6 disks that touch one another, got 7"):
+        futures(scene(row, [3.0] * 7, [0.1] * 7, range(7)))
+    apart = scene([[4.0 + 8 * k, 16.0] for k in range(7)], [3.0] * 7, [0.1] * 7, range(7), size=64)
+    assert futures(apart).count().item() == 1
+
+
+def test_disks_that_touch_in_any_frame_or_through_others_are_one_group():
+    row = scene(
+        [[8.0, 8.0], [20.0, 8.0], [14.0, 8.0], [8.0, 24.0], [25.0, 24.0], [-30.0, -30.0], [-30.0, -30.0]],
+        [3.0] * 7,
+        [0.1] * 7,
+        range(7),
+        velocity=[[0.0, 0.0]] * 4 + [[5.0, 0.0]] + [[0.0, 0.0]] * 2,
+    )
+    label = groups(row)[0].int().argmax(1)
+    assert label.tolist() == [0, 0, 0, 3, 4, 5, 6]  # outside of the frame nothing touches
+    earlier = row.replace(memory=3)  # disk 4 came from disk 3
+    assert groups(earlier)[0].int().argmax(1).tolist() == [0, 0, 0, 3, 3, 5, 6]
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_futures_of_groups_are_those_of_all_disks_together(n):
+    """The same frames with the same probabilities as by all n! orders of the whole scene at once."""
+    scenes = Leaves(n_disks=n, meeting=1.0).scenes(40, generator(n))
+    parted, whole = futures(scenes), _of_group(scenes, 1e-4, 0.0)
+    assert torch.equal(parted.count(), whole.count())
+    assert (groups(scenes).sum(2).amax(1) < n).float().mean() > 0.2 and (parted.count() > 1).sum() > 10
+    away = (parted.frames[:, :, None] - whole.frames[:, None]).abs().amax((3, 4))
+    away = away.masked_fill((whole.probabilities == 0)[:, None], torch.inf)
+    nearest = away.argmin(2)
+    possible = parted.probabilities > 0
+    assert away.amin(2)[possible].max() < 2e-4
+    matched = whole.probabilities.gather(1, nearest)
+    torch.testing.assert_close(parted.probabilities[possible], matched[possible], atol=1e-5, rtol=1e-4)
+
+
+def test_choices_of_two_groups_multiply():
+    """Two meetings far from each other in one frame of 64 pixels, among disks that nothing touches."""
+    two = Leaves(n_disks=2).meetings(2, generator(3))
+    one, other = two[0], two[1].replace(position=two[1].position + 32)
+    fields = {k: torch.cat([getattr(one, k), getattr(other, k)], 1) for k in ("position", "velocity", "radius", "grey")}
+    depth = torch.cat([one.depth, 2 + other.depth], 1)
+    both = one.replace(**fields, depth=depth, size=64)
+    law = futures(both)
+    first, second = (futures(v.replace(size=64)).probabilities[0] for v in (one, other))
+    torch.testing.assert_close(law.probabilities[0], torch.outer(first, second).flatten())
+    for k, ranks in enumerate(([0, 1, 2, 3], [0, 1, 3, 2], [1, 0, 2, 3], [1, 0, 3, 2])):
+        torch.testing.assert_close(law.frames[:, k : k + 1], both.replace(depth=torch.tensor([ranks])).next_frame())
 
 
 def test_probabilities_out_of_reach_are_refused():
@@ -262,6 +309,7 @@ def test_probabilities_out_of_reach_are_refused():
         {"kappa": float("nan")},
         {"meeting": 1.5},
         {"close": -0.1},
+        {"inferred": 1.5},
         {"speed": (0.0, 0.5)},
     ],
 )

@@ -1,7 +1,7 @@
 """Moving leaves: disks that move and occlude one another, of which all possible next frames can be listed.
 
 ``world`` draws scenes, ``scenes`` renders them, ``next_frames`` lists the futures of a scene, ``meetings`` draws test
-scenes with two futures, ``hidden`` those with a disk that the past hides, ``probes`` names pixels of a meeting.
+scenes with two futures or more, ``hidden`` those with a disk that the past hides, ``probes`` names pixels of a meeting.
 """
 
 import lazy_loader as lazy
@@ -17,9 +17,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "meetings": [
             "determined",  # whether the past determines all but the depth order
             "undecided_meetings",  # test scenes of two disks with exactly two futures
+            "undecided_scenes",  # of any number of disks, with up to a dozen
+            "inferred_orders",  # of three disks, in which the order of two follows from the third
         ],
         "next_frames": [
             "draw_depth",  # depth orders: the larger disk is more often in front
+            "groups",  # which disks touch one another, whose orders depend on each other
             "futures",  # all next frames that the past allows, with their probabilities
         ],
         "probes": [

@@ -1,7 +1,9 @@
-r"""Test scenes for exact comparisons: two disks, and a past that determines all but who will be in front.
+r"""Test scenes for exact comparisons: a past that determines all but who will be in front.
 
 The futures of a scene have their listed probabilities only if radii, greys, positions and velocities can be read off the
-past; and a choice can only be judged if the two futures are some distance :math:`D = \|x_A - x_B\|` apart.
+past; and a choice can only be judged if any two futures are some distance :math:`D = \|x_A - x_B\|` apart. Scenes of two
+disks have two futures (:func:`undecided_meetings`), those of more disks up to a dozen (:func:`undecided_scenes`). In
+others the order of two disks that meet follows from a third (:func:`inferred_orders`).
 """
 
 from __future__ import annotations
@@ -13,28 +15,35 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from scorevid import checks
 from scorevid.worlds.futures import Futures
-from scorevid.worlds.leaves.next_frames import futures
-from scorevid.worlds.leaves.scenes import Scene, rejection_sample, visible
+from scorevid.worlds.leaves.next_frames import MOST, futures, groups
+from scorevid.worlds.leaves.scenes import Scene, covers, rejection_sample, visible
 
 if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
     from scorevid.worlds.leaves.world import Leaves
 
 LEAST_VISIBLE = 0.5  #: share of a disk's area: with half of its outline in view, its circle is known
 LEAST_DISTANCE = 0.7  #: grey units: D of two futures, 8 pixels at a contrast of a quarter
+LEAST_SEEN = (
+    0.2  #: grey units: by which an order that the past contradicts must change it, a pixel at a contrast of a fifth
+)
+MOST_FUTURES = 12  #: of one scene
 
 
 def determined(scene: Scene, least_visible: float = LEAST_VISIBLE) -> Tensor:
     """Whether the past determines all but the depth order: (B,) bool.
 
     It does where there are two past frames or more, for the velocities, at least ``least_visible`` of every disk is seen
-    in each of them, and no two disks have nearly the same grey, by which they are told apart.
+    in each of them, and no two disks that touch have nearly the same grey, by which they are told apart.
     """
     if scene.memory < 2:
         return torch.zeros(len(scene), dtype=torch.bool, device=scene.radius.device)
     seen = visible(scene, torch.arange(-scene.memory, 0)).amin((1, 2)) >= least_visible
     different = (scene.grey[:, :, None] - scene.grey[:, None]).abs()
-    different.diagonal(dim1=1, dim2=2).fill_(1)
+    together = groups(scene)
+    together.diagonal(dim1=1, dim2=2).fill_(False)
+    different.masked_fill_(~together, 1)
     return seen & (different.amin((1, 2)) > 0.02)
 
 
@@ -70,3 +79,94 @@ def undecided_meetings(
     wanted = f"futures {least_distance} apart are too rare in {world}"
     scene = rejection_sample(n, draw, generator.device, wanted)
     return scene, futures(scene)
+
+
+def undecided_scenes(
+    world: Leaves,
+    n: int,
+    generator: torch.Generator,
+    n_disks: int | None = None,
+    least_distance: float = LEAST_DISTANCE,
+    most: int = MOST_FUTURES,
+) -> tuple[Scene, Futures]:
+    """n scenes of any number of disks as the world draws them, that have from 2 to ``most`` futures.
+
+    The past determines all but the depth order, and shows by :data:`LEAST_SEEN` or more what it decides of this. Any two
+    futures are ``least_distance`` apart or more, in grey units. n_disks: in every scene, the world's number if not given.
+    A share ``world.meeting`` of the drawn scenes has a meeting of disks 0 and 1, and in the same share of scenes each
+    further disk meets one before it, so that three may come together at once, or two pairs in two places. Raises ValueError
+    for bad input, and where such scenes are too rare.
+    """
+    checks.integer("n", n)
+    world = replace(world, n_disks=world.n_disks if n_disks is None else n_disks, fewest=None)
+
+    def draw(missing: Tensor) -> tuple[Scene, Tensor]:
+        scene = world.scenes(max(8 * len(missing), 64), generator)
+        for disk in range(2, world.n_disks):
+            scene = world.joined(scene, disk, generator)
+        scene = scene[determined(scene)]
+        scene = scene[groups(scene).sum(2).amax(1) <= MOST]
+        if len(scene):
+            law = futures(scene)
+            good = (law.count() > 1) & (law.count() <= most)
+            good[good.clone()] = _closest(law[good]) >= least_distance
+            scene = scene[good][_clearly_seen(scene[good], law[good])]
+        return scene[: len(missing)], missing[: len(scene)]
+
+    wanted = f"2 to {most} futures {least_distance} apart are too rare in {world}"
+    scene = rejection_sample(n, draw, generator.device, wanted)
+    return scene, futures(scene)
+
+
+def inferred_orders(world: Leaves, n: int, generator: torch.Generator) -> tuple[Scene, Futures]:
+    """n scenes of three disks in which disks 0 and 1 meet in the next frame, and their order follows from disk 2.
+
+    The past shows, by :data:`LEAST_SEEN` or more, that disk 2 is behind one of them and in front of the other, which
+    therefore have one order only, although they have never touched. The futures that are returned are the two that there
+    would be without disk 2: the first is the true next frame, the second has the two disks exchanged wherever disk 2 is not,
+    :data:`LEAST_DISTANCE` or more away, and the probabilities are by the radii of the two alone. So an answer that
+    passes over disk 2 has these frequencies, and one that infers the order always chooses the first. Raises ValueError as
+    :func:`undecided_scenes` does.
+    """
+    checks.integer("n", n)
+    world = replace(world, n_disks=3, fewest=None, meeting=1.0, inferred=1.0)
+
+    def draw(missing: Tensor) -> tuple[Scene, Tensor]:
+        scene = world.scenes(max(16 * len(missing), 64), generator)
+        scene = scene[determined(scene) & (scene.depth[:, 2] == 1)]  # in depth between the two
+        if len(scene):
+            law = futures(scene)
+            good = (law.count() == 1) & (_closest(_without_third(scene)) >= LEAST_DISTANCE)
+            scene = scene[good][_clearly_seen(scene[good], law[good])]
+        return scene[: len(missing)], missing[: len(scene)]
+
+    scene = rejection_sample(n, draw, generator.device, f"orders that follow from a third disk are too rare in {world}")
+    return scene, _without_third(scene)
+
+
+def _without_third(scene: Scene) -> Futures:
+    """Of three disks: the next frame and that with disks 0 and 1 exchanged where disk 2 is not, with the odds of these two."""
+    first = scene.depth[:, 0] < scene.depth[:, 1]
+    front, back = (torch.where(first, scene.radius[:, k], scene.radius[:, 1 - k]).double() for k in (0, 1))
+    p = (scene.kappa * (front / back).log()).sigmoid()
+    exchanged = scene.replace(depth=torch.stack([first, ~first, torch.full_like(first, 2)], 1).long())
+    third = next(covers(scene, torch.zeros(1), torch.full_like(scene.depth[:, :1], 2)))
+    true = scene.next_frame()
+    other = torch.where(third > 0, true, exchanged.next_frame())
+    return Futures(torch.cat([true, other], 1), torch.stack([p, 1 - p], 1).to(true.dtype))
+
+
+def _closest(law: Futures) -> Tensor:
+    """Least distance of two possible futures, in grey units, (B,); infinite for one future."""
+    possible, frames = law.probabilities > 0, law.frames.flatten(2)
+    pairs = torch.combinations(torch.arange(possible.shape[1])).tolist()
+    apart = [
+        (frames[:, j] - frames[:, k]).norm(dim=1).masked_fill(~(possible[:, j] & possible[:, k]), torch.inf)
+        for j, k in pairs
+    ]
+    return torch.stack(apart).amin(0) if apart else frames.new_full((len(frames),), torch.inf)
+
+
+def _clearly_seen(scene: Scene, law: Futures) -> Tensor:
+    """Whether the past shows what it decides of the order by LEAST_SEEN or more: no future is left out for less, (B,) bool."""
+    return futures(scene, seen=LEAST_SEEN).count() == law.count() if len(scene) else law.count() > 0

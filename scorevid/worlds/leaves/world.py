@@ -48,6 +48,7 @@ class Leaves:
     speed: tuple[float, float] = (0.0, 2.5)  # least and most, in pixels a frame
     meeting: float = 0.6  # share of scenes in which disks 0 and 1 meet in the next frame
     close: float = 0.0  # share of those whose two futures are drawn to be CLOSE, as far as a few tries go
+    inferred: float = 0.0  # share of those with disk 2 across the gap, by which the order is often decided after all
 
     def __post_init__(self):
         for name in ("size", "n_disks", "memory"):
@@ -58,7 +59,9 @@ class Leaves:
             low, high = getattr(self, name)
             if not least <= low <= high < math.inf:
                 raise ValueError(f"{name} must be a range (least, most) with {least} <= least <= most, got {low, high}")
-        for name in ("ground", "meeting", "close"):
+        if self.inferred > 0 and self.n_disks < 3:
+            raise ValueError(f"an order is inferred from a third disk, got n_disks={self.n_disks}")
+        for name in ("ground", "meeting", "close", "inferred"):
             checks.number(name, getattr(self, name), 0, 1)
         checks.number("kappa", self.kappa)
         checks.number("the most of grey", self.grey[1], 0, 1)
@@ -93,10 +96,12 @@ class Leaves:
         if self.n_disks < 2 or self.meeting == 0:
             return scene
         meets = _uniform(generator, batch, 0, 1) < self.meeting
-        scene = _replace_pair(scene, self._approach(scene.radius, generator), meets)
+        scene = _replace_disks(scene, self._approach(scene.radius, generator), meets)
         if self.close > 0:
             closer = meets & (_uniform(generator, batch, 0, 1) < self.close)
             scene = self._bring_closer(scene, closer, generator)
+        if self.inferred > 0:
+            scene = self._bridge(scene, meets & (_uniform(generator, batch, 0, 1) < self.inferred), generator)
         return scene
 
     def meetings(self, batch: int, generator: torch.Generator, probability: Tensor | None = None) -> Scene:
@@ -111,7 +116,7 @@ class Leaves:
         if probability is not None:
             radius = self._radii_for(probability, scene.radius, generator)
             scene = scene.replace(radius=radius, depth=draw_depth(radius, self.kappa, generator))
-        return _replace_pair(scene, self._approach(scene.radius, generator))
+        return _replace_disks(scene, self._approach(scene.radius, generator))
 
     def _bring_closer(self, scene: Scene, which: Tensor, generator: torch.Generator) -> Scene:
         """Other disks 0 and 1 in the scenes ``which``, (B,) bool: of four pairs that meet, the first with CLOSE futures."""
@@ -122,9 +127,50 @@ class Leaves:
         first = ((apart >= low) & (apart <= high)).to(torch.int8).argmax(0)  # the first of all where none is close
         chosen = pool[first * batch + torch.arange(batch, device=first.device)]
         pair = {name: getattr(chosen, name)[:, :2] for name in ("position", "velocity", "radius", "grey")}
-        closer = _replace_pair(scene, pair, which)
+        closer = _replace_disks(scene, pair, which)
         depth = draw_depth(closer.radius, self.kappa, generator)
         return closer.replace(depth=torch.where(which[:, None], depth, scene.depth))
+
+    def joined(self, scene: Scene, disk: int, generator: torch.Generator, tries: int = 8) -> Scene:
+        """The scenes, in a share ``meeting`` of which a disk meets one of those before it, as disks 0 and 1 do in a meeting.
+
+        Of some tries the first is taken in which it is no faster than other disks, and the two next frames of the pair are at
+        least as far apart as CLOSE; where none is so, the scene stays as it is.
+        """
+        batch, rows = len(scene), torch.arange(len(scene), device=scene.radius.device)
+        joins = _uniform(generator, batch, 0, 1) < self.meeting
+        for _ in range(tries):
+            other = torch.randint(disk, (batch,), generator=generator, device=generator.device)
+            both = torch.stack([other, torch.full_like(other, disk)], 1)
+            pair = scene.replace(**{k: getattr(scene, k)[rows[:, None], both] for k in ("radius", "grey")})
+            pair = pair.replace(**self._approach(pair.radius, generator))
+            position = scene.position[rows, other] + pair.position[:, 1] - pair.position[:, 0]
+            velocity = scene.velocity[rows, other] + pair.velocity[:, 1] - pair.velocity[:, 0]
+            fits = joins & (velocity.norm(dim=1) <= self.speed[1]) & (overlap_distance(pair) >= CLOSE[0])
+            scene = _replace_disks(scene, {"position": position[:, None], "velocity": velocity[:, None]}, fits, disk)
+            joins &= ~fits
+        return scene
+
+    def _bridge(self, scene: Scene, which: Tensor, generator: torch.Generator) -> Scene:
+        """Disk 2 over the gap of disks 0 and 1 in the last past frame, beside their line, in the scenes ``which``, (B,) bool.
+
+        Where it overlaps both and is seen to lie between them in depth, their order follows. Nothing here depends on the
+        depths, so that these have the same law as in other scenes.
+        """
+        velocity, radius = scene.velocity[:, :2], scene.radius[:, :3]
+        before = scene.position[:, :2] - velocity
+        apart = before[:, 1] - before[:, 0]
+        distance = apart.norm(dim=1)
+        u = apart / distance[:, None]
+        across = torch.stack([-u[:, 1], u[:, 0]], 1)
+        middle = before[:, 0] + u * ((distance + radius[:, 0] - radius[:, 1]) / 2)[:, None]  # of the gap
+        batch = len(scene)
+        aside = radius[:, 2] * _uniform(generator, batch, 0.6, 1.2)
+        aside = torch.where(_uniform(generator, batch, 0, 1) < 0.5, aside, -aside)
+        share = _uniform(generator, batch, 0, 1)[:, None]
+        drift = share * velocity[:, 0] + (1 - share) * velocity[:, 1]
+        third = {"position": middle + aside[:, None] * across + drift, "velocity": drift}
+        return _replace_disks(scene, {k: v[:, None] for k, v in third.items()}, which, first=2)
 
     def _anywhere(self, batch: int, generator: torch.Generator) -> Scene:
         """Scenes with all disks anywhere in the frame."""
@@ -186,14 +232,15 @@ class Leaves:
         }
 
 
-def _replace_pair(scene: Scene, pair: dict[str, Tensor], which: Tensor | None = None) -> Scene:
-    """Scenes with other fields (B, 2, …) of disks 0 and 1; only the scenes ``which``, (B,) bool, if given."""
+def _replace_disks(scene: Scene, disks: dict[str, Tensor], which: Tensor | None = None, first: int = 0) -> Scene:
+    """Scenes with other fields (B, m, …) of m disks from ``first`` on; only the scenes ``which``, (B,) bool, if given."""
     changed = {}
-    for name, other in pair.items():
+    for name, other in disks.items():
         own = getattr(scene, name)
+        last = first + other.shape[1]
         if which is not None:
-            other = torch.where(which.view(-1, *[1] * (own.ndim - 1)), other, own[:, :2])
-        changed[name] = torch.cat([other, own[:, 2:]], 1)
+            other = torch.where(which.view(-1, *[1] * (own.ndim - 1)), other, own[:, first:last])
+        changed[name] = torch.cat([own[:, :first], other, own[:, last:]], 1)
     return scene.replace(**changed)
 
 
