@@ -118,10 +118,10 @@ PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebo
 
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	$(call PAPERMILL,training solvers constants slope failures seeds density)
+	$(call PAPERMILL,training solvers constants slope pairs failures seeds density)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapter 5 shows of DAVIS, which does not come along: make natural DAVIS=path; five minutes
+# what chapters 5 and 6 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes
 natural: $(STAMP)
 	test -n "$(DAVIS)" || { echo "say where DAVIS is: make natural DAVIS=path, a folder or an .npz file" >&2; exit 1; }
 	mkdir -p _sweeps
@@ -147,7 +147,7 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[baselines,bench,book,parallel,test,video]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[baselines,bench,book,parallel,test,video,web]'
 	# two of its samplers are compared with ours; what it asks for, torchvision among it, they do not need
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps azula
 	touch $@

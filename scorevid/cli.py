@@ -16,6 +16,7 @@ import tyro
 
 from scorevid import checks
 from scorevid.denoisers.conditioned import Regression
+from scorevid.denoisers.onnx_file import export
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
 from scorevid.machine import best_device
@@ -157,6 +158,22 @@ class Publish:
         print(f"wrote {path} and its card")
 
 
+@dataclass(frozen=True)
+class Export:
+    """Write a trained network as an ONNX file, which runs without PyTorch."""
+
+    name: Annotated[str, tyro.conf.Positional]  # published weights
+    out: Path  # the file to write, net.onnx
+    backward: bool = False  # write the backward pass instead, which gives local linear weights
+    folder: Path = FOLDER  # where the weights are; the package's own folder by default
+
+    def __call__(self) -> None:
+        network = load_denoiser(self.name, self.folder)
+        about = {k: network.card[k] for k in ("name", "licence", "sha256") if k in network.card}
+        export(network, self.out, backward=self.backward, about=about)
+        print(f"wrote {self.out}, {self.out.stat().st_size:,} bytes")
+
+
 def commands() -> dict[str, tuple[type, object | None, str | None]]:
     """What each command makes, from which defaults, and its help where that is not its docstring."""
     trains = {}
@@ -164,7 +181,8 @@ def commands() -> dict[str, tuple[type, object | None, str | None]]:
         default = Train(out=Path("runs") / entry.folder, world=entry.world(**entry.defaults))
         described = f"Train a blind denoiser on {entry.video}; interrupt it whenever you like, and --resume."
         trains[entry.command] = Train[entry.world], default, described
-    return trains | {k: (v, None, None) for k, v in (("evaluate", Evaluate), ("publish", Publish), ("sweep", Sweep))}
+    others = {"evaluate": Evaluate, "publish": Publish, "export": Export, "sweep": Sweep}
+    return trains | {name: (kind, None, None) for name, kind in others.items()}
 
 
 def parse(arguments: list[str]) -> object:

@@ -14,7 +14,6 @@ SLOWEST = (  # files that take a minute and more, the longest first
     "notebooks/test_notebooks.py",
     "training/test_trainer.py",
     "benchmarks/test_benchmarks.py",
-    "notebooks/test_planted_faults.py",
     "book/test_book_scripts.py",
     "sweep/test_sweep_command.py",
     "notebooks/test_nbval.py",

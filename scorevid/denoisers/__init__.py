@@ -1,8 +1,8 @@
 """Whatever answers f(y, c, sigma=None) with an estimate of the clean next frame; ``protocol`` says what that is.
 
 Networks: ``unet`` is the bias-free one, with its ``normalisation``; ``conditioned`` are peers that are given σ, and
-regression; ``weights`` are those published. Exact optima: ``exact`` of finitely many futures, ``wiener`` of linear-Gaussian
-video. ``baselines`` predict from the past alone.
+regression; ``weights`` are those published, and ``onnx_file`` writes a network for other runtimes. Exact optima: ``exact`` of
+finitely many futures, ``wiener`` of linear-Gaussian video. ``baselines`` predict from the past alone.
 """
 
 import lazy_loader as lazy
@@ -30,6 +30,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "load_card",  # how they were made
             "save_denoiser",  # write weights with their card
             "available",  # names of those published
+        ],
+        "onnx_file": [
+            "export",  # write a network, or its backward pass, as an ONNX file
         ],
         "exact": [
             "Oracle",  # the optimal denoiser of finitely many futures

@@ -44,13 +44,17 @@ class ScaledConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The normalised convolution."""
-        if self.norm is None:
-            return self.conv(x)
-        if not self.norm.is_fixed:
+        if self.norm is not None and not self.norm.is_fixed:
             return self.norm(self.conv(x))
+        return F.conv2d(x, *self.folded(), padding=1)
+
+    def folded(self) -> tuple[Tensor, Tensor | None]:
+        """Kernel and bias with a fixed normalisation multiplied into them."""
+        kernel, bias = self.conv.weight, self.conv.bias
+        if self.norm is None:
+            return kernel, bias
         scale = self.norm.scale(self.norm.variance)
-        bias = None if self.conv.bias is None else self.conv.bias * scale
-        return F.conv2d(x, self.conv.weight * scale[:, None, None, None], bias, padding=1)
+        return kernel * scale[:, None, None, None], None if bias is None else bias * scale
 
 
 class Block(nn.Sequential):

@@ -119,11 +119,12 @@ def choice_statistics(samples: Samples, ahead: Futures, seed: int = 0, replicate
 
 
 def bins(probability: np.ndarray, counts: choices.Counts, n: int = 10) -> dict[str, list[float]]:
-    """Scenes in n groups by probability: lists of "probability", "frequency", "low" and "high" (Wilson, 95 %).
+    """Scenes in n groups by probability, or one a scene where there are fewer: lists of "probability", "frequency", "low" and
+    "high" (Wilson, 95 %).
 
     probability: (B,) of the first future. Samples that chose neither are left out.
     """
-    groups = np.array_split(np.argsort(probability, kind="stable"), n)
+    groups = np.array_split(np.argsort(probability, kind="stable"), min(n, len(probability)))
     shares = [wilson(counts.first[g].sum(), (counts.first + counts.second)[g].sum()) for g in groups]
     return {
         "probability": [float(probability[g].mean()) for g in groups],

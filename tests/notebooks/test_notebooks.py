@@ -190,7 +190,10 @@ def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path)
     assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["training", "solvers", "constants", "slope", "seeds", "failures", "density", "natural", "surprises"])
+STORED = ["training", "solvers", "constants", "slope", "pairs", "seeds", "failures", "density", "natural", "surprises"]
+
+
+@pytest.mark.parametrize("name", STORED)
 def test_a_sweep_shows_the_run_whose_results_are_stored(name):
     notebook = nbformat.read(ROOT / "notebooks" / "sweeps" / f"{name}.ipynb", 4)
     assert [c.execution_count for c in code(notebook)] == list(range(1, len(code(notebook)) + 1))
@@ -225,9 +228,10 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
     ("name", "parameters"),
     [
         ("training", {"n_scenes": 12}),
-        ("solvers", {"n_scenes": 10, "n_published": 10, "n_oracle": 1, "n_recommended": 1}),
-        ("constants", {"n_scenes": 12, "n_oracle": 1}),
+        ("solvers", {"n_scenes": 4, "n_published": 4, "n_oracle": 1, "n_recommended": 1}),
+        ("constants", {"n_scenes": 4, "n_oracle": 1}),
         ("slope", {"n_scenes": 40, "n_more": 40}),
+        ("pairs", {"n_scenes": 10}),
         ("failures", {"n_scenes": 10, "n_samples": 2}),
         ("seeds", {"n_scenes": 12, "n_samples": 2}),
         ("density", {"n_scenes": 6, "n_plain": 2, "n_paths": 2}),

@@ -82,6 +82,8 @@ def test_bins_hold_all_that_chose():
     assert found["frequency"] == pytest.approx([0.75] * 5)
     low, high = estimates.wilson(15, 20).interval
     assert found["low"] == pytest.approx([low] * 5) and found["high"] == pytest.approx([high] * 5)
+    few = bins(odds[:3], choices.Counts(*(v[:3] for v in (counts.first, counts.second, counts.blends))), 5)
+    assert few["probability"] == pytest.approx(odds[:3])
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_samplers_are_stored_by_name_and_fields():
 def test_new_results_have_the_keys_of_those_that_are_stored():
     ahead, _ = scenes(40)
     found = choice_statistics(as_samples(drawn(ahead, ahead.probabilities[:, 0])), ahead, replicates=20).record()
-    for name in ("slope", "constants", "training", "solvers"):
+    for name in ("slope", "constants", "training", "solvers", "pairs"):
         kept = load_results(name)["results"][0]
         assert list(found) == [key for key in kept if key in found], name
         assert {key: type(kept[key]) for key in found} == {key: type(v) for key, v in found.items()}, name
@@ -155,8 +157,10 @@ def test_what_is_stored_is_about_the_weights_as_published():
         assert (parameters["sha256"], parameters["images"]) == (card["sha256"], card["training"]["images"]), name
     for name, sha256 in load_results("solvers")["parameters"]["peers"].items():
         assert sha256 == load_card(name, FOLDER / "peers")["sha256"], name
+    for name in ("pairs", "failures"):
+        parameters = load_results(name)["parameters"]
+        assert parameters["sha256"] == load_card(parameters["weights"])["sha256"], name
     failures = load_results("failures")["parameters"]
-    assert failures["sha256"] == load_card(failures["weights"])["sha256"]
     assert failures["regression"] == load_card("regression", FOLDER / "peers")["sha256"]
     natural = load_results("natural")["parameters"]
     assert load_results("natural_bank")["parameters"]["sha256"] == natural["sha256"]
@@ -172,7 +176,14 @@ def test_what_is_stored_is_about_the_weights_as_published():
 
 def test_what_is_stored_has_enough_scenes_to_speak_of():
     """A trial with a few scenes, kept by mistake, would draw figures all the same."""
-    for name, least in (("solvers", 500), ("constants", 400), ("training", 1000), ("slope", 4000), ("failures", 300)):
+    for name, least in (
+        ("solvers", 500),
+        ("constants", 400),
+        ("training", 1000),
+        ("slope", 4000),
+        ("pairs", 1000),
+        ("failures", 300),
+    ):
         assert load_results(name)["parameters"]["n_scenes"] >= least, name
     assert load_results("solvers")["parameters"]["n_published"] >= 2000
     assert all(record["patches"] >= 100 for record in load_results("natural")["results"])
