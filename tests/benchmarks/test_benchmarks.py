@@ -43,6 +43,7 @@ TABLES = {  # tables that each script stores, by a word of their titles
     ],
     "growth": ["Growth with batch", "fitted powers", "held to what was measured", "A plan"],
     "parallel": ["largest relative difference in loss", "images a second with"],
+    "calibrated": ["Training time and calibration"],
     "book": ["Time of each chapter", "Time of a fresh process"],
     "playground": ["headless Chromium", "page loads"],
 }
