@@ -40,7 +40,7 @@ export function denoisePanel(panel, state, current, networks, tell) {
     const error = network.map((v, i) => v - exact[i]), score = network.map((v, i) => (v - y[i]) / sigma ** 2);
     drawSigned(at("difference"), error, 0.25);
     drawSigned(at("score"), score, largest(score));
-    at("difference-is").value = `${rootMeanSquare(network, exact).toFixed(3)} grey, root mean square`;
+    at("difference-is").value = `scale ± 0.25 grey, root mean square ${rootMeanSquare(network, exact).toFixed(3)}`;
     at("score-is").value = `scale ± ${largest(score).toPrecision(2)} per grey`;
     const r = responsibilities(y, futures, sigma);
     at("posterior").value = futures.length > 1

@@ -44,6 +44,7 @@ export function samplePanel(panel, state, current, networks, tell) {
       at("progress").value = step;
       estimates.forEach((frame, k) => drawFrame(canvases[k], frame));
     });
+    at("seconds").value = "";
     buttons();
     const { samples, seconds } = await running;
     samples.forEach((frame, k) => drawFrame(canvases[k], frame));

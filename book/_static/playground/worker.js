@@ -7,7 +7,7 @@ import { ascent, multistep } from "./solver.js";
 
 const started = start();
 const sessions = new Map(); // by file, promises of what has been opened
-let stopped = new Set(); // ids of runs that are to end
+const stopped = new Set(); // ids of runs that are to end
 let last = Promise.resolve();
 
 function session(file) {
