@@ -1,4 +1,7 @@
-"""The playground: its networks, written into the built site from the published weights, and its page without the book."""
+"""The playground: its networks, written into the built site from the published weights, and its page without the book.
+
+``{scene}`title <sigma=0.8>` `` is a link to the playground that carries a scene or a noise level, as its address does.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import re
 import shutil
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.util.docutils import ReferenceRole
 
 from scorevid.denoisers.onnx_file import export
 from scorevid.denoisers.weights import load_denoiser
@@ -22,8 +27,19 @@ FILES = {  # by name, weights and whether it is the backward pass
 logger = logging.getLogger(__name__)
 
 
+class SceneRole(ReferenceRole):
+    """A link to the playground; plain text in a book without it."""
+
+    def run(self) -> tuple[list[nodes.Node], list]:
+        if PAGE not in self.env.found_docs:
+            return [nodes.Text(self.title)], []
+        page = self.env.app.builder.get_relative_uri(self.env.docname, PAGE)
+        return [nodes.reference("", self.title, internal=True, refuri=f"{page}#{self.target}")], []
+
+
 def connect(app: Sphinx) -> None:
     """Write them when the site has been built."""
+    app.add_role("scene", SceneRole())
     app.connect("build-finished", write_networks)
 
 
