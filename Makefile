@@ -118,15 +118,15 @@ PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebo
 
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	$(call PAPERMILL,training solvers constants slope pairs failures many)
+	$(call PAPERMILL,training solvers constants slope pairs failures seeds density many)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapter 5 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes
+# what chapters 5 and 6 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes
 natural: $(STAMP)
 	test -n "$(DAVIS)" || { echo "say where DAVIS is: make natural DAVIS=path, a folder or an .npz file" >&2; exit 1; }
 	mkdir -p _sweeps
 	davis=$$($(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))' "$(DAVIS)") || exit; \
-	$(call PAPERMILL,natural,-p davis "$$davis")
+	$(call PAPERMILL,natural surprises,-p davis "$$davis")
 
 # speed, side by side, stored in benchmarks/results for book/speed.md; some forty minutes on a machine idle
 # otherwise, over half of them for the comparison with diffusers.

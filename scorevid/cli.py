@@ -20,8 +20,8 @@ from scorevid.denoisers.onnx_file import export
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
 from scorevid.machine import best_device
-from scorevid.measures.cards import score_card
 from scorevid.sweep.command import Sweep
+from scorevid.training.cards import score_card
 from scorevid.training.parallel import is_first, make_processes
 from scorevid.training.records import append_to_log
 from scorevid.training.runs import open_run, publish, read_run

@@ -1,9 +1,9 @@
 """What judges a denoiser, or the samples that were drawn with one.
 
-A denoiser is judged by its error (``errors``, ``cards``), by its residual and the Jacobian of it (``score_from_residual``,
-``linear_weights``, ``spectra``, ``optimal_weights``); samples by which future they chose (``choices``), how often
-(``calibration``, ``proper_scores``) and when (``level_of_choice``), and by how sharp and diverse they are
-(``sample_quality``), or by what became of a disk that the past hid (``fates``).
+A denoiser is judged by its error (``errors``), by the density that its errors and its score add up to (``density``), by its
+residual and the Jacobian of it (``score_from_residual``, ``linear_weights``, ``spectra``, ``optimal_weights``); samples by
+which future they chose (``choices``), how often (``calibration``, ``proper_scores``) and when (``level_of_choice``), by how
+sharp and diverse they are (``sample_quality``), or by what became of a disk that the past hid (``fates``).
 """
 
 import lazy_loader as lazy
@@ -29,8 +29,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "gaussian_score_error",  # of Gaussian video, against the Wiener filter
             "identity_distances",  # of residual, optimum and score under other noise
         ],
-        "cards": [
-            "score_card",  # the scores on the card of trained weights
+        "density": [
+            "FutureErrors",  # of a denoiser at the futures of scenes, over noise levels
+            "future_errors",  # measured, for log odds and entropies
+            "over_snr",  # ½ ∫ errors ds, in nats
+            "along",  # the score added up along a path
+            "surprise",  # in nats a pixel, as a map
         ],
         "linear_weights": [
             "Rows",  # rows of the Jacobian

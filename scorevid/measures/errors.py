@@ -41,12 +41,17 @@ def apply_batched(f: AnyDenoiser, y: Tensor, c: Tensor, sigma: float | None = No
 
 
 @torch.no_grad()
-def squared_errors(f: AnyDenoiser, c: Tensor, x: Tensor, sigmas: Sequence[float], generator: torch.Generator) -> Tensor:
-    """Mean squared error a pixel of f(x + σz, c), for each σ and scene: (len(sigmas), B), in grey units squared."""
-    errors = []
+def squared_errors(
+    f: AnyDenoiser, c: Tensor, x: Tensor, sigmas: Sequence[float], generator: torch.Generator, *, border: int = 0
+) -> Tensor:
+    """Mean squared error a pixel of f(x + σz, c), for each σ and scene: (len(sigmas), B), in grey units squared.
+
+    border: so many pixels along each edge are left out of the mean.
+    """
+    errors, inner = [], (..., *[slice(border, n - border) for n in x.shape[2:]])
     for sigma in sigmas:
         y = corrupt(x, sigma, "gaussian", generator)
-        errors.append((apply_batched(f, y, c, sigma) - x).square().mean((1, 2, 3)))
+        errors.append((apply_batched(f, y, c, sigma) - x)[inner].square().mean((1, 2, 3)))
     return torch.stack(errors)
 
 

@@ -2,7 +2,7 @@
 
 A run is a folder. ``trainer`` is the loop. ``steps`` holds what the loop is made of: settings, state, learning rate, batches.
 ``optimisers`` has Adam and Muon, ``compiling`` the check of compiled gradients, ``parallel`` several processes. ``records``
-reads and writes checkpoints and logs. ``runs`` opens a folder again and publishes its weights.
+reads and writes checkpoints and logs. ``runs`` opens a folder again and publishes its weights, with the scores of ``cards``.
 """
 
 import lazy_loader as lazy
@@ -26,6 +26,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "runs": [
             "open_run",  # the trainer of a folder
             "publish",  # its averaged weights, with a card
+        ],
+        "cards": [
+            "score_card",  # the scores on the card of trained weights
         ],
         "optimisers": [
             "make_optimiser",  # Adam, or Muon with Adam

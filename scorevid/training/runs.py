@@ -11,7 +11,7 @@ import torch
 import scorevid
 from scorevid.denoisers.conditioned import build_network
 from scorevid.denoisers.weights import save_denoiser
-from scorevid.measures.cards import score_card
+from scorevid.training.cards import score_card
 from scorevid.training.records import FIRST_NAMES, Checkpoint, load_checkpoint, read_log
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.registry import describe_world, make_world

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import runpy
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -42,7 +43,9 @@ TABLES = {  # tables that each script stores, by a word of their titles
     ],
     "growth": ["Growth with batch", "fitted powers", "held to what was measured", "A plan"],
     "parallel": ["largest relative difference in loss", "images a second with"],
+    "calibrated": ["Training time and calibration"],
     "book": ["Time of each chapter", "Time of a fresh process"],
+    "playground": ["headless Chromium", "page loads"],
 }
 
 
@@ -80,6 +83,8 @@ def rows(found: dict, title: str) -> list[list]:
 def test_each_script_stores_what_is_due(name, quick):
     if name == "peers":
         pytest.importorskip("diffusers", reason="THE PEER WAS NOT RUN: diffusers is missing")
+    if name == "playground" and not any(map(shutil.which, script(name).BROWSERS)):
+        pytest.skip("THE PLAYGROUND WAS NOT RUN: no browser on PATH")
     found = quick(name)
     assert found["benchmark"] == name and found["quick"] and found["seconds"] >= 0  # rounded to tenths
     assert {"processor", "threads", "cores", "versions"} <= set(found["machine"])

@@ -16,7 +16,7 @@ from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
 import nbformat
 import pytest
@@ -139,6 +139,9 @@ def test_every_internal_link_leads_somewhere():
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.exists():
                 dead.append(f"{path.relative_to(HTML)}: {url}")
+            elif target == HTML / "book" / "playground.html" and "=" in parts.fragment:  # a scene that the page reads
+                unknown = parse_qs(parts.fragment).keys() - {"a", "b", "front", "future", "sigma", "seed", "pixel"}
+                dead += [f"{path.relative_to(HTML)}: {url} (no {name})" for name in unknown]
             elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in read(target).ids:
                 dead.append(f"{path.relative_to(HTML)}: {url} (no such place on the page)")
     assert not dead
@@ -433,6 +436,14 @@ def test_front_door_leads_to_the_book(window, address):
     window.wrong.clear()
     window.goto(address)
     window.wait_for_url(f"**/{TOC['root']}.html")
+    assert window.wrong == []
+
+
+def test_the_playground_runs_in_the_book(window):
+    """Its own tests are in test_playground.py; this one sees that the build has brought all of it along."""
+    window.visit("book/playground.html", theme="dark")
+    window.wait_for_selector("html[data-playground=ready] #play-denoise[data-shown]", state="attached")
+    assert window.locator("#play-status").evaluate("e => e.value") == "The network is ready."
     assert window.wrong == []
 
 

@@ -190,13 +190,16 @@ def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path)
     assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["training", "solvers", "constants", "slope", "pairs", "failures", "many", "natural"])
+STORED = ["training", "solvers", "constants", "slope", "pairs", "seeds", "failures", "density", "many", "natural", "surprises"]
+
+
+@pytest.mark.parametrize("name", STORED)
 def test_a_sweep_shows_the_run_whose_results_are_stored(name):
     notebook = nbformat.read(ROOT / "notebooks" / "sweeps" / f"{name}.ipynb", 4)
     assert [c.execution_count for c in code(notebook)] == list(range(1, len(code(notebook)) + 1))
     outputs = [output for cell in code(notebook) for output in cell.outputs]
     assert outputs and all(o.output_type != "error" and o.get("name") != "stderr" for o in outputs)
-    if name not in ("failures", "natural"):  # which print no slopes
+    if name in ("training", "solvers", "constants", "slope", "seeds"):  # which print slopes
         stored = json.loads((ROOT / "scorevid" / "studies" / "results" / f"{name}.json").read_text())["results"]
         told = re.findall(r"slope (\S+),", "".join(o.get("text", "") for o in outputs))
         assert told == [f"{r['slope'][0]:.2f}" for r in stored if r.get("slope")]
@@ -230,6 +233,8 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
         ("slope", {"n_scenes": 40, "n_more": 40}),
         ("pairs", {"n_scenes": 10}),
         ("failures", {"n_scenes": 10, "n_samples": 2}),
+        ("seeds", {"n_scenes": 12, "n_samples": 2}),
+        ("density", {"n_scenes": 6, "n_plain": 2, "n_paths": 2}),
         ("many", {"n_scenes": 12, "n_samples": 4, "n_large": 2, "n_inferred": 12}),
     ],
 )

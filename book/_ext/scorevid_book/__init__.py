@@ -4,7 +4,7 @@
 ``take_home`` prepares what is downloaded, ``provenance`` says how a page was made, ``launch`` adds buttons of Binder and
 Colab. ``records`` reads what the claims measured, which ``prose`` puts into sentences and ``ledger_tables`` into tables.
 ``speed`` shows stored benchmarks, ``status`` run times and versions. ``rooms`` draws the map of the package and writes its
-reference, whose ``signatures`` say types alone.
+reference, whose ``signatures`` say types alone. ``playground`` exports the networks of the page that runs them.
 """
 
 from importlib import import_module
@@ -24,6 +24,7 @@ PARTS = (
     "status",
     "rooms",
     "signatures",
+    "playground",
 )
 
 

@@ -8,8 +8,8 @@ import torch
 
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.wiener import Wiener
-from scorevid.measures.cards import score_card
 from scorevid.measures.errors import SIGMAS
+from scorevid.training.cards import score_card
 from scorevid.worlds.clips.world import Clips
 from scorevid.worlds.gaussian import Gaussian
 from scorevid.worlds.leaves.world import Leaves
