@@ -199,7 +199,7 @@ def test_a_sweep_shows_the_run_whose_results_are_stored(name):
     assert [c.execution_count for c in code(notebook)] == list(range(1, len(code(notebook)) + 1))
     outputs = [output for cell in code(notebook) for output in cell.outputs]
     assert outputs and all(o.output_type != "error" and o.get("name") != "stderr" for o in outputs)
-    if name in ("training", "solvers", "constants", "slope", "seeds"):  # which print slopes
+    if name in ("training", "solvers", "constants", "slope", "seeds", "many"):  # which print slopes
         stored = json.loads((ROOT / "scorevid" / "studies" / "results" / f"{name}.json").read_text())["results"]
         told = re.findall(r"slope (\S+),", "".join(o.get("text", "") for o in outputs))
         assert told == [f"{r['slope'][0]:.2f}" for r in stored if r.get("slope")]
