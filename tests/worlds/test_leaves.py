@@ -310,6 +310,7 @@ def test_probabilities_out_of_reach_are_refused():
         {"meeting": 1.5},
         {"close": -0.1},
         {"inferred": 1.5},
+        {"joining": -0.5},
         {"speed": (0.0, 0.5)},
     ],
 )

@@ -168,6 +168,20 @@ def test_a_share_of_meetings_has_a_third_disk_across_the_gap():
     assert scenes.velocity[:, 2].norm(dim=1).max() <= world.speed[1] + 0.1  # as fast as the pair may be
 
 
+def test_a_share_of_further_disks_joins_the_meetings():
+    world = Leaves(n_disks=4, fewest=2, meeting=0.5, joining=0.8)
+    scenes, plain = world.scenes(600, generator()), Leaves(n_disks=4, fewest=2, meeting=0.5).scenes(600, generator())
+    assert torch.equal(scenes.depth, plain.depth) and torch.equal(scenes.position[:, :2], plain.position[:, :2])
+    assert torch.equal(scenes.position < -100, plain.position < -100)  # who is absent stays so
+    moved, there = (scenes.position[:, 2:] != plain.position[:, 2:]).any(2), plain.position[:, 2:, 0] > -100
+    assert not moved[~there].any() and 0.25 < moved[there].float().mean() < 0.8
+    reach = scenes.radius[:, 2:3] + scenes.radius[:, :2]
+    now, before = ((scenes.position - t * scenes.velocity) for t in (0, 1))
+    touch = [(v[:, 2:3] - v[:, :2]).norm(dim=2) < reach for v in (before, now)]
+    assert (touch[1] & ~touch[0]).any(1)[moved[:, 0]].all()  # the third disk meets one of the first two
+    assert scenes.velocity[:, 2:].norm(dim=2)[moved].max() <= world.speed[1] + 1e-4
+
+
 def test_what_more_disks_cannot_give_is_said(monkeypatch):
     monkeypatch.setattr("scorevid.worlds.leaves.scenes.ROUNDS", 2)
     with pytest.raises(ValueError, match="too rare"):

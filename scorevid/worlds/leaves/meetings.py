@@ -25,9 +25,7 @@ if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for te
 
 LEAST_VISIBLE = 0.5  #: share of a disk's area: with half of its outline in view, its circle is known
 LEAST_DISTANCE = 0.7  #: grey units: D of two futures, 8 pixels at a contrast of a quarter
-LEAST_SEEN = (
-    0.2  #: grey units: by which an order that the past contradicts must change it, a pixel at a contrast of a fifth
-)
+LEAST_SEEN = 0.2  #: grey units: by which the past must contradict an order, a pixel at a contrast of a fifth
 MOST_FUTURES = 12  #: of one scene
 
 
@@ -94,18 +92,18 @@ def undecided_scenes(
 
     The past determines all but the depth order, and shows by :data:`LEAST_SEEN` or more what it decides of this. Any two
     futures are ``least_distance`` apart or more, in grey units. n_disks: in every scene, the world's number if not given.
-    A share ``world.meeting`` of the drawn scenes has a meeting of disks 0 and 1, and in the same share of scenes each
-    further disk meets one before it, so that three may come together at once, or two pairs in two places. tiles: of a
+    A share ``world.meeting`` of the drawn scenes has a meeting of disks 0 and 1, and further disks are joining with the same
+    share, so that three may come together at once, or two pairs in two places. tiles: of a
     larger frame, whose sides are so many times as long. Each tile has ``n_disks`` disks, which move on into others, and
     disks are brought to meet in the middle one only. Raises ValueError for bad input, and where such scenes are too rare.
     """
     checks.integer("n", n)
     checks.integer("tiles", tiles)
-    world = replace(world, n_disks=world.n_disks if n_disks is None else n_disks, fewest=None)
+    world = replace(world, n_disks=n_disks or world.n_disks, fewest=None, joining=world.meeting)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
         batch = max(8 * len(missing), 64)
-        scene = _joined(world, batch, generator) if tiles == 1 else _tiled(world, tiles, batch, generator)
+        scene = world.scenes(batch, generator) if tiles == 1 else _tiled(world, tiles, batch, generator)
         scene = scene[determined(scene)]
         scene = scene[groups(scene).sum(2).amax(1) <= MOST]
         if len(scene):
@@ -146,19 +144,11 @@ def inferred_orders(world: Leaves, n: int, generator: torch.Generator) -> tuple[
     return scene, _without_third(scene)
 
 
-def _joined(world: Leaves, batch: int, generator: torch.Generator) -> Scene:
-    """Random scenes in which the third disk and those after it may meet others as well."""
-    scene = world.scenes(batch, generator)
-    for disk in range(2, world.n_disks):
-        scene = world.joined(scene, disk, generator)
-    return scene
-
-
 def _tiled(world: Leaves, tiles: int, batch: int, generator: torch.Generator) -> Scene:
     """At most ``batch`` scenes of a larger frame: a scene in each tile, and the depths of all disks drawn together."""
-    parts, calm = [], replace(world, meeting=0.0)
+    parts, calm = [], replace(world, meeting=0.0, joining=0.0)
     for k in range(tiles**2):
-        part = _joined(world if k == tiles**2 // 2 else calm, batch, generator)
+        part = (world if k == tiles**2 // 2 else calm).scenes(batch, generator)
         part = part[determined(part)]
         corner = part.position.new_tensor([k % tiles, k // tiles]) * world.size
         parts.append(part.replace(position=part.position + corner))

@@ -48,6 +48,7 @@ class Leaves:
     speed: tuple[float, float] = (0.0, 2.5)  # least and most, in pixels a frame
     meeting: float = 0.6  # share of scenes in which disks 0 and 1 meet in the next frame
     close: float = 0.0  # share of those whose two futures are drawn to be CLOSE, as far as a few tries go
+    joining: float = 0.0  # share of further disks that meet one of those before them as well, as far as a few tries go
     inferred: float = 0.0  # share of those with disk 2 across the gap, by which the order is often decided after all
 
     def __post_init__(self):
@@ -61,13 +62,13 @@ class Leaves:
                 raise ValueError(f"{name} must be a range (least, most) with {least} <= least <= most, got {low, high}")
         if self.inferred > 0 and self.n_disks < 3:
             raise ValueError(f"an order is inferred from a third disk, got n_disks={self.n_disks}")
-        for name in ("ground", "meeting", "close", "inferred"):
+        for name in ("ground", "meeting", "close", "joining", "inferred"):
             checks.number(name, getattr(self, name), 0, 1)
         checks.number("kappa", self.kappa)
         checks.number("the most of grey", self.grey[1], 0, 1)
         if not 0 <= self.contrast < max(self.ground - self.grey[0], self.grey[1] - self.ground):
             raise ValueError(f"no grey in {self.grey} differs from the ground {self.ground} by {self.contrast}")
-        if self.meeting > 0 and self.n_disks > 1 and self.speed[1] < MIN_MEETING_SPEED:
+        if max(self.meeting, self.joining) > 0 and self.n_disks > 1 and self.speed[1] < MIN_MEETING_SPEED:
             raise ValueError(f"disks meet only at speeds of {MIN_MEETING_SPEED} and more, got speed={self.speed}")
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -93,8 +94,16 @@ class Leaves:
             count = torch.randint(self.fewest, self.n_disks + 1, (batch,), generator=generator, device=generator.device)
             absent = torch.arange(self.n_disks, device=generator.device) >= count[:, None]
             scene = scene.replace(position=scene.position.masked_fill(absent[..., None], -1e3))  # it stays outside
-        if self.n_disks < 2 or self.meeting == 0:
-            return scene
+        if self.n_disks > 1 and self.meeting > 0:
+            scene = self._with_meetings(scene, generator)
+        if self.joining > 0:
+            for disk in range(2, self.n_disks):
+                scene = self._join(scene, disk, generator)
+        return scene
+
+    def _with_meetings(self, scene: Scene, generator: torch.Generator) -> Scene:
+        """The scenes, a share of which has a meeting of disks 0 and 1, some with close futures or disk 2 across the gap."""
+        batch = len(scene)
         meets = _uniform(generator, batch, 0, 1) < self.meeting
         scene = _replace_disks(scene, self._approach(scene.radius, generator), meets)
         if self.close > 0:
@@ -131,14 +140,15 @@ class Leaves:
         depth = draw_depth(closer.radius, self.kappa, generator)
         return closer.replace(depth=torch.where(which[:, None], depth, scene.depth))
 
-    def joined(self, scene: Scene, disk: int, generator: torch.Generator, tries: int = 8) -> Scene:
-        """The scenes, in a share ``meeting`` of which a disk meets one of those before it, as disks 0 and 1 do in a meeting.
+    def _join(self, scene: Scene, disk: int, generator: torch.Generator, tries: int = 8) -> Scene:
+        """The scenes, in a share ``joining`` of which a disk meets one of those before it, as disks 0 and 1 do in a meeting.
 
         Of some tries the first is taken in which it is no faster than other disks, and the two next frames of the pair are at
         least as far apart as CLOSE; where none is so, the scene stays as it is.
         """
         batch, rows = len(scene), torch.arange(len(scene), device=scene.radius.device)
-        joins = _uniform(generator, batch, 0, 1) < self.meeting
+        there = scene.position[..., 0] > -100  # and not absent
+        joins = (_uniform(generator, batch, 0, 1) < self.joining) & there[:, disk]
         for _ in range(tries):
             other = torch.randint(disk, (batch,), generator=generator, device=generator.device)
             both = torch.stack([other, torch.full_like(other, disk)], 1)
@@ -146,7 +156,12 @@ class Leaves:
             pair = pair.replace(**self._approach(pair.radius, generator))
             position = scene.position[rows, other] + pair.position[:, 1] - pair.position[:, 0]
             velocity = scene.velocity[rows, other] + pair.velocity[:, 1] - pair.velocity[:, 0]
-            fits = joins & (velocity.norm(dim=1) <= self.speed[1]) & (overlap_distance(pair) >= CLOSE[0])
+            fits = (
+                joins
+                & there[rows, other]
+                & (velocity.norm(dim=1) <= self.speed[1])
+                & (overlap_distance(pair) >= CLOSE[0])
+            )
             scene = _replace_disks(scene, {"position": position[:, None], "velocity": velocity[:, None]}, fits, disk)
             joins &= ~fits
         return scene
