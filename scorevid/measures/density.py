@@ -19,7 +19,9 @@ Along a path from :math:`x_B + \sigma z` to :math:`x_A + \sigma z` the score add
 whichever path it is, if the score is a gradient. That of a network need not be.
 
 All integrals over s are taken over log σ, as :math:`\tfrac12 ds = -\sigma^{-2}\, d\log\sigma`, by the trapezoid rule. What
-lies beyond the greatest σ is added with the error that is found there, which hardly changes any more.
+lies beyond the greatest σ is added with the error that is found there, which hardly changes any more. What lies below the
+least σ is left out. Of the optimal denoiser of finitely many futures that is next to nothing. A network errs there as well,
+so what is read of a network depends on the least σ.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from scorevid.measures.errors import BATCH
 from scorevid.noise.corruptions import corrupt
 from scorevid.worlds.futures import Futures
 
-SPAN = (0.15, 12.0)  #: of the noise levels, in units of D/2: below, the choice is made; above, y says nothing of it
+SPAN = (0.15, 12.0)  #: of noise levels, in units of D/2: below, y shows the choice; above, it shows nothing of it
 WIDER = 1.6  # than Gaussian: even noise in the one direction in which two futures differ
 LEVELS, DRAWS = 24, 8  #: noise levels, and draws of the noise at each
 
@@ -71,7 +73,10 @@ class FutureErrors:
     futures: Futures
 
     def log_odds(self, errors: Tensor | None = None) -> Tensor:
-        """log P(x_k | c) − log P(x_0 | c), (B, K), in nats, from ``within``, or other errors if given."""
+        """log P(x_k | c) − log P(x_0 | c), (B, K), in nats, from ``within``, or other errors if given.
+
+        Values of futures that are only padding mean nothing.
+        """
         nats = over_snr(self.within if errors is None else errors, self.sigma)[0]
         return nats[:, :1] - nats
 
