@@ -162,9 +162,12 @@ def excess_frequency_error(counts, probabilities) -> Estimate:
 def chi_square(counts, probabilities, *, replicates: int = 2000, seed: int = 0) -> Estimate:
     r"""χ² of choices per degree of freedom, :math:`\sum_k (n_k - n w_k)^2 / n w_k` over K − 1, both summed over scenes.
 
-    Its mean is 1 for the true law, however few the samples, and 1 + (n − 1) times the χ² divergence from w to q per degree of
-    freedom for another: it grows with the number of samples, so compare it at equal numbers. Unlikely futures weigh
-    most. The interval draws scenes anew. counts, probabilities, what is left out and raised: as
+    Its mean is 1 for the true law, however few the samples. For another law q it is
+
+    .. math:: \frac{\sum_k q_k / w_k - 1 + (n - 1) \big(\sum_k q_k^2 / w_k - 1\big)}{K - 1} ,
+
+    which grows with the number of samples, so compare it at equal numbers. Unlikely futures weigh most. The interval draws
+    scenes anew. counts, probabilities, what is left out and raised: as
     :func:`excess_frequency_error`, but one choice is enough.
     """
     counts, w = _possible_choices(counts, probabilities)

@@ -27,7 +27,8 @@ def plant(x: Tensor, kind: str, generator: torch.Generator) -> tuple[Tensor, Ten
     """Next frames with something in a disk that the past does not announce, and where, both (N, 1, H, W).
 
     kind: "object", what another of the frames shows there, or "jump", what the frame itself shows ``JUMP`` pixels beside, in a
-    random direction. Raises ValueError for another kind.
+    random direction, with opposite edges joined. The other frames are a random permutation, which leaves one frame in place on
+    average, and so without an object. Raises ValueError for another kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")

@@ -201,6 +201,16 @@ def test_a_planted_distortion_is_found_as_large_as_it_is(error):
     assert chi_square(counts, w).value == pytest.approx(np.average(expected, weights=(w > 0).sum(1) - 1), rel=0.05)
 
 
+def test_the_mean_of_chi_square_for_another_law():
+    """Of unlikely futures that are chosen too often: not all that is above 1 grows with the number of samples."""
+    w, q = np.tile([0.1, 0.9], (20_000, 1)), np.array([0.2, 0.8])
+    for n in (2, 16):
+        mean = (q / w[0]).sum() - 1 + (n - 1) * ((q**2 / w[0]).sum() - 1)
+        counts = np.random.default_rng(n).multinomial(n, q, size=len(w))
+        assert chi_square(counts, w, replicates=2).value == pytest.approx(mean, rel=0.03)
+    assert mean > 1.2 * (1 + 15 * ((q**2 / w[0]).sum() - 1))
+
+
 def test_choices_that_are_too_sure_have_their_error_in_full():
     """Of two futures at 0.7, chosen with 0.9: w (1 − w) in place of f (1 − f) would take out more than chance adds."""
     w, q = np.tile([0.7, 0.3], (20_000, 1)), np.tile([0.9, 0.1], (20_000, 1))

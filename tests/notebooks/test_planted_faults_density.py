@@ -101,6 +101,37 @@ def test_a_score_that_is_no_gradient_is_seen(scenes):
     assert claims.decide(difference(Turned()), BOUNDS["density.path-difference"]) == "fails"
 
 
+def test_a_path_to_other_odds_is_seen(scenes):
+    """At σ = D/2 the odds in the network are part of the ratio: exchanged odds miss it."""
+    c, ahead = scenes
+
+    def missed(f):
+        path = density.inconsistency(f, c, ahead, 0.5, generator=seeded())
+        off = np.subtract(path["straight"], path["exact"]) ** 2
+        return estimates.bootstrap(lambda rows: np.sqrt(off[rows].mean()), len(off))
+
+    exchanged = Futures(ahead.frames, ahead.probabilities.flip(1))
+    assert claims.decide(missed(Oracle(ahead, past=c)), BOUNDS["density.path"]) == "holds"
+    assert claims.decide(missed(Oracle(exchanged, past=c)), BOUNDS["density.path"]) == "fails"
+
+
+def test_open_levels_that_add_too_much_are_seen(scenes):
+    """The part of the slope from D/2 on, as chapter 6 adds it up, with odds that are held too extreme."""
+    c, ahead = scenes
+
+    def part(f):
+        found = density.read_odds(f, c, ahead, generator=seeded(), draws=16)["by_level"]
+        level, slope = np.array(found["level"]), np.array(found["slope"])
+        return np.trapezoid(slope[level >= 1], np.log(level[level >= 1]), axis=0)
+
+    odds = 1.5 * torch.logit(ahead.probabilities[:, 0])
+    believed = Futures(ahead.frames, torch.stack([odds.sigmoid(), (-odds).sigmoid()], 1))
+    optimum = part(Oracle(ahead, past=c))
+    shares = {name: estimates.Estimate(*part(Oracle(law, past=c)) / optimum[0]) for name, law in (("own", ahead), ("too extreme", believed))}
+    assert claims.decide(shares["own"], BOUNDS["density.open-slope"]) == "holds"
+    assert claims.decide(shares["too extreme"], BOUNDS["density.open-slope"]) == "fails"
+
+
 def test_information_lost_on_gaussian_video_is_seen():
     """A filter that trusts the past too much, as one for ρ = 0.99 does where it is 0.95."""
     world = Gaussian(past_noise=0.1)

@@ -1,6 +1,5 @@
 """What the sweep of many disks measures, on samples whose choices are known."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -126,9 +125,12 @@ def test_what_is_stored_was_measured_on_enough_scenes_with_the_weights_and_the_s
     assert set(now) < set(rows[0])
 
 
-def test_the_exact_denoiser_is_calibrated_in_eight_evaluations():
+def test_the_exact_denoiser_has_hardly_any_error_in_eight_evaluations():
     """Where errors are found with a network, they are not those of solver, scenes or measures."""
     for row in load_results("many")["results"]:
         if row["network"] == "oracle" and row["case"] in many.CASES:
-            assert row["error"][1] < 0.03 and row["blends"][2] < 0.01 and row["rendering_error"] < 1e-6, row["case"]
-            assert np.isfinite(row["chi_square"]).all()
+            assert row["error"][1] == 0 and row["chi_square"][1] <= 1, row["case"]
+            assert row["blends"][2] < 0.01 and row["rendering_error"] < 1e-6, row["case"]
+            if row["scenes"] >= 500:  # so many that the interval is narrow
+                assert row["error"][2] < 0.05 and row["chi_square"][2] < 1.5, row["case"]
+                assert 0.9 < row["slope"][0] < 1.1, row["case"]

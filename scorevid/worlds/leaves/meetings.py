@@ -33,7 +33,7 @@ def determined(scene: Scene, least_visible: float = LEAST_VISIBLE) -> Tensor:
     """Whether the past determines all but the depth order: (B,) bool.
 
     It does where there are two past frames or more, for the velocities, at least ``least_visible`` of every disk is seen
-    in each of them, and no two disks that touch have nearly the same grey, by which they are told apart.
+    in each of them, and no two disks of a group (:func:`groups`) have nearly the same grey, by which they are told apart.
     """
     if scene.memory < 2:
         return torch.zeros(len(scene), dtype=torch.bool, device=scene.radius.device)
@@ -93,9 +93,9 @@ def undecided_scenes(
     The past determines all but the depth order, and shows by :data:`LEAST_SEEN` or more what it decides of this. Any two
     futures are ``least_distance`` apart or more, in grey units. n_disks: in every scene, the world's number if not given.
     A share ``world.meeting`` of the drawn scenes has a meeting of disks 0 and 1, and further disks are joining with the same
-    share, so that three may come together at once, or two pairs in two places. tiles: of a
-    larger frame, whose sides are so many times as long. Each tile has ``n_disks`` disks, which move on into others, and
-    disks are brought to meet in the middle one only. Raises ValueError for bad input, and where such scenes are too rare.
+    share, so that three may come together at once, or two pairs in two places. tiles: along each side of a larger frame.
+    Each tile has the size of the world's frame and ``n_disks`` disks, which move on into others, and disks are brought to meet
+    in one tile only, the middle one where there is one. Raises ValueError for bad input, and where such scenes are too rare.
     """
     checks.integer("n", n)
     checks.integer("tiles", tiles)
