@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -95,6 +96,13 @@ def test_every_figure_has_a_caption_and_alternative_text(notebook):
             assert len(mystnb["image"]["alt"]) > 20
             assert len(mystnb["figure"]["caption"]) > 40
             assert mystnb["figure"]["name"].startswith("fig-")
+
+
+def test_no_two_figures_of_the_book_have_one_name():
+    """References and the gallery of the front page would lead to either."""
+    cells = [cell for path in CHAPTERS for cell in code(nbformat.read(path, 4))]
+    names = [name for c in cells if (name := c.metadata.get("mystnb", {}).get("figure", {}).get("name"))]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 def sections(notebook):
