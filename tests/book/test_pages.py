@@ -152,6 +152,7 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "16 % at": "values of the normal distribution",
         "2 % at": "values of the normal distribution",
         "20 pixels at contrast 0.5 give a distance of 2.2": "an example, computed in the sentence",
+        "from 0.15 to 12 times this value": "a setting, density.SPAN",
         "| 0.05 | 0.058 | 0.043 | 0.021 | 0.046 |": "simulated; tests/sampling/test_ascent.py repeats it",
         "| 0.10 | 0.112 | 0.090 | 0.053 | 0.095 |": "the same",
         "| 0.20 | 0.215 | 0.191 | 0.137 | 0.195 |": "the same",
@@ -174,6 +175,7 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "from update 28,000 on": "how a run was made",
         "12.7 standard errors": "a value of Student's distribution",
     },
+    "notebooks/06_density.ipynb": {"from 0.15 to 12 times D/2": "a setting, density.SPAN"},
     "notebooks/supplement/04a_gaussian_weights.ipynb": {
         "14,000 updates": "length of a training",
         "fixed the bound of 0.5": "a bound",
