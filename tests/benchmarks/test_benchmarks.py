@@ -96,6 +96,13 @@ def test_each_script_stores_what_is_due(name, quick):
         assert len(target["value"]) == 3 and target["value"][1] <= target["value"][0] <= target["value"][2]
 
 
+def test_a_network_that_is_calibrated_once_by_chance_has_no_time_to_calibration():
+    lasting = script("calibrated").lasting
+    assert lasting([(1, False), (2, True), (3, False), (4, True), (5, True)]) == 4
+    assert lasting([(1, True), (2, True), (3, False)]) is None
+    assert lasting([(1, True)]) == 1
+
+
 def test_the_peer_s_doubling_is_that_of_its_library():
     pytest.importorskip("diffusers", reason="THE PEER WAS NOT COMPARED: diffusers is missing")
     peers = script("peers")
