@@ -319,6 +319,11 @@ def test_samples_are_drawn_counted_and_stopped(page):
     page.wait_for_function("document.querySelector('#play-sample [data-part=seconds]').value !== ''")
     counted = [int(n) for n in re.findall(r"(\d+) (?:samples|with|blends)", value(page, "sample", "chosen"))]
     assert sum(counted) == 16 and panel.locator(".play-point").count() == 1
+    panel.locator("[data-part=steps]").evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input')); }")
+    panel.locator("[data-part=draw]").click()
+    page.wait_for_function("document.querySelector('#play-sample .play-point:nth-of-type(2)') !== null")
+    panel.locator("[data-part=draw]").click()  # once more, which adds to the second point
+    page.wait_for_function("!document.querySelector('#play-sample [data-part=draw]').disabled")
     canvases = panel.locator("[data-part=samples] canvas")
     assert canvases.count() == 16 and len(set(canvases.evaluate_all("all => all.map(e => e.toDataURL())"))) > 1
     panel.locator("input[value=ascent]").check()
@@ -326,7 +331,7 @@ def test_samples_are_drawn_counted_and_stopped(page):
     page.wait_for_function("document.querySelector('#play-sample [data-part=progress]').value > 0")
     panel.locator("[data-part=stop]").click()
     page.wait_for_function("!document.querySelector('#play-sample [data-part=draw]').disabled")
-    assert panel.locator(".play-point").count() == 1
+    assert panel.locator(".play-point").count() == 2
     panel.locator("[data-part=clear]").click()
     assert panel.locator(".play-point").count() == 0
 

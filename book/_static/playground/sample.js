@@ -36,7 +36,7 @@ export function samplePanel(panel, state, current, networks, tell) {
 
   async function draw() {
     const scene = current(), about = { ...settings() };
-    const begun = { key: JSON.stringify(state.values.disks), futures: scene.futures, method: method() };
+    const begun = { key: JSON.stringify([state.values.disks, about]), futures: scene.futures, method: method() };
     running = networks.call("sample", {
       network: "leaves-32", c: joined(scene.past), size: FRAME, n: SAMPLES,
       method: begun.method, settings: about, seed: Math.floor(2 ** 32 * Math.random()),

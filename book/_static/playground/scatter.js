@@ -1,4 +1,4 @@
-// Log odds of the choices against the exact log odds, a point for each scene and method; on the diagonal they agree.
+// Log odds of the choices against the exact log odds, a point for each scene, method and settings; on the diagonal they agree.
 
 import { logit } from "./choices.js";
 
@@ -10,7 +10,7 @@ export class Scatter {
     this.points = new Map();
   }
 
-  // Samples of one scene by one method are counted together.
+  // Samples of one scene by one method with the same settings are counted together. key: of scene and settings.
   add({ key, method, probability, first, second }) {
     const name = `${method} ${key}`, point = this.points.get(name) ?? { method, probability, first: 0, second: 0 };
     point.first += first;
