@@ -224,11 +224,12 @@ def _noise(basis: Tensor, size, draws: int, even: bool, generator: torch.Generat
     z = torch.randn(len(basis), n, basis.shape[2], generator=generator, dtype=basis.dtype)
     weight = z.new_ones(z.shape[:2])
     if even:
-        wide = math.sqrt(1 + (WIDER**2 - 1) / dimensions)
+        there = basis.norm(dim=2)[:, None]  # (B, 1, d): 1, or 0 for directions that the scene lacks
+        wide = (1 + (WIDER**2 - 1) / there.sum(2, keepdim=True)).sqrt()
         sobol = torch.quasirandom.SobolEngine(dimensions).draw(n).to(basis)
         shift = torch.rand(len(basis), 1, dimensions, generator=generator, dtype=basis.dtype)
         place = wide * torch.special.ndtri(((sobol + shift) % 1).clamp(1e-9, 1 - 1e-9))
         z += (place - z @ basis.mT) @ basis
-        weight = (place.square().sum(2) * (wide**-2 - 1) / 2).exp()
+        weight = ((there * place.square() * (wide**-2 - 1)).sum(2) / 2).exp()
     weight = torch.cat([weight, weight], 1) / (2 * weight.sum(1, keepdim=True))
     return torch.cat([z, -z], 1).view(len(basis), -1, *size), weight

@@ -64,6 +64,20 @@ def test_several_futures_and_padding():
     assert abs(errors.entropy().sum() / entropy.sum() - 1) < 0.04
 
 
+def test_padding_makes_the_reading_no_less_exact(scenes):
+    """Beside scenes with many futures. It would catch noise weighted by directions that a scene does not have."""
+    c, ahead = scenes
+    true = ahead.probabilities.log()[:, 1] - ahead.probabilities.log()[:, 0]
+
+    def rms(padding, seed):
+        frames = torch.nn.functional.pad(ahead.frames, (0, 0, 0, 0, 0, padding))
+        padded = Futures(frames, torch.nn.functional.pad(ahead.probabilities, (0, padding)))
+        errors = density.future_errors(Oracle(ahead, past=c), c, padded, generator=seeded(seed))
+        return (errors.log_odds()[:, 1] - true).square().mean().sqrt()
+
+    assert rms(4, 0) + rms(4, 1) < 1.15 * (rms(0, 0) + rms(0, 1))
+
+
 def test_a_wrong_law_is_read_as_it_is(scenes):
     """A denoiser that holds the odds for e nats more extreme shows it: read odds are its own, not the world's."""
     c, ahead = scenes
