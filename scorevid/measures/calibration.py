@@ -5,8 +5,8 @@ Over scenes in which A is due with probability :math:`w_A`, a line is fitted to 
 .. math:: \mathrm{logit}\, P(\text{A chosen}) = a + b\, \mathrm{logit}\, w_A ,
 
 by maximum likelihood from the samples that chose; ideal are a = 0 and b = 1. b > 1: too sure, b < 1: not sure enough,
-a ≠ 0: a bias towards A. Intervals draw scenes anew: a network errs scene by scene, and samples of one scene are no
-independent witnesses of it. The expected calibration error (:func:`calibration_error`) assumes no such line.
+a ≠ 0: a bias towards A. Intervals draw scenes anew: a network errs scene by scene, and samples of one scene are not
+independent cases. The expected calibration error (:func:`calibration_error`) assumes no such line.
 
 A right line is an average over scenes, and leaves open whether single scenes are right. For that, and for any number
 K of futures, there are three more measures. With the law q of a scene's choices, its *frequency error* is

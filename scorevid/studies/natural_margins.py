@@ -4,7 +4,7 @@ Errors are given as
 
 .. math:: \text{PSNR} = -10 \log_{10} \text{(mean squared error)} \quad \text{in dB re 1 grey unit}^2 .
 
-Intervals are over shots: patches of one shot are no independent witnesses of natural video. What a past frame is worth is
+Intervals are over shots: patches of one shot are no independent cases. What a past frame is worth is
 the PSNR with M frames less that with M − 1, on the same patches under the same noise. In bits a pixel it is the information
 that the difference of the errors adds up to (:mod:`scorevid.measures.density`).
 """
