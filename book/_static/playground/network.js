@@ -7,7 +7,8 @@ export class Networks {
     this.count = 0;
     this.worker.onmessage = ({ data }) => this.answer(data);
     this.worker.onerror = (event) => {
-      for (const { reject } of this.waiting.values()) reject(new Error(event.message ?? "the worker cannot start"));
+      this.broken = new Error(event.message ?? "the worker cannot start");
+      for (const { reject } of this.waiting.values()) reject(this.broken);
       this.waiting.clear();
     };
   }
@@ -22,7 +23,10 @@ export class Networks {
   // task and what it needs, as in worker.js. watch: called with progress.
   call(task, what, watch) {
     const id = ++this.count;
-    const answer = new Promise((resolve, reject) => { this.waiting.set(id, { resolve, reject, watch }); });
+    const answer = new Promise((resolve, reject) => {
+      if (this.broken) reject(this.broken);
+      else this.waiting.set(id, { resolve, reject, watch });
+    });
     this.worker.postMessage({ id, task, ...what });
     return Object.assign(answer, { id });
   }

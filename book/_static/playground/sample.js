@@ -43,6 +43,7 @@ export function samplePanel(panel, state, current, networks, tell) {
     }, ({ step, estimates }) => {
       at("progress").value = step;
       estimates.forEach((frame, k) => drawFrame(canvases[k], frame));
+      if (begun.futures.length > 1) bar(count(estimates, begun.futures), begun.futures[0].probability); // as far as it has come
     });
     at("seconds").value = "";
     buttons();

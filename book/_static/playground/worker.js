@@ -12,7 +12,9 @@ let last = Promise.resolve();
 
 function session(file) {
   if (!sessions.has(file)) {
-    sessions.set(file, started.then(() => open(new URL(`networks/${file}.onnx`, import.meta.url))));
+    const opened = started.then(() => open(new URL(`networks/${file}.onnx`, import.meta.url)));
+    opened.catch(() => sessions.delete(file)); // to be tried again when it is next asked for
+    sessions.set(file, opened);
   }
   return sessions.get(file);
 }
