@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +26,7 @@ from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.scenes import Scene
 from scorevid_book.playground import bare_page, write_networks
 
+ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 CLOSE = {"rtol": 0, "atol": 1e-4}
@@ -253,6 +255,20 @@ def test_a_link_carries_the_state_and_nonsense_does_not(page):
         **dict(zip(FIELDS, (0, 0, 2.5, 2.5, 7, 1), strict=True))
     }
     assert page.evaluate(program, "#denoise") is None
+
+
+def test_scenes_that_chapters_link_are_undecided_and_their_panels_exist(page):
+    targets = [
+        t
+        for f in sorted((ROOT / "notebooks").rglob("*.ipynb"))
+        for t in re.findall(r"{scene}`[^`]*<(.+?)>`", f.read_text())
+    ]
+    assert targets
+    for target in targets:
+        found = page.evaluate("(hash) => state.fromLink(hash)", f"#{target}")
+        assert futures(as_scene(found)).count().item() == 2, target
+        first = page.evaluate("(hash) => state.shownFirst(hash)", f"#{target}")
+        assert page.locator(f"#play-{first}").count() == 1, target
 
 
 # ---- the panels ----------------------------------------------------------------------------------------------------

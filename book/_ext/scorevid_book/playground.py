@@ -1,6 +1,7 @@
 """The playground: its networks, written into the built site from the published weights, and its page without the book.
 
-``{scene}`title <sigma=0.8>` `` is a link to the playground that carries a scene or a noise level, as its address does.
+``{scene}`title <sigma=0.8&show=denoise>` `` is a link to the playground that carries a scene or a noise level, as its
+address does, and names the panel to begin with.
 """
 
 from __future__ import annotations

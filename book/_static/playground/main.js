@@ -5,11 +5,12 @@ import { levelSliders } from "./levels.js";
 import { Networks } from "./network.js";
 import { samplePanel } from "./sample.js";
 import { describe, scenePanel } from "./scene.js";
-import { State, fromLink, toLink } from "./state.js";
+import { State, fromLink, shownFirst, toLink } from "./state.js";
 import { videoPanel } from "./video.js";
 import { weightsPanel } from "./weights.js";
 
 const panel = (name) => document.getElementById(`play-${name}`);
+const first = shownFirst(location.hash);
 const state = new State(fromLink(location.hash) ?? undefined);
 const networks = new Networks();
 let scene = describe(state.values);
@@ -63,6 +64,7 @@ for (const show of Object.values(shows)) {
   show();
   await new Promise((go) => setTimeout(go)); // the page may be read and scrolled in between
 }
+panel(first)?.scrollIntoView();
 performance.mark("usable");
 networks.call("open", { network: "leaves-32" }).then(() => {
   panel("status").value = "The network is ready.";

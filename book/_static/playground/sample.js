@@ -15,6 +15,7 @@ export function samplePanel(panel, state, current, networks, tell) {
   const at = (name) => panel.querySelector(`[data-part="${name}"]`);
   const canvases = [...at("samples").querySelectorAll("canvas")];
   const scatter = new Scatter(at("scatter"));
+  const unfilled = at("chosen").value; // what is said of a bar without choices
   let running = null, onwards = false;
 
   const method = () => panel.querySelector("input[name=play-method]:checked").value;
@@ -37,6 +38,7 @@ export function samplePanel(panel, state, current, networks, tell) {
   async function draw() {
     const scene = current(), about = { ...settings() };
     const begun = { key: JSON.stringify([state.values.disks, about]), futures: scene.futures, method: method() };
+    empty();
     running = networks.call("sample", {
       network: "leaves-32", c: joined(scene.past), size: FRAME, n: SAMPLES,
       method: begun.method, settings: about, seed: Math.floor(2 ** 32 * Math.random()),
@@ -61,9 +63,16 @@ export function samplePanel(panel, state, current, networks, tell) {
     const counts = count(samples, futures), [a, b] = futures.map(({ front }) => "AB"[front]);
     bar(counts, futures[0].probability);
     at("chosen").value = `${counts.first} samples with ${a} in front, ${counts.second} with ${b}, ${counts.blends} blends; `
-      + `the exact odds of ${a} are ${percent(futures[0].probability)}.`;
+      + `the exact probability of ${a} is ${percent(futures[0].probability)}.`;
     scatter.add({ key, method: how, probability: futures[0].probability, ...counts });
     at("scenes").value = scatter.summary();
+  }
+
+  // Choices of another scene are not shown beside the probability of this one.
+  function empty() {
+    const { futures } = current();
+    at("chosen").value = unfilled;
+    bar({ first: 0, second: 0, blends: 0 }, futures.length > 1 ? futures[0].probability : 1);
   }
 
   function bar({ first, second, blends }, probability) {
@@ -110,8 +119,5 @@ export function samplePanel(panel, state, current, networks, tell) {
   showSettings();
   buttons();
 
-  return function show() {
-    const { futures } = current();
-    at("bar-odds").style.left = `${100 * (futures.length > 1 ? futures[0].probability : 1)}%`;
-  };
+  return empty;
 }

@@ -36,6 +36,11 @@ export function toLink({ disks, front, future, sigma, seed, pixel }) {
   return `#a=${a}&b=${b}&front=${front}&future=${future}&sigma=${round(sigma, 3)}&seed=${seed}&pixel=${pixel.join(",")}`;
 }
 
+// The panel that a link asks for, as in #sigma=0.8&show=denoise, or null.
+export function shownFirst(hash) {
+  return new URLSearchParams(hash.slice(1)).get("show");
+}
+
 // Anything that is missing, or is no number within its range, stays as it is by default. Null for a link without a scene.
 export function fromLink(hash) {
   if (!hash.includes("=")) return null; // the name of a section
