@@ -33,7 +33,8 @@ def determined(scene: Scene, least_visible: float = LEAST_VISIBLE) -> Tensor:
     """Whether the past determines all but the depth order: (B,) bool.
 
     It does where there are two past frames or more, for the velocities, at least ``least_visible`` of every disk is seen
-    in each of them, and no two disks of a group (:func:`groups`) have nearly the same grey, by which they are told apart.
+    in each of them, and no two disks of a group (:func:`~scorevid.worlds.leaves.next_frames.groups`) have nearly the same
+    grey, by which they are told apart.
     """
     if scene.memory < 2:
         return torch.zeros(len(scene), dtype=torch.bool, device=scene.radius.device)
