@@ -218,7 +218,8 @@ def test_choices_that_are_too_sure_have_their_error_in_full():
     assert excess_frequency_error(counts, w).value == pytest.approx(0.2, abs=0.002)
     f = counts[:, 0] / 8
     assert np.sqrt(((f - 0.7) ** 2 - 0.21 / 8).mean()) < 0.19
-    assert tempering_slope(counts, w).value == pytest.approx(special.logit(0.9) / special.logit(0.7), rel=0.02)
+    slope = tempering_slope(counts[:5000], w[:5000], replicates=10).value
+    assert slope == pytest.approx(special.logit(0.9) / special.logit(0.7), rel=0.03)
 
 
 @pytest.mark.parametrize("slope", [0.6, 1.4])
