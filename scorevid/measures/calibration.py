@@ -13,9 +13,10 @@ K of futures, there are three more measures. With the law q of a scene's choices
 
 .. math:: e = \sqrt{\tfrac12 \textstyle\sum_k (q_k - w_k)^2} ,
 
-|q_A − w_A| for two futures, and at most 1 for any number. Samples show frequencies :math:`f = n_k / n` and not q, which makes
-the same sum too large by the chance of few samples; :func:`excess_frequency_error` takes that out. :func:`chi_square`
-compares the distance with what chance alone makes of it, and :func:`tempering_slope` is the logit slope for any K.
+which is :math:`|q_A - w_A|` for two futures, and at most 1 for any number. Samples show frequencies :math:`f = n_k / n` and
+not q, which makes the same sum too large by the chance of few samples; :func:`excess_frequency_error` takes that out.
+:func:`chi_square` compares the distance with what chance alone makes of it, and :func:`tempering_slope` is the logit slope
+for any K.
 
 Whether the samples could have come from the true law at all is a question for :mod:`scorevid.measures.proper_scores`.
 """
