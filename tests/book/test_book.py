@@ -140,7 +140,16 @@ def test_every_internal_link_leads_somewhere():
             if not target.exists():
                 dead.append(f"{path.relative_to(HTML)}: {url}")
             elif target == HTML / "book" / "playground.html" and "=" in parts.fragment:  # a scene that the page reads
-                unknown = parse_qs(parts.fragment).keys() - {"a", "b", "front", "future", "sigma", "seed", "pixel"}
+                unknown = parse_qs(parts.fragment).keys() - {
+                    "a",
+                    "b",
+                    "front",
+                    "future",
+                    "sigma",
+                    "seed",
+                    "pixel",
+                    "show",
+                }
                 dead += [f"{path.relative_to(HTML)}: {url} (no {name})" for name in unknown]
             elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in read(target).ids:
                 dead.append(f"{path.relative_to(HTML)}: {url} (no such place on the page)")
