@@ -7,13 +7,10 @@ import importlib
 import itertools
 import json
 import re
-import shutil
 import subprocess
 import sys
-import threading
 import zipfile
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, unquote, urljoin, urlsplit
@@ -31,17 +28,6 @@ PAGES = [TOC["root"]]
 for chapter in (chapter for part in TOC["parts"] for chapter in part["chapters"]):
     PAGES += [chapter["file"], *(section["file"] for section in chapter.get("sections", ()))]
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 VIEWS = [  # of one page and of the next: each page is seen at both widths, light and dark, without half of the work
     [("light", 390), ("dark", 1280)],
     [("dark", 390), ("light", 1280)],
@@ -253,31 +239,10 @@ def test_a_chapter_says_how_it_was_made(page):
 # ---- in a browser --------------------------------------------------------------------------------------------------
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
-def address(_built):
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HTML))) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip(f"THE BOOK WAS NOT LOOKED AT: no browser on PATH, any of {', '.join(BROWSERS)} would do")
-    playwright = pytest.importorskip("playwright.sync_api", reason="THE BOOK WAS NOT LOOKED AT: playwright is missing")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
-        yield chromium
-        chromium.close()
+def address(_built, serve):
+    with serve(HTML) as at:
+        yield at
 
 
 @pytest.fixture(scope="module")

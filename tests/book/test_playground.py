@@ -1,12 +1,8 @@
 """The playground, in a browser without a network: its modules give what the package gives, and its panels can be used."""
 
-import functools
 import math
 import re
-import shutil
 import sys
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,15 +23,8 @@ from scorevid.worlds.leaves.scenes import Scene
 from scorevid_book.playground import bare_page, write_networks
 
 ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 CLOSE = {"rtol": 0, "atol": 1e-4}
 FIELDS = ("x", "y", "vx", "vy", "r", "g")
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +36,9 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(site):
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip(f"THE PLAYGROUND WAS NOT TESTED: no browser on PATH, any of {', '.join(BROWSERS)} would do")
-    playwright = pytest.importorskip("playwright.sync_api", reason="THE PLAYGROUND WAS NOT TESTED: no playwright")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=executable, args=FLAGS)
-        yield chromium
-        chromium.close()
+def address(site, serve):
+    with serve(site) as at:
+        yield at
 
 
 @pytest.fixture(scope="module")
