@@ -64,6 +64,7 @@ class Train(Generic[World]):
     # continue the run in --out with its own settings, which those given here replace; --resume alone means yes, and auto
     # starts a run where there is none
     resume: Literal["no", "yes", "auto"] = "no"
+    start: str | None = None  # published weights to begin with instead of random ones, of these widths
     device: str = "auto"  # cpu, cuda, or auto for the best there is
     out: Path  # folder of checkpoint.pt and log.jsonl
     devices: int = 1  # processes on each machine, which share each batch: a GPU each, or a part of the CPU's threads
@@ -91,6 +92,8 @@ class Train(Generic[World]):
         else:
             torch.manual_seed(self.settings.seed)
             trainer = Trainer(self.network.build(self.world.memory), self.world, self.settings, self.out, device=device)
+            if self.start is not None:
+                trainer.start_from(load_denoiser(self.start))
         trainer.distribute(processes)
         if self.threads:  # from here on, for Fabric deals out the processor's
             torch.set_num_threads(self.threads)

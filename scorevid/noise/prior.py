@@ -84,19 +84,31 @@ class PastNoise:
     share: float = 0.0  # of past frames that get noise
     sigma_min: float = 0.02  # least standard deviation, grey units
     sigma_max: float = 1.0  # greatest
+    forget: float = 0.0  # share of examples whose older past frames are zero; how many, from 1 to M − 1, is drawn
 
     def __post_init__(self):
         checks.number("share", self.share, 0, 1)
+        checks.number("forget", self.forget, 0, 1)
         _check_range(self.sigma_min, self.sigma_max)
 
     def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
         """Past frames (B, M, H, W) with their noise; same shape. With a share of 0, c itself and no draw."""
+        if self.forget > 0 and c.shape[1] > 1:
+            c = c * self._remembered(*c.shape[:2], generator).to(c)
         if self.share == 0 or c.shape[1] == 0:
             return c
         which, u = torch.rand(2, *c.shape[:2], 1, 1, generator=generator, device=generator.device)
         level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
         white = torch.randn(c.shape, generator=generator, device=generator.device)
         return c + torch.where(which < self.share, level, 0.0) * white
+
+    def _remembered(self, batch: int, memory: int, generator: torch.Generator) -> Tensor:
+        """Which frames of each past are kept, (B, M, 1, 1) bool: the latest m of some, all of the others."""
+        which, u = torch.rand(2, batch, 1, generator=generator, device=generator.device)
+        latest = 1 + (u * (memory - 1)).long().clamp_max(memory - 2)
+        latest = torch.where(which < self.forget, latest, memory)
+        age = torch.arange(memory, 0, -1, device=generator.device)
+        return (age <= latest)[:, :, None, None]
 
 
 def _check_range(sigma_min: float, sigma_max: float) -> None:

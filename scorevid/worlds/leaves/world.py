@@ -18,6 +18,7 @@ from scorevid import checks
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.next_frames import draw_depth
+from scorevid.worlds.leaves.pasts import cross, hide
 from scorevid.worlds.leaves.scenes import Scene, overlap_distance
 from scorevid.worlds.registry import TestScenes, register
 
@@ -50,6 +51,7 @@ class Leaves:
     close: float = 0.0  # share of those whose two futures are drawn to be CLOSE, as far as a few tries go
     joining: float = 0.0  # share of further disks that meet one of those before them as well, as far as a few tries go
     inferred: float = 0.0  # share of those with disk 2 across the gap, by which the order is often decided after all
+    hiding: float = 0.0  # share of scenes in which disk 0 hides disk 1 for some past frames and lets it out in the next
 
     def __post_init__(self):
         for name in ("size", "n_disks", "memory"):
@@ -62,7 +64,9 @@ class Leaves:
                 raise ValueError(f"{name} must be a range (least, most) with {least} <= least <= most, got {low, high}")
         if self.inferred > 0 and self.n_disks < 3:
             raise ValueError(f"an order is inferred from a third disk, got n_disks={self.n_disks}")
-        for name in ("ground", "meeting", "close", "joining", "inferred"):
+        if self.hiding > 0 and self.n_disks < 2:
+            raise ValueError(f"a disk is hidden by a second one, got n_disks={self.n_disks}")
+        for name in ("ground", "meeting", "close", "joining", "inferred", "hiding"):
             checks.number(name, getattr(self, name), 0, 1)
         checks.number("kappa", self.kappa)
         checks.number("the most of grey", self.grey[1], 0, 1)
@@ -99,6 +103,9 @@ class Leaves:
         if self.joining > 0:
             for disk in range(2, self.n_disks):
                 scene = self._join(scene, disk, generator)
+        if self.hiding > 0:
+            which = _uniform(generator, batch, 0, 1) < self.hiding
+            scene, _ = hide(scene, which, self.speed[1], generator)
         return scene
 
     def _with_meetings(self, scene: Scene, generator: torch.Generator) -> Scene:
@@ -110,7 +117,11 @@ class Leaves:
             closer = meets & (_uniform(generator, batch, 0, 1) < self.close)
             scene = self._bring_closer(scene, closer, generator)
         if self.inferred > 0:
-            scene = self._bridge(scene, meets & (_uniform(generator, batch, 0, 1) < self.inferred), generator)
+            bridged = meets & (_uniform(generator, batch, 0, 1) < self.inferred)
+            if self.memory > 2:  # the order may have been visible long ago
+                scene = cross(scene, bridged, self.speed[1], generator)
+            else:
+                scene = self._bridge(scene, bridged, generator)
         return scene
 
     def meetings(self, batch: int, generator: torch.Generator, probability: Tensor | None = None) -> Scene:

@@ -1,0 +1,54 @@
+r"""One network, several memories: to look at fewer past frames, and to make room for more.
+
+A network with a memory of M frames is trained on pasts of which the older frames are zero in a share of the examples
+(``forget`` of :class:`~scorevid.noise.prior.PastNoise`). Frames of a video are never all zero, so a zero frame says that it
+is not there, and the least squared error is that of the best answer for each number m of frames that are. So one set of
+weights is a denoiser for each memory m ≤ M (:class:`ShorterMemory`): alike in data, seed and updates, at the cost of one
+training. It is still homogeneous, as zero times any factor is zero, so that its local linear weights remain exact.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scorevid import checks
+from scorevid.denoisers.conditioned import Network, build_network
+
+
+class ShorterMemory(nn.Module):
+    """A denoiser f of memory M as one of memory m: the older frames, which it then does not see, are zero.
+
+    c: (B, m, H, W), the latest m frames, oldest first. Raises ValueError for an m that is not in 1 ... M.
+    """
+
+    def __init__(self, f: Network, memory: int):
+        super().__init__()
+        checks.integer("memory", memory, 1, f.memory)
+        self.f, self.memory, self.needs_sigma = f, memory, f.needs_sigma
+
+    def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """y (B, 1, H, W), c (B, m, H, W) in grey levels; returns (B, 1, H, W)."""
+        checks.noisy_and_past(y, c, self.memory)
+        older = c.new_zeros(len(c), self.f.memory - self.memory, *c.shape[2:])
+        return self.f(y, torch.cat([older, c], 1), sigma)
+
+
+def with_longer_memory(network: Network, config: dict) -> Network:
+    """The network of a configuration, with the weights of one that may have a shorter memory; of older frames they are zero.
+
+    So it gives what ``network`` gives for the latest frames, whatever the older ones are. Raises ValueError for a network of
+    another kind or of other widths, and for a longer memory than that of the configuration.
+    """
+    longer, own = build_network(config), network.config
+    if {**longer.config, "memory": 0} != {**own, "memory": 0} or not hasattr(longer, "encoder"):
+        raise ValueError(f"the network must be a UNet that differs in its memory alone, got {own} for {longer.config}")
+    extra = longer.memory - network.memory
+    if extra < 0:
+        raise ValueError(f"the memory must be at least the network's {network.memory}, got {longer.memory}")
+    weights = dict(network.state_dict())
+    name = "encoder.0.0.conv.weight"  # (channels, M + 1, 3, 3): past frames, oldest first, then y
+    old = weights[name]
+    weights[name] = torch.cat([old.new_zeros(len(old), extra, *old.shape[2:]), old], 1)
+    longer.load_state_dict(weights)
+    return longer.eval()
