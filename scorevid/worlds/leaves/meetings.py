@@ -152,24 +152,25 @@ def remembered_orders(world: Leaves, age: int, n: int, generator: torch.Generato
     It follows from disk 2, which was seen behind one of them and in front of the other
     (:func:`~scorevid.worlds.leaves.pasts.cross`). The futures are those of :func:`inferred_orders`, the true one first, but
     for their probabilities: the third result is p of the true order given all that m frames show, for each memory m = 2 ... M,
-    (n, M − 1). It is 1 from ``age`` on. The last two past frames determine all but the order. age: 3 to the world's memory. Raises
+    (n, M − 1). It is 1 from ``age`` on. The last two past frames determine all but the order. age: 2 to the world's memory. Raises
     ValueError as :func:`undecided_scenes` does.
     """
     checks.integer("n", n)
-    checks.integer("age", age, 3, world.memory)
+    checks.integer("age", age, 2, world.memory)
     world = replace(world, n_disks=3, fewest=None, meeting=1.0, inferred=0.0, hiding=0.0, joining=0.0)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
-        scene = world.meetings(max(64 * len(missing), 1024), generator)
+        scene = world.meetings(8192, generator)
         every = torch.ones(len(scene), dtype=torch.bool, device=generator.device)
-        scene, crossed = cross(scene, every, world.speed[1], generator, world.memory)
+        scene, crossed = cross(scene, every, world.speed[1], generator, min(age + 1, world.memory))
         first = scene.depth[:, 0] < scene.depth[:, 1]
         scene = scene.replace(depth=torch.stack([2 * ~first, 2 * first, torch.ones_like(scene.depth[:, 2])], 1))
-        scene = scene[crossed & _last_two_determine(scene)]
+        scene = scene[crossed & (_last_touch(scene).amax(1) == age)]
+        scene = scene[_last_two_determine(scene)]
         if len(scene):
             scene = scene[_closest(_without_third(scene)) >= LEAST_DISTANCE]
         for memory in (age, age - 1):
-            if len(scene):
+            if len(scene) and memory > 1:
                 shorter = scene.replace(memory=memory)
                 law = futures(shorter)
                 scene = scene[((law.count() == 1) == (memory == age)) & _clearly_seen(shorter, law)]
@@ -220,6 +221,17 @@ def _last_two_determine(scene: Scene) -> Tensor:
     gone = (visible(last, torch.arange(-2, 1))[..., 2] == 0).all(1)
     two = last.replace(**{k: getattr(last, k)[:, :2] for k in ("position", "velocity", "radius", "grey")})
     return determined(last) | (gone & determined(two.replace(depth=last.depth[:, :2].argsort(1).argsort(1))))
+
+
+def _last_touch(scene: Scene) -> Tensor:
+    """How many frames ago disk 2 last touched disks 0 and 1, by their distances, (B, 2) long; M + 1 for never."""
+    times = torch.arange(-1, -scene.memory - 1, -1).to(scene.position)  # newest first
+    at = scene.position[:, None] + times[:, None, None] * scene.velocity[:, None]  # (B, M, 3, 2)
+    apart = (at[:, :, :2] - at[:, :, 2:3]).norm(dim=3)
+    reach = (scene.radius.square() + scene.radius).sqrt()  # beyond it a disk covers nothing
+    near = apart < (reach[:, :2] + reach[:, 2:3])[:, None]
+    never = torch.ones_like(near[:, :1])
+    return 1 + torch.cat([near, never], 1).int().argmax(1)
 
 
 def _closest(law: Futures) -> Tensor:

@@ -30,7 +30,10 @@ from scorevid.worlds.leaves.scenes import Scene
 LONGEST = 6  #: frames for which a disk is hidden, at most
 COVERING, HIDDEN = (6.0, 11.0), (2.5, 4.0)  #: radii of disk 0 and of disk 1, least and most, in pixels
 DEEP = (0.5, 2.0)  #: pixels by which disks that cross overlap
-SEEN, OUT = 2.0, 2.5  #: pixels beyond the last hidden place: of a disk that is in view again, and of one that has come out
+SEEN, OUT = (
+    2.0,
+    2.5,
+)  #: pixels beyond the last hidden place: of a disk that is in view again, and of one that has come out
 TRIES = 16  #: of each scene
 
 
