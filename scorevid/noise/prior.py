@@ -93,7 +93,7 @@ class PastNoise:
         _check_range(self.sigma_min, self.sigma_max)
 
     def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
-        """Past frames (B, M, H, W) with their noise, and some of them forgotten; same shape. By default c itself and no draw."""
+        """Past frames (B, M, H, W) with their noise, and without what is forgotten; by default c itself, and no draw."""
         memory = c.shape[1]
         if self.share > 0 and memory > 0:
             which, u = torch.rand(2, *c.shape[:2], 1, 1, generator=generator, device=generator.device)

@@ -1,4 +1,4 @@
-"""One network, several memories: older frames that are not there count for nothing, and new ones count for nothing at first."""
+"""One network, several memories: frames that are not there count for nothing, and neither do new ones at first."""
 
 import pytest
 import torch

@@ -75,7 +75,7 @@ def test_a_past_without_noise_is_left_alone_and_draws_nothing():
 
 
 def test_a_share_of_pasts_forgets_its_older_frames():
-    # catches a past that loses its latest frames, one that loses all of them, and numbers of frames that are not alike in share
+    # catches a past that loses its latest frames, one that loses all of them, and numbers of frames that differ in share
     c = 1 + torch.rand(6000, 4, 2, 2)
     cut = PastNoise(forget=0.6).put_on(c, torch.Generator().manual_seed(0))
     there = (cut != 0).all((2, 3))

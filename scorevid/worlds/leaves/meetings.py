@@ -152,8 +152,8 @@ def remembered_orders(world: Leaves, age: int, n: int, generator: torch.Generato
     It follows from disk 2, which was seen behind one of them and in front of the other
     (:func:`~scorevid.worlds.leaves.pasts.cross`). The futures are those of :func:`inferred_orders`, the true one first, but
     for their probabilities: the third result is p of the true order given all that m frames show, for each memory m = 2 ... M,
-    (n, M − 1). It is 1 from ``age`` on. The last two past frames determine all but the order. age: 2 to the world's memory. Raises
-    ValueError as :func:`undecided_scenes` does.
+    (n, M − 1). It is 1 from ``age`` on. The last two past frames determine all but the order. age: 2 to the world's memory.
+    Raises ValueError as :func:`undecided_scenes` does.
     """
     checks.integer("n", n)
     checks.integer("age", age, 2, world.memory)
