@@ -125,7 +125,7 @@ def films(f: Network, memory: int, frames: int, n: int, seed: int, progress: boo
 
     "survival" (disk 1) and "survival_front" (disk 0): share kept (:func:`~scorevid.measures.fates.fate`) of those with pixels
     of their own, [value, low, high] in each frame, None where these are fewer than ten. "drift": root mean square of the
-    difference from the true film, and "flicker": of its change from frame to frame, both over pixels away from edges, in greys.
+    difference from the true film, and "flicker": of its change from frame to frame, both over pixels away from edges.
     "energy": the energy score of the film up to frame :data:`BY`, against the exact law of films, and "floor": that of draws
     from this law, both per scene in grey units, [value, low, high]. "kept": how many of the two roll-outs keep disk 1 in frame
     :data:`BY`, scene by scene.

@@ -53,8 +53,8 @@ def hide(
     """The scenes, those of ``which``, (B,) bool, with disk 1 hidden by disk 0 up to the last past frame, and out in the next.
 
     speed: the most of a disk, pixels a frame. frames: (B,) k of each scene, 0 ... :data:`LONGEST`, at random unless given;
-    with 0 disk 1 is in view all along. The second result, (B,) long, is k, or −1 where the scene is as it was: where it was not
-    wanted, and where none of some tries did.
+    with 0 disk 1 is in view all along. The second result, (B,) long, is k, or −1 where the scene is as it was: where it was
+    not wanted, and where none of some tries did.
     """
     batch, device = len(scene), scene.radius.device
     draw = torch.rand((TRIES, 8, batch), generator=generator, device=device)
