@@ -38,6 +38,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "shrink",  # a frame made smaller by averaging areas
         ],
         "video_files": [
+            "Excerpt",  # some frames of a video
+            "excerpt",  # frames before and after a place in a video file
             "video",  # a video file
         ],
         "world": [

@@ -14,10 +14,15 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from tqdm import tqdm
 
 from scorevid import checks
 from scorevid.worlds.clips.readers import FEWEST, NO_CHECKSUMS, Clip, UncheckedFootage, shrink
@@ -38,6 +43,80 @@ def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
     """
     path = Path(path)
     checks.integer("stride", stride)
+    with _reading(path, "as a whole video") as av:
+        checked = _container_is_whole(path)
+        frames, contents = _decoded(av, path, height, stride)
+    if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
+        raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
+    if not checked:
+        warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
+    return Clip(path.name, np.stack(frames))
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """Some frames of a video: past ones, and those that follow as far as there are any.
+
+    frames: (T, H, W) uint8 grey, oldest first. at: the number in the file, from 0, of the first frame after the past. size:
+    height and width in the file.
+    """
+
+    frames: np.ndarray
+    at: int
+    size: tuple[int, int]
+
+
+def excerpt(
+    path: Path | str, past: int, ahead: int, at: int | None = None, height: int | None = None, *, progress: bool = False
+) -> Excerpt:
+    """So many frames before the frame ``at`` of a video file, and as many as there are of those from it on, ``ahead`` at most.
+
+    at: None for the latest that leaves so many ahead, or as many as the file has. height: to make larger frames smaller,
+    None keeps them. Frames are turned as the file asks for. Decoding ends with the last frame that is wanted, so nothing is
+    said of the rest of the file. progress: show a bar.
+
+    Raises ModuleNotFoundError without PyAV, and ValueError for no file, none that can be read, no video stream, damaged
+    frames, and a place that the file does not have.
+    """
+    path = Path(path)
+    checks.integer("past", past)
+    checks.integer("ahead", ahead)
+    if at is not None:
+        checks.integer("at", at, 0)
+        if at < past:
+            raise ValueError(f"at must be {past} or more, as {past} past frames are needed, got {at}")
+    kept, shown = deque(maxlen=past + ahead), 0
+    with _reading(path, "as a video") as av, _opened(av, path) as (container, stream):
+        until = None if at is None else at + ahead
+        with tqdm(total=until or stream.frames or None, desc="reading", unit="frame", disable=not progress) as bar:
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise ValueError(f"the frame at {frame.time} s cannot be decoded")
+                kept.append(frame)
+                shown += 1
+                bar.update()
+                if shown == until:
+                    break
+    if shown < max(past, at or 0):
+        most = f"at can be {past} to {shown}, got {at}" if shown >= past else f"{past} past frames are needed"
+        raise ValueError(f"{path} has too few frames, {shown}: {most}")
+    at, before = max(past, shown - ahead) if at is None else at, shown - len(kept)
+    wanted = [_upright(frame) for k, frame in enumerate(kept, before) if at - past <= k < at + ahead]
+    if len({frame.shape for frame in wanted}) > 1:
+        raise ValueError(f"{path} has frames of several sizes")
+    tall = wanted[0].shape[0]
+    frames = np.stack([shrink(frame, min(height or tall, tall)) for frame in wanted])
+    return Excerpt(frames, at, wanted[0].shape)
+
+
+def _upright(frame) -> np.ndarray:
+    """A frame of PyAV as (H, W) uint8 grey, turned as its file asks for, as far as PyAV tells."""
+    return np.rot90(frame.to_ndarray(format="gray"), round(getattr(frame, "rotation", 0) / 90))
+
+
+@contextmanager
+def _reading(path: Path, as_what: str) -> Iterator:
+    """PyAV, with errors that name the file. What FFmpeg reports while the body runs is an error, too."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     av = checks.installed("av", "video")
@@ -45,22 +124,28 @@ def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
     av.logging.set_level(av.logging.ERROR)
     errors = []
     try:
-        checked = _container_is_whole(path)
         with av.logging.Capture() as errors:
-            frames, contents = _decoded(av, path, height, stride)
+            yield av
         if errors:
             raise ValueError("an error was reported")
     except (av.error.FFmpegError, ValueError, IndexError) as problem:
         reported = [errors[-1][2].strip()] if errors else []
         reason = ": ".join([getattr(problem, "strerror", None) or str(problem), *reported])
-        raise ValueError(f"{path} cannot be read as a whole video: {reason}") from problem
+        raise ValueError(f"{path} cannot be read {as_what}: {reason}") from problem
     finally:
         av.logging.set_level(level)
-    if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
-        raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
-    if not checked:
-        warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
-    return Clip(path.name, np.stack(frames))
+
+
+@contextmanager
+def _opened(av, path: Path) -> Iterator[tuple]:
+    """The container of a file and its video stream, which reports its errors."""
+    with av.open(f"file:{path}", options=STRICT) as container:  # without "file:" a colon would name a protocol
+        if not container.streams.video or container.streams.video[0].codec_context is None:
+            raise ValueError("it has no video stream, or one of an unknown kind")
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"  # errors are logged in the thread that decodes
+        stream.codec_context.options = STRICT
+        yield container, stream
 
 
 def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.ndarray], str]:
@@ -69,12 +154,7 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
     Raises ValueError for frames that are damaged or missing.
     """
     frames, shown, packets, skipped, end = [], 0, 0, 0, 0
-    with av.open(f"file:{path}", options=STRICT) as container:  # without "file:" a colon would name a protocol
-        if not container.streams.video or container.streams.video[0].codec_context is None:
-            raise ValueError("it has no video stream, or one of an unknown kind")
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"  # errors are logged in the thread that decodes
-        stream.codec_context.options = STRICT
+    with _opened(av, path) as (container, stream):
         for packet in container.demux(stream):
             if packet.dts is not None or packet.size:
                 packets += 1
