@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,16 +41,26 @@ def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
     that are damaged or missing, too few or too small. Warns of a file without checksums, with
     :class:`~scorevid.worlds.clips.readers.UncheckedFootage`.
     """
-    path = Path(path)
+    path, frames = Path(path), []
     checks.integer("stride", stride)
-    with _reading(path, "as a whole video") as av:
-        checked = _container_is_whole(path)
-        frames, contents = _decoded(av, path, height, stride)
+    contents = decode(path, frames.append, height, stride)
     if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
         raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
-    if not checked:
+    if contents:
         warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
     return Clip(path.name, np.stack(frames))
+
+
+def decode(path: Path, keep: Callable[[np.ndarray], None], height: int | None = None, stride: int = 1) -> str:
+    """Hand each frame of a whole video file to ``keep``, (H, W) uint8, black at 0 and white at 255.
+
+    height, stride: as of :func:`video`, and so is what is raised; of damage it may be raised after the last frame. Returns
+    what was read where no checksums vouch for it, for a warning, and "" otherwise.
+    """
+    with _reading(path, "as a whole video") as av:
+        checked = _container_is_whole(path)
+        contents = _decoded(av, path, keep, height, stride)
+    return "" if checked else contents
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +130,9 @@ def _reading(path: Path, as_what: str) -> Iterator:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     av = checks.installed("av", "video")
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    errors = []
+    level, errors = av.logging.get_level(), []
+    if level != av.logging.ERROR:  # one for all threads: who reads in several sets it beforehand
+        av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture() as errors:
             yield av
@@ -133,7 +143,8 @@ def _reading(path: Path, as_what: str) -> Iterator:
         reason = ": ".join([getattr(problem, "strerror", None) or str(problem), *reported])
         raise ValueError(f"{path} cannot be read {as_what}: {reason}") from problem
     finally:
-        av.logging.set_level(level)
+        if level != av.logging.ERROR:
+            av.logging.set_level(level)
 
 
 @contextmanager
@@ -148,12 +159,9 @@ def _opened(av, path: Path) -> Iterator[tuple]:
         yield container, stream
 
 
-def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.ndarray], str]:
-    """Frames (H, W) uint8, black at 0 and white at 255; and how many there are of what, for a warning.
-
-    Raises ValueError for frames that are damaged or missing.
-    """
-    frames, shown, packets, skipped, end = [], 0, 0, 0, 0
+def _decoded(av, path: Path, keep: Callable[[np.ndarray], None], height: int | None, stride: int) -> str:
+    """Keep the frames, and tell how many there are of what. Raises ValueError for frames that are damaged or missing."""
+    shown, packets, skipped, end = 0, 0, 0, 0
     with _opened(av, path) as (container, stream):
         for packet in container.demux(stream):
             if packet.dts is not None or packet.size:
@@ -167,7 +175,7 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
                     raise ValueError(f"the frame at {frame.time} s cannot be decoded")
                 if shown % stride == 0:
                     grey = frame.to_ndarray(format="gray")
-                    frames.append(shrink(grey, height or len(grey)))
+                    keep(shrink(grey, height or len(grey)))
                 shown += 1
         codec, seconds = stream.codec_context.name, float(end * stream.time_base + 1.5 / (stream.average_rate or 25))
         declared = 0 if container.format.name == "gif" else stream.frames  # of a GIF they were counted
@@ -180,7 +188,7 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
     known = "as many as declared" if declared or until else "nothing declares how many there should be"
     if packets != shown + skipped:
         known += f", from {packets} packets"
-    return frames, f"{shown} frames of {codec} were read, {known}; {NO_CHECKSUMS}"
+    return f"{shown} frames of {codec} were read, {known}; {NO_CHECKSUMS}"
 
 
 def _container_is_whole(path: Path) -> bool:
