@@ -1,8 +1,8 @@
 """Natural video: the embedded bank, DAVIS, arrays, video files, folders of them, and the patches that are drawn from them.
 
-``readers``, ``video_files`` and ``bank`` give footage, and so do ``folders``, whose frames are ``stored`` on the disk. ``shots``
-cuts it, ``world`` draws from it. ``patches`` are held out, ``flow`` is optical flow, ``occlusions`` where by that something comes
-to cover something else.
+``readers``, ``video_files`` and ``bank`` give footage, and so do ``folders``, whose frames are ``stored`` on the disk.
+``shots`` cuts it, ``world`` draws from it. ``patches`` are held out, ``flow`` is optical flow, ``occlusions`` where by that
+something comes to cover something else.
 """
 
 import lazy_loader as lazy
