@@ -34,6 +34,7 @@ from scorevid.worlds.clips.folders import collection, is_collection, parted_by_v
 from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz
 from scorevid.worlds.clips.shots import Shots, StreamedShots, first_frame, shot_table
+from scorevid.worlds.clips.stored import StoredFrames
 from scorevid.worlds.clips.video_files import video
 from scorevid.worlds.registry import TestScenes, register
 
@@ -121,6 +122,11 @@ class Clips:
     def shots(self, device: torch.device | str) -> Shots | StreamedShots:
         """Its shots in one table, made once for all worlds that draw from them in other ways."""
         return shot_table(replace(self, motion=0.0, flip=False, pan=0, halved=False), str(device))
+
+    @property
+    def streams(self) -> bool:
+        """Whether frames are read from the disk as they are drawn."""
+        return any(isinstance(clip.frames, StoredFrames) for clip in self.clips().values())
 
     def clips(self) -> dict[str, Clip]:
         """The shots of its split that are long and large enough, by name."""
