@@ -366,6 +366,17 @@ def test_disk_and_memory_may_be_mixed(lossless):
 # what is held out
 
 
+def test_of_many_shots_no_more_are_tested_than_scenes_are_asked_for(tmp_path):
+    np.savez(tmp_path / "many.npz", **{f"s{k}": drift(8, 32, 40) for k in range(12)})
+    world = Clips(source=str(tmp_path / "many.npz"), size=16, hold_out=0.0)
+    some = held_out(world, 1, seed=3, shots_most=5)
+    assert len(set(some.clip)) == 5 == len(some.x) and set(some.clip) <= set(world.clips())
+    assert held_out(world, 1, seed=3, shots_most=5).clip == some.clip != held_out(world, 1, seed=4, shots_most=5).clip
+    assert len(set(held_out(world, 1, shots_most=12).clip)) == 12
+    tested = Clips(source=str(tmp_path / "many.npz"), size=16, test=tuple(world.clips()))
+    assert len(tested.test_scenes(5, torch.Generator().manual_seed(0)).x) == 5
+
+
 def made(*videos, shots=2):
     frames = np.zeros((4, 32, 32), np.uint8)
     return {f"{v}:{k}": Clip(f"{v}:{k}", frames, "train", v, v[:1]) for v in videos for k in range(shots)}
