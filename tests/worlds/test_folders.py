@@ -11,6 +11,8 @@ import pytest
 import torch
 from made_video import KINDS, drift, write_video
 
+from scorevid.cli import main
+from scorevid.denoisers.weights import load_card
 from scorevid.files import writing
 from scorevid.worlds.clips import stored
 from scorevid.worlds.clips.bank import bank
@@ -437,3 +439,14 @@ def test_threads_of_training_read_at_once(lossless):
     for thread in threads:
         thread.join()
     assert torch.equal(made[0], made[2]) and torch.equal(made[1], made[3])
+
+
+def test_a_network_is_trained_on_a_folder_and_published(root, tmp_path):
+    """By the command line; a card names the folder and not where it is."""
+    run, weights = str(tmp_path / "run"), str(tmp_path / "weights")
+    tiny = ["--steps", "3", "--batch", "4", "--warmup", "2", "--no-compile", "--network.widths", "4", "--out", run]
+    sources = ["--world.source", str(root / "archery"), str(root / "fencing")]
+    main(["train-clips", *tiny, *sources, "--world.size", "16", "--world.height", "40"])
+    main(["publish", run, "mine", "--folder", weights, "--scenes", "4"])
+    card = load_card("mine", weights)
+    assert card["world"]["source"] == ["archery", "fencing"] and card["evaluation"]["scenes"] == 4
