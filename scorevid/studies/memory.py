@@ -32,7 +32,7 @@ from scorevid.worlds.leaves.scenes import Scene, covers, render
 from scorevid.worlds.leaves.world import Leaves
 
 #: the world of ``leaves-32-memory``
-WORLD = Leaves(memory=7, n_disks=3, fewest=2, meeting=0.6, close=0.8, inferred=0.3, hiding=0.45)
+WORLD = Leaves(memory=7, n_disks=3, fewest=2, meeting=0.6, close=0.8, inferred=0.3, hiding=0.7)
 MEMORIES = (1, 2, 3, 5, 7)  #: m, past frames
 HIDDEN = tuple(range(7))  #: k, frames for which a disk was hidden
 AGES = (2, 3, 4, 5, 6)  #: frames ago at which an order was last visible
