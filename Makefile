@@ -118,7 +118,7 @@ PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebo
 
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	$(call PAPERMILL,training solvers constants slope pairs failures seeds density many)
+	$(call PAPERMILL,training solvers constants slope pairs failures seeds density many memory)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
 # what chapters 5 and 6 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes

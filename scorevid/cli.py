@@ -25,7 +25,7 @@ from scorevid.sweep.command import Sweep
 from scorevid.training.cards import score_card
 from scorevid.training.parallel import is_first, make_processes
 from scorevid.training.records import append_to_log
-from scorevid.training.runs import open_run, publish, read_run
+from scorevid.training.runs import open_run, publish, read_run, start_from
 from scorevid.training.steps import Settings
 from scorevid.training.trainer import SHORT, Trainer
 from scorevid.worlds.registry import make_world, worlds
@@ -100,7 +100,7 @@ class Train(Generic[World]):
             torch.manual_seed(self.settings.seed)
             trainer = Trainer(self.network.build(self.world.memory), self.world, self.settings, self.out, device=device)
             if self.start is not None:
-                trainer.start_from(load_denoiser(self.start))
+                start_from(trainer, load_denoiser(self.start))
         trainer.distribute(processes)
         if self.threads:  # from here on, for Fabric deals out the processor's
             torch.set_num_threads(self.threads)

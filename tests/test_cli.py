@@ -27,6 +27,21 @@ def test_train_publish_evaluate_and_load(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == f.card["evaluation"]
 
 
+def test_a_run_starts_from_published_weights(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    main(["train", *TINY, "--start", "leaves-32", "--world.memory", "3", "--past.forget", "0.5", "--out", run])
+    kept, world = read_run(run)
+    assert world.memory == 3 and kept.settings.past.forget == 0.5 and kept.state.frozen
+    assert kept.state.changes == [{"until_step": 0, "started_from": "leaves-32"}]
+    for words, problem in (
+        (["--start", "nothing"], "name must be one of"),
+        (["--start", "leaves-32", "--network.widths", "4"], "differs in its memory alone"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["train", *TINY, *words, "--out", str(tmp_path / "other")])
+        assert problem in capsys.readouterr().err
+
+
 def test_more_steps_on_resume_lengthen_the_run(tmp_path, capsys):
     run = str(tmp_path / "run")
     main(["train", *TINY, "--network.widths", "4", "--out", run])

@@ -10,25 +10,29 @@ training. It is still homogeneous, as zero times any factor is zero, so that its
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scorevid import checks
 from scorevid.denoisers.conditioned import Network, build_network
 
 
-class ShorterMemory(nn.Module):
+class ShorterMemory:
     """A denoiser f of memory M as one of memory m: the older frames, which it then does not see, are zero.
 
-    c: (B, m, H, W), the latest m frames, oldest first. Raises ValueError for an m that is not in 1 ... M.
+    f: a network trained for it. memory: m. Raises ValueError for an m that is not in 1 ... M.
     """
 
     def __init__(self, f: Network, memory: int):
-        super().__init__()
         checks.integer("memory", memory, 1, f.memory)
         self.f, self.memory, self.needs_sigma = f, memory, f.needs_sigma
 
-    def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
-        """y (B, 1, H, W), c (B, m, H, W) in grey levels; returns (B, 1, H, W)."""
+    @property
+    def training(self) -> bool:
+        """Whether the network is in training mode, where it depends on the batch."""
+        return self.f.training
+
+    def __call__(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """y (B, 1, H, W), c (B, m, H, W), the latest frames in grey levels, oldest first; returns (B, 1, H, W)."""
         checks.noisy_and_past(y, c, self.memory)
         older = c.new_zeros(len(c), self.f.memory - self.memory, *c.shape[2:])
         return self.f(y, torch.cat([older, c], 1), sigma)

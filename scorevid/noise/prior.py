@@ -1,4 +1,4 @@
-r"""The laws of noise in training: on the next frame, and, optionally, on the past.
+r"""The laws of noise in training: on the next frame, and, optionally, on the past, of which a part may be left out.
 
 Training draws the noise level σ of each example from the noise prior. The denoiser never sees σ, so this law is part of
 what it estimates: the optimal blind denoiser averages over the posterior p(σ | y, c) under this prior. In a frame of N
@@ -74,11 +74,12 @@ class NoisePrior:
 
 @dataclass(frozen=True)
 class PastNoise:
-    """White noise that training puts on past frames, so that their reliability varies; none by default.
+    """What training does to past frames: white noise, so that their reliability varies, and forgetting; nothing by default.
 
     Each past frame of each example gets noise or not, independently, with its own standard deviation, log-uniform over
-    [sigma_min, sigma_max]. The denoiser does not know it. Our choice: the paper's past is clean as far as is known. Raises
-    ValueError for a share outside of [0, 1] and for an empty range.
+    [sigma_min, sigma_max]. The denoiser does not know it. Our choice: the paper's past is clean as far as is known. Of a share
+    of examples the older frames are set to zero, so that one network learns to do with fewer
+    (:mod:`scorevid.denoisers.memory`). Raises ValueError for a share outside of [0, 1] and for an empty range.
     """
 
     share: float = 0.0  # of past frames that get noise
@@ -92,15 +93,14 @@ class PastNoise:
         _check_range(self.sigma_min, self.sigma_max)
 
     def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
-        """Past frames (B, M, H, W) with their noise; same shape. With a share of 0, c itself and no draw."""
-        if self.forget > 0 and c.shape[1] > 1:
-            c = c * self._remembered(*c.shape[:2], generator).to(c)
-        if self.share == 0 or c.shape[1] == 0:
-            return c
-        which, u = torch.rand(2, *c.shape[:2], 1, 1, generator=generator, device=generator.device)
-        level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
-        white = torch.randn(c.shape, generator=generator, device=generator.device)
-        return c + torch.where(which < self.share, level, 0.0) * white
+        """Past frames (B, M, H, W) with their noise, and without what is forgotten; by default c itself, and no draw."""
+        memory = c.shape[1]
+        if self.share > 0 and memory > 0:
+            which, u = torch.rand(2, *c.shape[:2], 1, 1, generator=generator, device=generator.device)
+            level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+            white = torch.randn(c.shape, generator=generator, device=generator.device)
+            c = c + torch.where(which < self.share, level, 0.0) * white
+        return c * self._remembered(len(c), memory, generator).to(c) if self.forget > 0 and memory > 1 else c
 
     def _remembered(self, batch: int, memory: int, generator: torch.Generator) -> Tensor:
         """Which frames of each past are kept, (B, M, 1, 1) bool: the latest m of some, all of the others."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 import scorevid
-from scorevid.denoisers.conditioned import build_network
+from scorevid.denoisers.conditioned import Network, build_network
+from scorevid.denoisers.memory import with_longer_memory
 from scorevid.denoisers.weights import save_denoiser
 from scorevid.training.cards import score_card
 from scorevid.training.records import FIRST_NAMES, Checkpoint, load_checkpoint, read_log
@@ -41,6 +42,21 @@ def open_run(folder: Path | str, device: torch.device | str = "cpu", *, world=No
         raise ValueError(f"the run in {folder} goes on with frames and a memory like those of {own}, not with {world}")
     settings = replace(kept.settings, **changes)
     return Trainer(build_network(kept.config), world, settings, folder, device=device, resume=True)
+
+
+def start_from(trainer: Trainer, published: Network) -> None:
+    """Begin a run with weights that have been trained, with a shorter memory perhaps; normalisation keeps their statistics.
+
+    published: with its card, as of :func:`~scorevid.denoisers.weights.load_denoiser`. Past frames older than those that it was
+    trained with have no effect at first. Raises ValueError for a run that has begun, and for a network of another kind, other
+    widths or a longer memory.
+    """
+    if trainer.state.step:
+        raise ValueError(f"a run that has made {trainer.state.step} updates cannot start from other weights")
+    trainer.network.load_state_dict(with_longer_memory(published, trainer.network.config).state_dict())
+    trainer.ema = [p.detach().clone() for p in trainer.network.parameters()]
+    trainer.state.changes.append({"until_step": 0, "started_from": published.card["name"]})
+    trainer.freeze()
 
 
 def publish(

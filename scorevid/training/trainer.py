@@ -34,7 +34,6 @@ from tqdm import tqdm
 
 from scorevid import checks
 from scorevid.denoisers.conditioned import Network, build_network
-from scorevid.denoisers.memory import with_longer_memory
 from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.files import sole_writer
 from scorevid.machine import computes_in_bf16, machine, stop_signals
@@ -76,19 +75,6 @@ class Trainer:
         self.interrupted, self._stored = False, self._stamp()
         if self._stored:
             self._restore(load_checkpoint(self.checkpoint, self.device))
-
-    def start_from(self, published: Network) -> None:
-        """Begin with weights that have been trained, a shorter memory among them; normalisation keeps their statistics.
-
-        Past frames older than those the weights were trained with have no effect at first. Raises ValueError for a run that
-        has begun, and for a network of another kind, other widths or a longer memory.
-        """
-        if self.state.step:
-            raise ValueError(f"a run that has made {self.state.step} updates cannot start from other weights")
-        self.network.load_state_dict(with_longer_memory(published, self.network.config).state_dict())
-        self.ema = [p.detach().clone() for p in self.network.parameters()]
-        self.state.changes.append({"until_step": 0, "started_from": published.card["name"]})
-        self.freeze()
 
     def distribute(self, processes: Processes) -> None:
         """Go on as one of several processes, which have made this trainer alike, in the same folder; they start here.

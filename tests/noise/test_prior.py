@@ -74,8 +74,27 @@ def test_a_past_without_noise_is_left_alone_and_draws_nothing():
     assert torch.equal(generator.get_state(), state)
 
 
+def test_a_share_of_pasts_forgets_its_older_frames():
+    # catches a past that loses its latest frames, one that loses all of them, and numbers of frames that differ in share
+    c = 1 + torch.rand(6000, 4, 2, 2)
+    cut = PastNoise(forget=0.6).put_on(c, torch.Generator().manual_seed(0))
+    there = (cut != 0).all((2, 3))
+    assert torch.equal(cut[there], c[there]) and ((cut == 0).all((2, 3)) == ~there).all()
+    assert (there.int().diff(dim=1) >= 0).all() and there[:, -1].all()
+    frames = torch.bincount(there.sum(1), minlength=5)[1:]
+    assert stats.chisquare(frames, [1200, 1200, 1200, 2400]).pvalue > 1e-3
+    alone = c[:, :1]
+    assert PastNoise(forget=1.0).put_on(alone, torch.Generator()) is alone
+
+
+def test_what_is_forgotten_has_no_noise_left():
+    noisy = PastNoise(1.0, 0.1, 0.2, forget=1.0).put_on(torch.ones(50, 3, 4, 4), torch.Generator().manual_seed(0))
+    assert (noisy[:, 0] == 0).all() and (noisy[:, 2] != 1).all()
+
+
 @pytest.mark.parametrize(
-    "bad", [{"share": -0.1}, {"share": 1.5}, {"share": math.nan}, {"sigma_min": 0}, {"sigma_max": 0.01}]
+    "bad",
+    [{"forget": 1.2}, {"share": -0.1}, {"share": 1.5}, {"share": math.nan}, {"sigma_min": 0}, {"sigma_max": 0.01}],
 )
 def test_past_noise_refuses_what_is_no_law(bad):
     with pytest.raises(ValueError):

@@ -16,7 +16,7 @@ from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.training.records import read_log
-from scorevid.training.runs import describe, open_run, publish
+from scorevid.training.runs import describe, open_run, publish, start_from
 from scorevid.training.steps import Settings, generator_for, learning_rate, noisy_batch
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.gaussian import Gaussian
@@ -311,6 +311,28 @@ def test_noise_on_the_past_is_put_on_noted_and_kept(tmp_path):
     assert changed.state.changes[0]["past"]["share"] == 0.0
     changed.run(progress=False)
     assert open_run(tmp_path).settings.past == past and describe(open_run(tmp_path))["past_noise"]["share"] == 1.0
+
+
+def test_a_run_starts_from_weights_with_a_shorter_memory(tmp_path):
+    # catches new weights that count from the start, statistics that training forgets, and an average of the random weights
+    source = trainer(tmp_path / "source", steps=30)
+    source.run(progress=False)
+    f, world = source.denoiser(), replace(SMALL, memory=3)
+    f.card = {"name": "start"}
+    run = Trainer(UNet(3, (4, 8)), world, Settings(steps=10, batch=8, compile=False), tmp_path / "run")
+    start_from(run, f)
+    y, c = noisy_batch(world, NoisePrior(), 8, generator_for(0, 0))[:2]
+    for network in (run.network.eval(), run.denoiser()):
+        torch.testing.assert_close(network(y, c), f(y, c[:, 2:]))
+    before = [m.variance.clone() for m in run.network.modules() if isinstance(m, ScaleNorm)]
+    run.run(progress=False)
+    after = [m.variance for m in run.network.modules() if isinstance(m, ScaleNorm)]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert describe(run)["training"]["changes"] == [{"until_step": 0, "started_from": "start"}]
+    again = open_run(tmp_path / "run")
+    assert again.state.changes == run.state.changes and again.state.frozen
+    with pytest.raises(ValueError, match="10 updates cannot start"):
+        start_from(run, f)
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):

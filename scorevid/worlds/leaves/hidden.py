@@ -1,7 +1,9 @@
-"""Test scenes for memory: a disk that all past frames hide comes out later, and the same scenes with it in view.
+"""Test scenes for memory: disks that are hidden in the past, or will be.
 
-Disk 0 hides disk 1 in the whole past. The control is the same scene with the depth order exchanged: disk 1 is in view from
-the start. The pixels that are disk 1's alone (:func:`own_pixels`) are the same in both.
+There are three kinds. In :func:`hidden_scenes` disk 0 hides disk 1 in the whole past, and disk 1 comes out later. The control
+is the same scene with the depth order exchanged: disk 1 is in view from the start. The pixels that are disk 1's alone
+(:func:`own_pixels`) are the same in both. In :func:`hidden_for` disk 1 is hidden in the last k past frames only, and out in
+the next. In :func:`passing_scenes` it is in view in the whole past, passes behind disk 0 later, and comes out again.
 
 Time is as in :mod:`scorevid.worlds.leaves.world`: 0 is the next frame.
 """
@@ -14,6 +16,8 @@ import torch
 from torch import Tensor
 
 from scorevid import checks
+from scorevid.worlds.leaves.meetings import determined
+from scorevid.worlds.leaves.pasts import LONGEST, covered_within, hide
 from scorevid.worlds.leaves.scenes import Scene, covers, rejection_sample, visible
 from scorevid.worlds.leaves.world import Leaves
 
@@ -48,6 +52,63 @@ def hidden_scenes(world: Leaves, n: int, generator: torch.Generator, frames: int
     wanted = f"disks hidden and out in {frames} frames are too rare in {world}"
     scene = rejection_sample(n, draw, generator.device, wanted)
     return scene, scene.replace(depth=1 - scene.depth)
+
+
+def hidden_for(world: Leaves, frames: int, n: int, generator: torch.Generator) -> Scene:
+    """n scenes of two disks, of which disk 0 hides disk 1 in the last ``frames`` past frames and lets it out in the next.
+
+    In the two frames before, disk 1 is in view, if only as a crescent: they determine the next frame
+    (:func:`~scorevid.worlds.leaves.pasts.hide`). Greys and pixels of its own are as in :func:`hidden_scenes`. frames: 0 to
+    :data:`~scorevid.worlds.leaves.pasts.LONGEST`; with 0 disk 1 is in view all along. Raises ValueError for bad input, and
+    where such scenes are too rare.
+    """
+    checks.integer("n", n)
+    checks.integer("frames", frames, 0, LONGEST)
+
+    def draw(missing: Tensor) -> tuple[Scene, Tensor]:
+        scene = _hides(world, max(8 * len(missing), 256), generator, frames)
+        now = torch.zeros(len(scene), device=generator.device)
+        scene = scene[own_pixels(scene, now).sum((1, 2)) >= LEAST_PIXELS][: len(missing)]
+        return scene, missing[: len(scene)]
+
+    return rejection_sample(n, draw, generator.device, f"disks hidden for {frames} frames are too rare in {world}")
+
+
+def passing_scenes(
+    world: Leaves, n: int, generator: torch.Generator, hidden: tuple[int, int] = (2, 3), by: int = 12
+) -> Scene:
+    """n scenes of two disks that are in view in the whole past, and of which disk 1 is hidden later and out again.
+
+    Disk 0, which is larger and in front, hides disk 1 for ``hidden`` frames, least and most. That begins at time 1 or later,
+    and at the time ``by`` disk 1 has pixels of its own again. The past determines all but the depth order: it may not show
+    which of the two is in front. Raises ValueError for bad input, and where such scenes are too rare.
+    """
+    checks.integer("n", n)
+    checks.integer("by", by, 3)
+    least, most = hidden
+    checks.integer("the least of hidden", least, 1, LONGEST)
+    checks.integer("the most of hidden", most, least, LONGEST)
+
+    def draw(missing: Tensor) -> tuple[Scene, Tensor]:
+        frames = least + int(torch.randint(most - least + 1, (), generator=generator, device=generator.device))
+        scene = _hides(world, max(64 * len(missing), 4096), generator, frames)
+        out = torch.randint(frames + 1, by + 1, (len(scene),), generator=generator, device=generator.device)
+        scene = at_times(scene, -out)  # which lets disk 1 out at that time
+        scene = scene[determined(scene)]
+        late = torch.full((len(scene),), by, device=generator.device)
+        scene = scene[own_pixels(scene, late).sum((1, 2)) >= LEAST_PIXELS][: len(missing)]
+        return scene, missing[: len(scene)]
+
+    wanted = f"disks in view that pass behind another within {by} frames are too rare in {world}"
+    return rejection_sample(n, draw, generator.device, wanted)
+
+
+def _hides(world: Leaves, batch: int, generator: torch.Generator, frames: int) -> Scene:
+    """At most ``batch`` scenes of two disks of different greys, disk 1 hidden for so many frames and out at time 0."""
+    plain = replace(world, n_disks=2, fewest=None, meeting=0.0, joining=0.0, inferred=0.0, hiding=0.0)
+    every = torch.ones(batch, dtype=torch.bool, device=generator.device)
+    scene, made = hide(plain.scenes(batch, generator), every, world.speed[1], generator, frames * every)
+    return scene[(made >= 0) & _different_greys(scene)]
 
 
 def emergence(scene: Scene, frames: int) -> Tensor:
@@ -90,19 +151,10 @@ def _one_behind_the_other(world: Leaves, batch: int, generator: torch.Generator)
     middle = -(world.memory + 1) / 2
     turns, u = torch.rand((2, batch), generator=generator, device=generator.device)
     angle = 2 * torch.pi * turns
-    offset = (_slack(scene) * u.sqrt())[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
+    offset = (covered_within(*scene.radius.unbind(1)) * u.sqrt())[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
     first, v = scene.position[:, 0], scene.velocity
     second = first + middle * (v[:, 0] - v[:, 1]) + offset
     return scene.replace(position=torch.stack([first, second], 1))
-
-
-def _slack(scene: Scene) -> Tensor:
-    """How far apart the centres may be with disk 1 wholly covered, edge pixels included: (B,) pixels, 0 if never.
-
-    Disk 0 covers a pixel fully up to √(r² − r) from its centre, disk 1 covers none of it beyond √(r² + r).
-    """
-    larger, smaller = scene.radius.unbind(1)
-    return ((larger.square() - larger).clamp_min(0).sqrt() - (smaller.square() + smaller).sqrt()).clamp_min(0)
 
 
 def _hidden(scene: Scene) -> Tensor:
@@ -112,7 +164,7 @@ def _hidden(scene: Scene) -> Tensor:
     reach = scene.radius[:, None, :, None]
     within = ((centres - reach >= -0.5) & (centres + reach <= scene.size - 0.5)).flatten(1).all(1)
     apart = (centres[:, :, 1] - centres[:, :, 0]).norm(dim=2).amax(1)
-    return within & (apart < _slack(scene))
+    return within & (apart < covered_within(*scene.radius.unbind(1)))
 
 
 def _different_greys(scene: Scene) -> Tensor:

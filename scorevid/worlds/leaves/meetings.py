@@ -18,6 +18,7 @@ from torch import Tensor
 from scorevid import checks
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.next_frames import MOST, draw_depth, futures, groups
+from scorevid.worlds.leaves.pasts import cross
 from scorevid.worlds.leaves.scenes import Scene, covers, rejection_sample, visible
 
 if TYPE_CHECKING:  # it imports this module: a world draws its own scenes for testing
@@ -145,6 +146,47 @@ def inferred_orders(world: Leaves, n: int, generator: torch.Generator) -> tuple[
     return scene, _without_third(scene)
 
 
+def remembered_orders(world: Leaves, age: int, n: int, generator: torch.Generator) -> tuple[Scene, Futures, Tensor]:
+    """n scenes in which disks 0 and 1 meet in the next frame, and only a memory of ``age`` frames or more shows their order.
+
+    It follows from disk 2, which was seen behind one of them and in front of the other
+    (:func:`~scorevid.worlds.leaves.pasts.cross`). The futures are those of :func:`inferred_orders`, the true one first, but
+    for their probabilities: the third result is p of the true order given all that m frames show, for each memory m = 2 ... M,
+    (n, M − 1). It is 1 from ``age`` on. The last two past frames determine all but the order. age: 2 to the world's memory.
+    Raises ValueError as :func:`undecided_scenes` does.
+    """
+    checks.integer("n", n)
+    checks.integer("age", age, 2, world.memory)
+    world = replace(world, n_disks=3, fewest=None, meeting=1.0, inferred=0.0, hiding=0.0, joining=0.0)
+
+    def draw(missing: Tensor) -> tuple[Scene, Tensor]:
+        scene = world.meetings(8192, generator)
+        every = torch.ones(len(scene), dtype=torch.bool, device=generator.device)
+        scene, crossed = cross(scene, every, world.speed[1], generator, min(age + 1, world.memory))
+        first = scene.depth[:, 0] < scene.depth[:, 1]
+        scene = scene.replace(depth=torch.stack([2 * ~first, 2 * first, torch.ones_like(scene.depth[:, 2])], 1))
+        scene = scene[crossed & (_last_touch(scene).amax(1) == age)]
+        scene = scene[_last_two_determine(scene)]
+        if len(scene):
+            scene = scene[_closest(_without_third(scene)) >= LEAST_DISTANCE]
+        for memory in (age, age - 1):
+            if len(scene) and memory > 1:
+                shorter = scene.replace(memory=memory)
+                law = futures(shorter)
+                scene = scene[((law.count() == 1) == (memory == age)) & _clearly_seen(shorter, law)]
+        return scene[: len(missing)], missing[: len(scene)]
+
+    wanted = f"orders that were visible {age} frames ago are too rare in {world}"
+    scene = rejection_sample(n, draw, generator.device, wanted)
+    ahead = _without_third(scene)
+    known = []
+    for memory in range(2, world.memory + 1):
+        law = futures(scene.replace(memory=memory))
+        apart = (law.frames[:, :, None] - ahead.frames[:, None]).flatten(3).norm(dim=3)
+        known.append((law.probabilities * (apart.argmin(2) == 0)).sum(1))
+    return scene, ahead, torch.stack(known, 1)
+
+
 def _tiled(world: Leaves, tiles: int, batch: int, generator: torch.Generator) -> Scene:
     """At most ``batch`` scenes of a larger frame: a scene in each tile, and the depths of all disks drawn together."""
     parts, calm = [], replace(world, meeting=0.0, joining=0.0)
@@ -171,6 +213,25 @@ def _without_third(scene: Scene) -> Futures:
     true = scene.next_frame()
     other = torch.where(third > 0, true, exchanged.next_frame())
     return Futures(torch.cat([true, other], 1), torch.stack([p, 1 - p], 1).to(true.dtype))
+
+
+def _last_two_determine(scene: Scene) -> Tensor:
+    """Whether the last two past frames determine all but the order, a disk 2 that has left the frame aside: (B,) bool."""
+    last = scene.replace(memory=2)
+    gone = (visible(last, torch.arange(-2, 1))[..., 2] == 0).all(1)
+    two = last.replace(**{k: getattr(last, k)[:, :2] for k in ("position", "velocity", "radius", "grey")})
+    return determined(last) | (gone & determined(two.replace(depth=last.depth[:, :2].argsort(1).argsort(1))))
+
+
+def _last_touch(scene: Scene) -> Tensor:
+    """How many frames ago disk 2 last touched disks 0 and 1, by their distances, (B, 2) long; M + 1 for never."""
+    times = torch.arange(-1, -scene.memory - 1, -1).to(scene.position)  # newest first
+    at = scene.position[:, None] + times[:, None, None] * scene.velocity[:, None]  # (B, M, 3, 2)
+    apart = (at[:, :, :2] - at[:, :, 2:3]).norm(dim=3)
+    reach = (scene.radius.square() + scene.radius).sqrt()  # beyond it a disk covers nothing
+    near = apart < (reach[:, :2] + reach[:, 2:3])[:, None]
+    never = torch.ones_like(near[:, :1])
+    return 1 + torch.cat([near, never], 1).int().argmax(1)
 
 
 def _closest(law: Futures) -> Tensor:

@@ -11,7 +11,7 @@ with :math:`A_0` and :math:`A_1` the places along the line at which it has come 
 memory of k + 2 frames has seen it twice, which determines where it comes out and with which grey.
 
 **Depth orders.** Disk 2 crosses disks 0 and 1 at times of its own before these two meet. Where it is seen to lie between
-them in depth, their order follows, for a memory that reaches back to both crossings.
+them in depth, their order follows, for a memory that reaches back to the last time that each pair overlapped.
 
 Nothing drawn here depends on the depth order but for what is hidden: there disk 0 is in front, as the past shows.
 """
@@ -23,12 +23,17 @@ import math
 import torch
 from torch import Tensor
 
+from scorevid import checks
 from scorevid.worlds.leaves.next_frames import draw_depth
 from scorevid.worlds.leaves.scenes import Scene
 
 LONGEST = 6  #: frames for which a disk is hidden, at most
 COVERING, HIDDEN = (6.0, 11.0), (2.5, 4.0)  #: radii of disk 0 and of disk 1, least and most, in pixels
-SEEN, OUT = 2.0, 2.5  #: pixels beyond the last hidden place: of a disk that is in view again, and of one that has come out
+DEEP = (0.5, 2.0)  #: pixels by which disks that cross overlap
+SEEN, OUT = (
+    2.0,
+    2.5,
+)  #: pixels beyond the last hidden place: of a disk that is in view again, and of one that has come out
 TRIES = 16  #: of each scene
 
 
@@ -47,9 +52,9 @@ def hide(
 ) -> tuple[Scene, Tensor]:
     """The scenes, those of ``which``, (B,) bool, with disk 1 hidden by disk 0 up to the last past frame, and out in the next.
 
-    speed: the most of a disk, pixels a frame. frames: (B,) k of each scene, 0 ... :data:`LONGEST`, at random unless given; with
-    0 disk 1 is in view all along. The second result, (B,) long, is k, or −1 where the scene is as it was: where it was not
-    wanted, and where none of some tries did.
+    speed: the most of a disk, pixels a frame. frames: (B,) k of each scene, 0 ... :data:`LONGEST`, at random unless given;
+    with 0 disk 1 is in view all along. The second result, (B,) long, is k, or −1 where the scene is as it was: where it was
+    not wanted, and where none of some tries did.
     """
     batch, device = len(scene), scene.radius.device
     draw = torch.rand((TRIES, 8, batch), generator=generator, device=device)
@@ -94,34 +99,37 @@ def hide(
     return scene.replace(depth=torch.where((made >= 0)[:, None], _in_front(scene, generator), scene.depth)), made
 
 
-def cross(scene: Scene, which: Tensor, speed: float, generator: torch.Generator) -> Scene:
+def cross(
+    scene: Scene, which: Tensor, speed: float, generator: torch.Generator, earlier: int | None = None
+) -> tuple[Scene, Tensor]:
     """The scenes, in those of ``which``, (B,) bool, disk 2 overlaps disks 0 and 1, each at a past time of its own.
 
-    speed: the most of a disk, pixels a frame. Where none of some tries is slow enough, the scene stays as it is.
+    speed: the most of a disk, pixels a frame. earlier: the earlier of the two times is that many frames before the next one;
+    from 2 to M at random unless given. The second result, (B,) bool, says where it is so: where none of some tries is slow
+    enough, the scene stays as it is. Raises ValueError for a memory of less than two frames.
     """
+    checks.integer("memory", scene.memory, 2)
     batch, device = len(scene), scene.radius.device
-    rows = torch.arange(batch, device=device)
-    left = which.clone()
+    left, rows = which.clone(), torch.arange(batch, device=device)
     for _ in range(TRIES):
-        u = torch.rand((6, batch), generator=generator, device=device)
-        times = -1 - (u[:2] * scene.memory).long().clamp_max(scene.memory - 1)  # of the crossings of disks 0 and 1
+        u = torch.rand((7, batch), generator=generator, device=device)
+        first = 2 + (u[0] * (scene.memory - 1)).long() if earlier is None else torch.full_like(rows, earlier)
+        times = -torch.stack([first, 1 + (u[1] * (first - 1)).long()])
+        swapped = (u[2] < 0.5).long()  # whether disk 1 is crossed before disk 0
         places = []
-        for disk in (0, 1):
-            angle = 2 * math.pi * u[2 + disk]
-            distance = (scene.radius[:, disk] + scene.radius[:, 2]) * (0.5 + 0.4 * u[4 + disk])
-            centre = scene.position[rows, disk] + times[disk][:, None] * scene.velocity[:, disk]
+        for k, disk in enumerate((swapped, 1 - swapped)):
+            angle = 2 * math.pi * u[3 + k]
+            distance = scene.radius[rows, disk] + scene.radius[:, 2] - DEEP[0] - (DEEP[1] - DEEP[0]) * u[5 + k]
+            centre = scene.position[rows, disk] + times[k][:, None] * scene.velocity[rows, disk]
             places.append(centre + distance[:, None] * torch.stack([angle.cos(), angle.sin()], 1))
-        apart = times[1] - times[0]
-        velocity = (places[1] - places[0]) / torch.where(apart == 0, 1, apart)[:, None]
-        fits = left & (apart != 0) & (velocity.norm(dim=1) <= speed)
-        position = places[0] - times[0][:, None] * velocity
-        new = {"position": position, "velocity": velocity}
-        for name, value in new.items():
+        velocity = (places[1] - places[0]) / (times[1] - times[0])[:, None]
+        fits = left & (velocity.norm(dim=1) <= speed)
+        for name, new in (("position", places[0] - times[0][:, None] * velocity), ("velocity", velocity)):
             old = getattr(scene, name)
-            third = torch.where(fits[:, None], value, old[:, 2])[:, None]
+            third = torch.where(fits[:, None], new, old[:, 2])[:, None]
             scene = scene.replace(**{name: torch.cat([old[:, :2], third, old[:, 3:]], 1)})
         left = left & ~fits
-    return scene
+    return scene, which & ~left
 
 
 def _in_front(scene: Scene, generator: torch.Generator, tries: int = 16) -> Tensor:

@@ -119,7 +119,7 @@ class Leaves:
         if self.inferred > 0:
             bridged = meets & (_uniform(generator, batch, 0, 1) < self.inferred)
             if self.memory > 2:  # the order may have been visible long ago
-                scene = cross(scene, bridged, self.speed[1], generator)
+                scene, _ = cross(scene, bridged, self.speed[1], generator)
             else:
                 scene = self._bridge(scene, bridged, generator)
         return scene
