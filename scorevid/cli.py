@@ -15,6 +15,7 @@ import torch
 import tyro
 
 from scorevid import checks
+from scorevid.companion.prediction import check_ending, predict_video
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.onnx_file import export
 from scorevid.denoisers.recurrent import Recurrent
@@ -184,6 +185,37 @@ class Export:
         print(f"wrote {self.out}, {self.out.stat().st_size:,} bytes")
 
 
+@dataclass(frozen=True)
+class Predict:
+    """Predict the next frames of a video file, and show samples, one-step mean and disagreement beside the true ones."""
+
+    video: Annotated[Path, tyro.conf.Positional]  # a file that FFmpeg can read
+    weights: str = "natural-32-m2"  # published weights, of which only those named natural were trained on video
+    frames: int = 8  # next frames, each fed back as past
+    samples: int = 4  # continuations
+    out: Path = Path("prediction.gif")  # .gif or .mp4 for a moving picture, .png for a sheet of all frames
+    at: int | None = None  # number, from 0, of the first next frame; the last frames of the file unless given
+    height: int = 96  # rows that larger frames are shrunk to, those of the training by default; 0 keeps all
+    steps: int = 12  # of the sampler; each frame of a sample takes two evaluations more
+    seed: int = 0  # of the noise
+    device: str = "auto"  # cpu, cuda, or auto for the best there is
+    folder: Path = FOLDER  # where the weights are; the package's own folder by default
+
+    def __call__(self) -> None:
+        out = check_ending(self.out)
+        checks.integer("height", self.height, 0)
+        own = {name: getattr(self, name) for name in ("at", "steps", "seed", "folder")}
+        own |= {"height": self.height or None, "device": best_device(self.device), "say": print, "progress": True}
+        made = predict_video(self.video, self.weights, self.frames, self.samples, **own)
+        made.write(out)
+        if errors := made.errors():
+            found = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
+            print(f"root mean square error over the {len(made.truth)} true frames, grey units: {found}")
+        else:
+            print("the video ends after the past: there are no true frames to compare with")
+        print(f"wrote {out}, {out.stat().st_size:,} bytes")
+
+
 def commands() -> dict[str, tuple[type, object | None, str | None]]:
     """What each command makes, from which defaults, and its help where that is not its docstring."""
     trains = {}
@@ -191,7 +223,7 @@ def commands() -> dict[str, tuple[type, object | None, str | None]]:
         default = Train(out=Path("runs") / entry.folder, world=entry.world(**entry.defaults))
         described = f"Train a blind denoiser on {entry.video}; interrupt it whenever you like, and --resume."
         trains[entry.command] = Train[entry.world], default, described
-    others = {"evaluate": Evaluate, "publish": Publish, "export": Export, "sweep": Sweep}
+    others = {"evaluate": Evaluate, "publish": Publish, "export": Export, "predict": Predict, "sweep": Sweep}
     return trains | {name: (kind, None, None) for name, kind in others.items()}
 
 

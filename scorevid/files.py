@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -32,6 +33,23 @@ def replace_files(contents: Mapping[Path, bytes | memoryview]) -> None:
     finally:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, moved into place at the end; after an error what was there before is kept. Raises OSError."""
+    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
+    try:
+        with named_errors(path):
+            file = partial.open("wb")
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with named_errors(path):
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What chapters and book are made with.
 
 A chapter checks its parameters (``parameters``), draws (``figures``, ``animations``, ``diagram``), and decides its claims
-(``claims``): ``claims.check(id, estimate, bound="<= 0.1")``.
+(``claims``): ``claims.check(id, estimate, bound="<= 0.1")``. ``prediction`` shows what comes next in a video of one's own.
 """
 
 import logging
@@ -26,6 +26,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "parameters": [
             "check_parameters",  # of a notebook, before any work is done
+        ],
+        "prediction": [
+            "Prediction",  # next frames of a video as a moving picture or a sheet
+            "predict_video",  # makes it: what `scorevid predict` does
         ],
     },
 )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import builtins
 import difflib
+import json
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from types import ModuleType
 
 from scorevid import checks
@@ -23,7 +25,8 @@ def check_parameters(namespace: MutableMapping[str, object], /, **specs: tuple) 
     namespace: ``globals()`` of the notebook, called in the cell after its parameters. specs: for each parameter
 
     - ``(int, least, most)`` or ``(float, least, most)``: a number in that range; an int serves as a float;
-    - ``(list, least, most)``: a list of at least one number, each in that range;
+    - ``(list, least, most)``: a list of at least one number, each in that range; written out as "[2, 3]", as ``papermill -p``
+      hands it over, it is read and replaced in the namespace;
     - ``(str, "one", "other")``: one of these words;
     - ``(bool,)``.
 
@@ -44,6 +47,9 @@ def check_parameters(namespace: MutableMapping[str, object], /, **specs: tuple) 
     for name, (kind, *limits) in specs.items():
         if name not in namespace:
             raise ValueError(f"the parameter {name} is missing")
+        if kind is list and isinstance(namespace[name], str):
+            with suppress(json.JSONDecodeError):
+                namespace[name] = json.loads(namespace[name])
         _check(name, namespace[name], kind, limits)
     namespace[_CHECKED] = True
 
@@ -51,8 +57,7 @@ def check_parameters(namespace: MutableMapping[str, object], /, **specs: tuple) 
 def _check(name: str, value: object, kind: type, limits: list) -> None:
     if kind is list:
         if not isinstance(value, list | tuple) or not value:
-            hint = "; papermill takes lists by -y, as in -y '{...: [1, 2]}'" if isinstance(value, str) else ""
-            raise ValueError(f"{name} must be a list of numbers, got {value!r}{hint}")
+            raise ValueError(f'{name} must be a list of numbers, such as "[2, 3]", got {value!r}')
         for entry in value:
             _check(f"each entry of {name}", entry, float, limits)
     elif kind is bool:

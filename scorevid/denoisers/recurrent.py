@@ -9,10 +9,10 @@ with 3 × 3 convolutions A and B, and a normalisation that only scales after A. 
 gains of a Kalman filter do once they have settled (:mod:`scorevid.denoisers.wiener`). B moves the state along with the
 video, a pixel a frame at the most for each of its layers.
 
-Nothing is added anywhere, so in evaluation mode f is homogeneous of degree one, jointly in both arguments, and by Euler's
-theorem exactly locally linear, :math:`f(y, c) = J_y\, y + J_c\, c`. A frame of zeros leaves a state of zero as it is. So older
-frames that are zero, as training on shorter pasts has them (``forget`` of :class:`~scorevid.noise.prior.PastNoise`), are the
-same as no frames at all, and the number of parameters does not depend on the memory.
+Nothing is added anywhere. In evaluation mode f is therefore homogeneous of degree one, jointly in both arguments, and by
+Euler's theorem exactly locally linear, :math:`f(y, c) = J_y\, y + J_c\, c`. A frame of zeros leaves a state of zero as it is.
+So older frames that are zero are the same as no frames at all, and training on such frames (``forget`` of
+:class:`~scorevid.noise.prior.PastNoise`) is training on a shorter past. The memory makes no parameters.
 
 The paper has no such network; recurrence, state and its start are our choice. The ReLU keeps B from turning the state over,
 and B starts from a part of the identity, as Le, Jaitly and Hinton (2015, arXiv 1504.00941) have it.

@@ -2,7 +2,8 @@
 
 Every sampler is a frozen dataclass, called as ``sampler(f, c, generator=...)`` with any denoiser f. ``sampler`` holds what
 all share. ``ascent`` is the paper's; ``solvers`` go down a fixed ladder of noise levels.
-``rollout`` feeds samples back as past, and ``memory_budget`` says how many frames a network is given at once.
+``rollout`` feeds samples back as past, ``whole_frames`` does so with frames of any size, and ``memory_budget`` says how many
+frames a network is given at once.
 """
 
 import lazy_loader as lazy
@@ -32,6 +33,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "rollout": [
             "roll_out",  # many frames ahead
+        ],
+        "whole_frames": [
+            "Continuation",  # samples of many frames ahead, their disagreement, and the one-step mean
+            "continue_frames",  # these for whole frames of any size
         ],
     },
 )

@@ -1,8 +1,9 @@
 """A network is trained here, from its first update to published weights.
 
 A run is a folder. ``trainer`` is the loop. ``steps`` holds what the loop is made of: settings, state, learning rate, batches.
-``optimisers`` has Adam and Muon, ``compiling`` the check of compiled gradients, ``parallel`` several processes. ``records``
-reads and writes checkpoints and logs. ``runs`` opens a folder again and publishes its weights, with the scores of ``cards``.
+``ahead`` makes batches of video on the disk in advance. ``optimisers`` has Adam and Muon, ``compiling`` the check of compiled
+gradients, ``parallel`` several processes. ``records`` reads and writes checkpoints and logs. ``runs`` opens a folder again and
+publishes its weights, with the scores of ``cards``.
 """
 
 import lazy_loader as lazy

@@ -37,6 +37,7 @@ from scorevid.denoisers.conditioned import Network, build_network
 from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.files import sole_writer
 from scorevid.machine import computes_in_bf16, machine, stop_signals
+from scorevid.training.ahead import Ahead
 from scorevid.training.compiling import CheckedCompile
 from scorevid.training.optimisers import make_optimiser
 from scorevid.training.parallel import Processes, all_reduce_mean
@@ -72,6 +73,7 @@ class Trainer:
         self.loss = CheckedCompile(self._squared_error, network, settings.compile)
         self.processes, self._joint_loss = Processes(), self.loss
         self.recent: deque[float] = deque(maxlen=10)  # losses of the last log lines of this run
+        self._batch_of = Ahead(lambda step: self._batch(generator_for(self.settings.seed, step, self.device)))
         self.interrupted, self._stored = False, self._stamp()
         if self._stored:
             self._restore(load_checkpoint(self.checkpoint, self.device))
@@ -115,6 +117,7 @@ class Trainer:
         if minutes is not None and minutes <= SHORT:
             self.loss.stop()
         self._try_out()
+        self._batch_of.start(getattr(self.world, "streams", False))
         self.recent.clear()
         state.made_on = machine(self.device)
         if self.processes.size > 1:
@@ -157,7 +160,7 @@ class Trainer:
             for average, p in zip(self.ema, self.network.parameters(), strict=True):
                 average.copy_(p.detach())  # older weights go with other statistics
             state.frozen_at = state.step
-        batch = self._batch(generator_for(s.seed, state.step, self.device))
+        batch = self._batch_of(state.step)
         loss = self._joint_loss(*self.processes.shard(batch))
         loss.backward()
         rate = learning_rate(state.step, state.planned_steps, s.warmup) * (s.frozen_lr_factor if state.frozen else 1.0)

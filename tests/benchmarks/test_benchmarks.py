@@ -42,6 +42,7 @@ TABLES = {  # tables that each script stores, by a word of their titles
         "fewest evaluations",
     ],
     "growth": ["Growth with batch", "fitted powers", "held to what was measured", "A plan"],
+    "streaming": ["The folder", "Training from the folder", "Memory"],
     "parallel": ["largest relative difference in loss", "images a second with"],
     "calibrated": ["Training time and calibration"],
     "book": ["Time of each chapter", "Time of a fresh process"],

@@ -33,6 +33,9 @@ def test_good_parameters_pass_in_silence_beside_imports_and_ipython():
     }
     assert check_parameters(GOOD | more, **SPECS) is None
     check_parameters(GOOD | {"sigma_0": 4}, **SPECS)  # a whole number is a number
+    written = GOOD | {"odds": "[0.1, 0.5]"}  # as papermill -p hands a list over
+    check_parameters(written, **SPECS)
+    assert written["odds"] == [0.1, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,8 @@ def test_good_parameters_pass_in_silence_beside_imports_and_ipython():
         ({"sigma_0": 10**400}, "sigma_0 must be a finite number"),
         ({"sigma_0": float("inf")}, "sigma_0 must be a finite number"),
         ({"odds": []}, "odds must be a list"),
-        ({"odds": "[0.5]"}, "odds must be a list of numbers.* -y"),
+        ({"odds": "0.5, 0.9"}, "odds must be a list of numbers, such as"),
+        ({"odds": "[0.5, 1.0]"}, "each entry of odds must lie in"),
         ({"odds": 0.5}, "odds must be a list"),
         ({"odds": [0.5, 1.0]}, "each entry of odds must lie in"),
         ({"weights": "leafs"}, "weights must be one of leaves-32, other, got 'leafs'"),

@@ -7,8 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorevid.worlds.leaves.hidden import LEAST_PIXELS, at_times, hidden_for, own_pixels, passing_scenes, without_disk_1
-from scorevid.worlds.leaves.meetings import remembered_orders
+from scorevid.worlds.leaves.hidden import (
+    LEAST_PIXELS,
+    at_times,
+    hidden_for,
+    hidden_scenes,
+    own_pixels,
+    passing_scenes,
+    without_disk_1,
+)
+from scorevid.worlds.leaves.meetings import remembered_orders, undecided_scenes
 from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.pasts import LONGEST, covered_within, cross, hide
 from scorevid.worlds.leaves.scenes import covers, render, visible
@@ -159,6 +167,15 @@ def test_without_its_new_fields_a_world_draws_what_it_drew_before():
         Leaves(n_disks=1, hiding=0.5)
     share = Leaves(memory=7, hiding=1.0, meeting=0.0).scenes(200, generator())
     assert (share.radius[:, 0] > 7).float().mean() > 0.4  # larger than any disk that hides none
+
+
+def test_a_world_with_hidden_disks_and_inferred_orders_has_scenes_to_be_tested_on():
+    world = Leaves(memory=2, n_disks=3, fewest=2, inferred=0.3, hiding=0.6, joining=0.5)
+    held_out = world.test_scenes(2, generator())
+    assert held_out.undecided(2, generator())[1].frames.shape == (2, 2, 32, 32)
+    assert (
+        len(undecided_scenes(world, 2, generator(), n_disks=2)[0]) == len(hidden_scenes(world, 2, generator())[0]) == 2
+    )
 
 
 def test_scenes_move_on_by_their_own_times():

@@ -9,7 +9,7 @@ import pytest
 from made_video import KINDS, drift, write_video
 
 from scorevid.worlds.clips.readers import shrink
-from scorevid.worlds.clips.video_files import video
+from scorevid.worlds.clips.video_files import excerpt, video
 
 
 def noise(frames=8, tall=48, wide=64, seed=0):
@@ -157,3 +157,69 @@ def test_without_pyav_it_is_said_how_to_install_it(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ModuleNotFoundError, match=r"^av is needed here .*: pip install 'scorevid\[video\]'$"):
         video(files["h264.mp4"])
+
+
+# some frames of a file
+
+
+@pytest.mark.parametrize(
+    "at, ahead, first, last",
+    [(5, 3, 3, 8), (2, 1, 0, 3), (20, 4, 18, 20), (18, 4, 16, 20), (None, 6, 12, 20), (None, 30, 0, 20)],
+)
+def test_an_excerpt_has_the_frames_about_its_place(files, at, ahead, first, last):
+    whole, _ = read(files["h264.mp4"])
+    cut = excerpt(files["h264.mp4"], 2, ahead, at)
+    assert np.array_equal(cut.frames, whole[first:last]) and cut.at == first + 2 and cut.size == (48, 64)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_excerpt_is_made_of_every_kind_of_file(files, name):
+    assert np.array_equal(excerpt(files[name], 2, 3, 9, height=32).frames, video_quietly(files[name], 32)[7:12])
+
+
+def video_quietly(path, height):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return video(path, height).frames
+
+
+def test_an_excerpt_ends_before_what_is_damaged_behind_it(files, tmp_path):
+    content = files["h264.ts"].read_bytes()
+    (tmp_path / "cut.ts").write_bytes(content[: int(0.9 * len(content))])
+    with pytest.raises(ValueError, match="cannot be read"):
+        video(tmp_path / "cut.ts")
+    assert np.array_equal(excerpt(tmp_path / "cut.ts", 2, 2, 4).frames, read(files["h264.ts"])[0][2:6])
+
+
+def test_an_excerpt_does_not_enlarge_and_turns_frames_as_the_file_asks_for(files, tmp_path):
+    cut = excerpt(files["h264.mp4"], 1, 1, height=480)
+    assert cut.frames.shape == (2, 48, 64)
+    content = bytearray(files["h264.mp4"].read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 4 + 20 + 16  # behind version, times, place and layer
+    quarter = [0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30]  # clockwise, as telephones that are held upright write it
+    content[matrix : matrix + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in quarter)
+    (tmp_path / "turned.mp4").write_bytes(content)
+    turned = excerpt(tmp_path / "turned.mp4", 1, 1)
+    assert turned.size == (64, 48) and np.array_equal(turned.frames, np.rot90(cut.frames, -1, (1, 2)))
+
+
+def test_an_excerpt_that_cannot_be_is_refused(files, tmp_path):
+    path = tmp_path / "mine.mkv"
+    with pytest.raises(ValueError, match=r"there is no file .*mine\.mkv"):
+        excerpt(path, 2, 2)
+    path.write_bytes(b"no video")
+    with pytest.raises(ValueError, match=r"mine\.mkv cannot be read as a video"):
+        excerpt(path, 2, 2)
+    write_video(path, noise(1))
+    with pytest.raises(ValueError, match="too few frames, 1: 2 past frames are needed"):
+        excerpt(path, 2, 2)
+    with pytest.raises(ValueError, match="too few frames, 20: at can be 3 to 20, got 21"):
+        excerpt(files["h264.mp4"], 3, 2, 21)
+    for wrong, message in (
+        ((0, 2), "past must"),
+        ((2, 0), "ahead must"),
+        ((2, 2, -1), "at must"),
+        ((2, 2, 1), "at must be 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            excerpt(files["h264.mp4"], *wrong)

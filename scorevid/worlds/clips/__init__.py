@@ -1,7 +1,8 @@
-"""Natural video: the embedded bank, DAVIS, arrays and video files, and the patches that are drawn from them.
+"""Natural video: the embedded bank, DAVIS, arrays, video files, folders of them, and the patches that are drawn from them.
 
-``readers``, ``video_files`` and ``bank`` give footage, ``shots`` cuts it, ``world`` draws from it. ``patches`` are held out,
-``flow`` is optical flow, ``occlusions`` where by that something comes to cover something else.
+``readers``, ``video_files`` and ``bank`` give footage, and so do ``folders``, whose frames are ``stored`` on the disk.
+``shots`` cuts it, ``world`` draws from it. ``patches`` are held out, ``flow`` is optical flow, ``occlusions`` where by that
+something comes to cover something else.
 """
 
 import lazy_loader as lazy
@@ -12,6 +13,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "flow": [
             "optical_flow",  # dense optical flow between two frames
             "warp",  # a frame carried along a flow
+        ],
+        "folders": [
+            "collection",  # the shots of a folder or a list of videos
+            "listed_videos",  # what such a folder or list names
         ],
         "occlusions": [
             "Occlusions",  # what became visible and what was covered between two frames
@@ -37,7 +42,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "npz",  # a file of arrays
             "shrink",  # a frame made smaller by averaging areas
         ],
+        "stored": [
+            "StoredFrames",  # frames that stay on the disk
+            "store",  # decodes videos once
+        ],
         "video_files": [
+            "Excerpt",  # some frames of a video
+            "excerpt",  # frames before and after a place in a video file
             "video",  # a video file
         ],
         "world": [

@@ -36,16 +36,21 @@ class UncheckedFootage(UserWarning):
 class Clip:
     """One shot: frames (T, H, W) uint8 grey, oldest first, and whether it is for training or for testing.
 
+    frames: an array, or :class:`~scorevid.worlds.clips.stored.StoredFrames`. video, group: the file that the shot was cut
+    from, and the class or group that this belongs to, "" where nothing is said of them.
+
     Raises ValueError for other arrays, for fewer than 2 frames, and for frames less than 32 pixels high or wide.
     """
 
     name: str
     frames: np.ndarray
     split: str = "train"  # one of SPLITS
+    video: str = ""
+    group: str = ""
 
     def __post_init__(self):
         frames = self.frames
-        if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 3:
+        if getattr(frames, "dtype", None) != np.uint8 or frames.ndim != 3:
             given = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
             raise ValueError(f"clip {self.name!r}: frames must be (T, H, W) of uint8, got {given}")
         if len(frames) < FEWEST:

@@ -14,10 +14,15 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from tqdm import tqdm
 
 from scorevid import checks
 from scorevid.worlds.clips.readers import FEWEST, NO_CHECKSUMS, Clip, UncheckedFootage, shrink
@@ -36,45 +41,128 @@ def video(path: Path | str, height: int | None = None, stride: int = 1) -> Clip:
     that are damaged or missing, too few or too small. Warns of a file without checksums, with
     :class:`~scorevid.worlds.clips.readers.UncheckedFootage`.
     """
-    path = Path(path)
+    path, frames = Path(path), []
     checks.integer("stride", stride)
+    contents = decode(path, frames.append, height, stride)
+    if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
+        raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
+    if contents:
+        warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
+    return Clip(path.name, np.stack(frames))
+
+
+def decode(path: Path, keep: Callable[[np.ndarray], None], height: int | None = None, stride: int = 1) -> str:
+    """Hand each frame of a whole video file to ``keep``, (H, W) uint8, black at 0 and white at 255.
+
+    height, stride: as of :func:`video`, and so is what is raised; of damage it may be raised after the last frame. Returns
+    what was read where no checksums vouch for it, for a warning, and "" otherwise.
+    """
+    with _reading(path, "as a whole video") as av:
+        checked = _container_is_whole(path)
+        contents = _decoded(av, path, keep, height, stride)
+    return "" if checked else contents
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """Some frames of a video: past ones, and those that follow as far as there are any.
+
+    frames: (T, H, W) uint8 grey, oldest first. at: the number in the file, from 0, of the first frame after the past. size:
+    height and width in the file.
+    """
+
+    frames: np.ndarray
+    at: int
+    size: tuple[int, int]
+
+
+def excerpt(
+    path: Path | str, past: int, ahead: int, at: int | None = None, height: int | None = None, *, progress: bool = False
+) -> Excerpt:
+    """So many frames before the frame ``at`` of a video file, and as many as there are of those from it on, ``ahead`` at most.
+
+    at: None for the latest that leaves so many ahead, or as many as the file has. height: to make larger frames smaller,
+    None keeps them. Frames are turned as the file asks for. Decoding ends with the last frame that is wanted, so nothing is
+    said of the rest of the file. progress: show a bar.
+
+    Raises ModuleNotFoundError without PyAV, and ValueError for no file, none that can be read, no video stream, damaged
+    frames, and a place that the file does not have.
+    """
+    path = Path(path)
+    checks.integer("past", past)
+    checks.integer("ahead", ahead)
+    if at is not None:
+        checks.integer("at", at, 0)
+        if at < past:
+            raise ValueError(f"at must be {past} or more, as {past} past frames are needed, got {at}")
+    kept, shown = deque(maxlen=past + ahead), 0
+    with _reading(path, "as a video") as av, _opened(av, path) as (container, stream):
+        until = None if at is None else at + ahead
+        with tqdm(total=until or stream.frames or None, desc="reading", unit="frame", disable=not progress) as bar:
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise ValueError(f"the frame at {frame.time} s cannot be decoded")
+                kept.append(frame)
+                shown += 1
+                bar.update()
+                if shown == until:
+                    break
+    if shown < max(past, at or 0):
+        most = f"at can be {past} to {shown}, got {at}" if shown >= past else f"{past} past frames are needed"
+        raise ValueError(f"{path} has too few frames, {shown}: {most}")
+    at, before = max(past, shown - ahead) if at is None else at, shown - len(kept)
+    wanted = [_upright(frame) for k, frame in enumerate(kept, before) if at - past <= k < at + ahead]
+    if len({frame.shape for frame in wanted}) > 1:
+        raise ValueError(f"{path} has frames of several sizes")
+    tall = wanted[0].shape[0]
+    frames = np.stack([shrink(frame, min(height or tall, tall)) for frame in wanted])
+    return Excerpt(frames, at, wanted[0].shape)
+
+
+def _upright(frame) -> np.ndarray:
+    """A frame of PyAV as (H, W) uint8 grey, turned as its file asks for, as far as PyAV tells."""
+    return np.rot90(frame.to_ndarray(format="gray"), round(getattr(frame, "rotation", 0) / 90))
+
+
+@contextmanager
+def _reading(path: Path, as_what: str) -> Iterator:
+    """PyAV, with errors that name the file. What FFmpeg reports while the body runs is an error, too."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     av = checks.installed("av", "video")
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    errors = []
+    level, errors = av.logging.get_level(), []
+    if level != av.logging.ERROR:  # one for all threads: who reads in several sets it beforehand
+        av.logging.set_level(av.logging.ERROR)
     try:
-        checked = _container_is_whole(path)
         with av.logging.Capture() as errors:
-            frames, contents = _decoded(av, path, height, stride)
+            yield av
         if errors:
             raise ValueError("an error was reported")
     except (av.error.FFmpegError, ValueError, IndexError) as problem:
         reported = [errors[-1][2].strip()] if errors else []
         reason = ": ".join([getattr(problem, "strerror", None) or str(problem), *reported])
-        raise ValueError(f"{path} cannot be read as a whole video: {reason}") from problem
+        raise ValueError(f"{path} cannot be read {as_what}: {reason}") from problem
     finally:
-        av.logging.set_level(level)
-    if len(frames) < FEWEST or len({frame.shape for frame in frames}) > 1:
-        raise ValueError(f"{path} has too few frames, or of several sizes: {len(frames)} at stride {stride}")
-    if not checked:
-        warnings.warn(f"{path}: {contents}", UncheckedFootage, stacklevel=2)
-    return Clip(path.name, np.stack(frames))
+        if level != av.logging.ERROR:
+            av.logging.set_level(level)
 
 
-def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.ndarray], str]:
-    """Frames (H, W) uint8, black at 0 and white at 255; and how many there are of what, for a warning.
-
-    Raises ValueError for frames that are damaged or missing.
-    """
-    frames, shown, packets, skipped, end = [], 0, 0, 0, 0
+@contextmanager
+def _opened(av, path: Path) -> Iterator[tuple]:
+    """The container of a file and its video stream, which reports its errors."""
     with av.open(f"file:{path}", options=STRICT) as container:  # without "file:" a colon would name a protocol
         if not container.streams.video or container.streams.video[0].codec_context is None:
             raise ValueError("it has no video stream, or one of an unknown kind")
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # errors are logged in the thread that decodes
         stream.codec_context.options = STRICT
+        yield container, stream
+
+
+def _decoded(av, path: Path, keep: Callable[[np.ndarray], None], height: int | None, stride: int) -> str:
+    """Keep the frames, and tell how many there are of what. Raises ValueError for frames that are damaged or missing."""
+    shown, packets, skipped, end = 0, 0, 0, 0
+    with _opened(av, path) as (container, stream):
         for packet in container.demux(stream):
             if packet.dts is not None or packet.size:
                 packets += 1
@@ -87,7 +175,7 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
                     raise ValueError(f"the frame at {frame.time} s cannot be decoded")
                 if shown % stride == 0:
                     grey = frame.to_ndarray(format="gray")
-                    frames.append(shrink(grey, height or len(grey)))
+                    keep(shrink(grey, height or len(grey)))
                 shown += 1
         codec, seconds = stream.codec_context.name, float(end * stream.time_base + 1.5 / (stream.average_rate or 25))
         declared = 0 if container.format.name == "gif" else stream.frames  # of a GIF they were counted
@@ -100,7 +188,7 @@ def _decoded(av, path: Path, height: int | None, stride: int) -> tuple[list[np.n
     known = "as many as declared" if declared or until else "nothing declares how many there should be"
     if packets != shown + skipped:
         known += f", from {packets} packets"
-    return frames, f"{shown} frames of {codec} were read, {known}; {NO_CHECKSUMS}"
+    return f"{shown} frames of {codec} were read, {known}; {NO_CHECKSUMS}"
 
 
 def _container_is_whole(path: Path) -> bool:

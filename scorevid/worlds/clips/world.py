@@ -10,9 +10,10 @@ speed of its own, as if the camera panned. With ``halved`` every fourth draw is 
 some pan by halves of a pixel. Networks of different memory see the same next frames: there is always a frame before, even
 for a memory of 0.
 
-The bank and DAVIS say which shots are for testing, and ``test`` names others. Where neither does, as for a video of one's own,
-the end of each shot is held out, a share ``hold_out`` of its frames and 5 at least. A network has seen the beginning of these
-shots, so its errors on their ends are smaller than on shots that it has not seen.
+The bank and DAVIS say which shots are for testing, and ``test`` names others. Where neither does, a share ``hold_out`` is held
+out. Of a folder or a list of videos these are whole videos. Of a single video, and of arrays, it is the end of each shot, 5
+frames at least. A network has seen the beginning of these shots, so its errors on their ends are smaller than on shots that it
+has not seen. A folder or list may say itself which videos are for testing (:mod:`scorevid.worlds.clips.folders`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,16 +30,19 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.worlds.clips.bank import bank
+from scorevid.worlds.clips.folders import collection, is_collection, parted_by_video
 from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.readers import SPLITS, Clip, davis, davis_lists, npz
-from scorevid.worlds.clips.shots import Shots, first_frame, shot_table
+from scorevid.worlds.clips.shots import Shots, StreamedShots, first_frame, shot_table
+from scorevid.worlds.clips.stored import StoredFrames
 from scorevid.worlds.clips.video_files import video
 from scorevid.worlds.registry import TestScenes, register
 
+NAMED = 50  # shots that a message names
 LEAST_HELD_OUT = 5  # frames: memories of up to 4 frames part shots alike
 
 
-@register("train-clips", "natural video: the embedded bank, DAVIS, files of your own", "natural")
+@register("train-clips", "natural video: the embedded bank, DAVIS, files and folders of your own", "natural")
 @dataclass(frozen=True)
 class Clips:
     """The world of natural video.
@@ -48,10 +53,12 @@ class Clips:
 
     size: int = 32  # frames are size x size pixels
     memory: int = 2  # M, past frames; 0 gives single frames
-    source: str | tuple[str, ...] = "bank"  # "bank", a folder of DAVIS, an .npz or a video file; or several of them
+    # "bank", a folder of DAVIS, an .npz or a video file, a folder or a list of videos; or several of them
+    source: str | tuple[str, ...] = "bank"
     split: str = "train"  # "train", "test", or "test, background seen in training"
-    test: tuple[str, ...] = ()  # names of shots that are for testing, beside those of which the source says so
-    only: tuple[str, ...] = ()  # names of the only shots to take; all that the sources have if empty
+    # names of shots, videos or classes that are for testing, beside those of which the source says so
+    test: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()  # names of the only shots, videos or classes to take; all that the sources have if empty
     motion: float = 0.75  # share of draws whose place is chosen by motion energy
     flip: bool = True  # mirror every other draw left to right
     pan: int = 0  # in every other draw the place moves on by up to so many pixels a frame, each way: a camera that pans
@@ -112,22 +119,30 @@ class Clips:
         fits = torch.maximum(wanted, -((room - 1 - place) // frames)).minimum(place // frames)
         return torch.where(u_pans[:, None] < 0.5, fits, 0)
 
-    def shots(self, device: torch.device | str) -> Shots:
+    def shots(self, device: torch.device | str) -> Shots | StreamedShots:
         """Its shots in one table, made once for all worlds that draw from them in other ways."""
         return shot_table(replace(self, motion=0.0, flip=False, pan=0, halved=False), str(device))
+
+    @property
+    def streams(self) -> bool:
+        """Whether frames are read from the disk as they are drawn."""
+        return any(isinstance(clip.frames, StoredFrames) for clip in self.clips().values())
 
     def clips(self) -> dict[str, Clip]:
         """The shots of its split that are long and large enough, by name."""
         found = footage(self.source, self.test, self.height, self.only)
         least = first_frame(self) + 1
-        if self.hold_out and not self.test and not any(s == "bank" or Path(s).is_dir() for s in _several(self.source)):
-            found = {name: self._part(clip, max(least, LEAST_HELD_OUT)) for name, clip in found.items()}
+        if self.hold_out and not self.test and not _says_what_is_for_testing(self.source, found):
+            whole = {name: clip for name, clip in found.items() if clip.video}
+            parted = (parted_by_video(whole, self.hold_out) if whole else None) or {}
+            found = {n: parted.get(n) or self._part(clip, max(least, LEAST_HELD_OUT)) for n, clip in found.items()}
         fit = {k: v for k, v in found.items() if v.split == self.split and len(v.frames) >= least}
         fit = {k: v for k, v in fit.items() if min(v.frames.shape[1:]) >= self.size}
         if not fit:
+            some = [f"{k} {v.frames.shape} ({v.split})" for k, v in islice(found.items(), NAMED)]
             raise ValueError(
                 f"{self.source!r} has no shot in the split {self.split!r} of {least} frames and {self.size} × {self.size} "
-                f"pixels or more; it has {', '.join(f'{k} {v.frames.shape} ({v.split})' for k, v in found.items())}"
+                f"pixels or more; it has {', '.join(some)}{', …' if len(found) > NAMED else ''}"
             )
         return fit
 
@@ -157,21 +172,35 @@ def footage(
         path, listed = Path(one), None
         if one == "bank":
             shots = bank()
+        elif is_collection(one):
+            shots = collection(one, height)
         elif path.is_dir():
             listed = davis_lists(path)
             wanted = [name for name in listed if name in only]
             shots = davis(path, wanted, height) if wanted or not only else {}
         elif not path.is_file():
-            raise ValueError(f"there is no {one}: 'bank', a folder of DAVIS, an .npz or a video file is expected")
+            known = "'bank', a folder of DAVIS, an .npz or a video file, a folder or a list of videos"
+            raise ValueError(f"there is no {one}: {known} is expected")
         else:
             shots = npz(path) if path.suffix == ".npz" else {path.name: video(path, height)}
         if twice := set(names).intersection(listed or shots):
             raise ValueError(f"{', '.join(sorted(twice))} of {one} has the name of a shot of another source")
         read |= shots
         names += listed or shots
-    if unknown := {*test, *only}.difference(names):
-        raise ValueError(f"no shot is named {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    return {name: replace(read[name], split="test") if name in test else read[name] for name in only or read}
+    wider = {word for clip in read.values() for word in (clip.video, clip.group)}
+    if unknown := {*test, *only}.difference(names, wider):
+        some = f"{', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
+        raise ValueError(f"no shot is named {', '.join(sorted(unknown))}; there are {some}")
+    tested = {name for name, clip in read.items() if {name, clip.video, clip.group}.intersection(test)}
+    wanted = [name for word in only for name, clip in read.items() if word in (name, clip.video, clip.group)]
+    return {name: replace(read[name], split="test") if name in tested else read[name] for name in wanted or read}
+
+
+def _says_what_is_for_testing(source: str | tuple[str, ...], found: dict[str, Clip]) -> bool:
+    """Whether one of the sources does: the bank, DAVIS, and a folder or list with such videos."""
+    if any(clip.video and clip.split != "train" for clip in found.values()):
+        return True
+    return any(s == "bank" or (Path(s).is_dir() and not is_collection(s)) for s in _several(source))
 
 
 def _several(source: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def hidden_scenes(world: Leaves, n: int, generator: torch.Generator, frames: int
     """
     checks.integer("n", n)
     checks.integer("frames", frames, 2)  # a disk comes out at time 1 or later
-    world = replace(world, n_disks=2, fewest=None, meeting=0.0)
+    world = _of_two(world)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
         scene = _one_behind_the_other(world, max(16 * n, 1000), generator)
@@ -103,11 +103,15 @@ def passing_scenes(
     return rejection_sample(n, draw, generator.device, wanted)
 
 
+def _of_two(world: Leaves) -> Leaves:
+    """The world with two disks anywhere."""
+    return replace(world, n_disks=2, fewest=None, meeting=0.0, joining=0.0, inferred=0.0, hiding=0.0)
+
+
 def _hides(world: Leaves, batch: int, generator: torch.Generator, frames: int) -> Scene:
     """At most ``batch`` scenes of two disks of different greys, disk 1 hidden for so many frames and out at time 0."""
-    plain = replace(world, n_disks=2, fewest=None, meeting=0.0, joining=0.0, inferred=0.0, hiding=0.0)
     every = torch.ones(batch, dtype=torch.bool, device=generator.device)
-    scene, made = hide(plain.scenes(batch, generator), every, world.speed[1], generator, frames * every)
+    scene, made = hide(_of_two(world).scenes(batch, generator), every, world.speed[1], generator, frames * every)
     return scene[(made >= 0) & _different_greys(scene)]
 
 

@@ -61,7 +61,7 @@ def undecided_meetings(
 
     Raises ValueError where too few draws give such a scene.
     """
-    world = replace(world, n_disks=2, fewest=None)
+    world = replace(world, n_disks=2, fewest=None, inferred=0.0)
     if probability is not None:
         probability = torch.as_tensor(probability, dtype=torch.float32, device=generator.device)
         if probability.shape != (n,):
@@ -101,7 +101,9 @@ def undecided_scenes(
     """
     checks.integer("n", n)
     checks.integer("tiles", tiles)
-    world = replace(world, n_disks=n_disks or world.n_disks, fewest=None, joining=world.meeting)
+    n_disks = n_disks or world.n_disks
+    inferred = world.inferred if n_disks > 2 else 0.0
+    world = replace(world, n_disks=n_disks, fewest=None, joining=world.meeting, inferred=inferred, hiding=0.0)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
         batch = max(8 * len(missing), 64)
