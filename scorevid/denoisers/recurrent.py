@@ -12,7 +12,7 @@ video, a pixel a frame at the most for each of its layers.
 Nothing is added anywhere. In evaluation mode f is therefore homogeneous of degree one, jointly in both arguments, and by
 Euler's theorem exactly locally linear, :math:`f(y, c) = J_y\, y + J_c\, c`. A frame of zeros leaves a state of zero as it is.
 So older frames that are zero are the same as no frames at all, and training on such frames (``forget`` of
-:class:`~scorevid.noise.prior.PastNoise`) is training on a shorter past. The memory makes no parameters.
+:class:`~scorevid.noise.prior.PastNoise`) is training on a shorter past. The number of parameters is the same for each memory.
 
 The paper has no such network; recurrence, state and its start are our choice. The ReLU keeps B from turning the state over,
 and B starts from a part of the identity, as Le, Jaitly and Hinton (2015, arXiv 1504.00941) have it.
