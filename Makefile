@@ -97,9 +97,10 @@ steady: $(STAMP)
 notebooks: $(STAMP)
 	$(BIN)/python scripts/run_chapters.py $(NOTEBOOKS) --at-once 1 --timeout 1200
 
-# the picture of the front page and the README, the small ones of its gallery, and the figures of the theory page
+# the pictures of the front page and the README, the small ones of its gallery, and the figures of the theory page
 picture: $(STAMP)
 	$(BIN)/python book/result.py
+	$(BIN)/python book/next_frames.py
 	$(BIN)/python book/drawings.py
 
 # networks of other parameterisation on one backbone, each trained for the same processor time; an hour

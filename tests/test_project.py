@@ -77,9 +77,12 @@ def test_no_path_of_one_machine_and_no_large_file_is_kept():
             assert not found or path == Path(__file__), (name, found)
 
 
-def test_the_picture_of_the_front_page_was_drawn_from_the_weights_as_they_are():
+def test_the_pictures_of_the_front_page_were_drawn_from_the_weights_as_they_are():
     folder, sha256 = ROOT / "book" / "_static", load_card("leaves-32")["sha256"]
     with Image.open(folder / "result.png") as still, Image.open(folder / "result.gif") as moving:
         described = still.text["Description"], moving.info["comment"].decode()
         assert moving.n_frames > 10
     assert all(text.endswith(sha256) for text in described), "run `make picture`"
+    with Image.open(folder / "next_frames.gif") as moving:
+        assert f"natural-32-m2, sha256 {load_card('natural-32-m2')['sha256']}" in moving.info["comment"].decode()
+        assert moving.n_frames == 6

@@ -12,6 +12,8 @@ but the past frames that are there. Scenes do not depend on the weights or on m.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -130,7 +132,7 @@ def films(f: Network, memory: int, frames: int, n: int, seed: int, progress: boo
     from this law, both per scene in grey units, [value, low, high]. "kept": how many of the two roll-outs keep disk 1 in frame
     :data:`BY`, scene by scene.
     """
-    scenes = passing_scenes(WORLD, n, torch.Generator().manual_seed(seed), by=BY)
+    scenes = _passing(n, seed)
     generator = torch.Generator().manual_seed(seed)
     c = scenes.past()[:, -memory:]
     drawn = [
@@ -159,12 +161,19 @@ def films(f: Network, memory: int, frames: int, n: int, seed: int, progress: boo
     return found | {"kept": kept.sum(1).tolist()}
 
 
+@lru_cache(maxsize=8)
 def _hidden(hidden: int, n: int, seed: int) -> Scene:
     return hidden_for(WORLD, hidden, n, torch.Generator().manual_seed(seed + hidden))
 
 
+@lru_cache(maxsize=8)
 def _orders(age: int, n: int, seed: int) -> tuple[Scene, Futures, Tensor]:
     return remembered_orders(WORLD, age, n, torch.Generator().manual_seed(seed + age))
+
+
+@lru_cache(maxsize=1)
+def _passing(n: int, seed: int) -> Scene:
+    return passing_scenes(WORLD, n, torch.Generator().manual_seed(seed), by=BY)
 
 
 def _samples(f: Network, memory: int, scenes: Scene, n_samples: int, seed: int) -> Tensor:

@@ -11,6 +11,8 @@ import pytest
 import torch
 from made_video import KINDS, drift, write_video
 
+from scorevid.cli import main
+from scorevid.denoisers.weights import load_card
 from scorevid.files import writing
 from scorevid.worlds.clips import stored
 from scorevid.worlds.clips.bank import bank
@@ -366,6 +368,17 @@ def test_disk_and_memory_may_be_mixed(lossless):
 # what is held out
 
 
+def test_of_many_shots_no_more_are_tested_than_scenes_are_asked_for(tmp_path):
+    np.savez(tmp_path / "many.npz", **{f"s{k}": drift(8, 32, 40) for k in range(12)})
+    world = Clips(source=str(tmp_path / "many.npz"), size=16, hold_out=0.0)
+    some = held_out(world, 1, seed=3, shots_most=5)
+    assert len(set(some.clip)) == 5 == len(some.x) and set(some.clip) <= set(world.clips())
+    assert held_out(world, 1, seed=3, shots_most=5).clip == some.clip != held_out(world, 1, seed=4, shots_most=5).clip
+    assert len(set(held_out(world, 1, shots_most=12).clip)) == 12
+    tested = Clips(source=str(tmp_path / "many.npz"), size=16, test=tuple(world.clips()))
+    assert len(tested.test_scenes(5, torch.Generator().manual_seed(0)).x) == 5
+
+
 def made(*videos, shots=2):
     frames = np.zeros((4, 32, 32), np.uint8)
     return {f"{v}:{k}": Clip(f"{v}:{k}", frames, "train", v, v[:1]) for v in videos for k in range(shots)}
@@ -426,3 +439,14 @@ def test_threads_of_training_read_at_once(lossless):
     for thread in threads:
         thread.join()
     assert torch.equal(made[0], made[2]) and torch.equal(made[1], made[3])
+
+
+def test_a_network_is_trained_on_a_folder_and_published(root, tmp_path):
+    """By the command line; a card names the folder and not where it is."""
+    run, weights = str(tmp_path / "run"), str(tmp_path / "weights")
+    tiny = ["--steps", "3", "--batch", "4", "--warmup", "2", "--no-compile", "--network.widths", "4", "--out", run]
+    sources = ["--world.source", str(root / "archery"), str(root / "fencing")]
+    main(["train-clips", *tiny, *sources, "--world.size", "16", "--world.height", "40"])
+    main(["publish", run, "mine", "--folder", weights, "--scenes", "4"])
+    card = load_card("mine", weights)
+    assert card["world"]["source"] == ["archery", "fencing"] and card["evaluation"]["scenes"] == 4

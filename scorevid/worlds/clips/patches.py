@@ -44,17 +44,22 @@ class Patches:
         return Patches(clip=[self.clip[k] for k in index.tolist()], **tensors)
 
 
-def held_out(world: Clips, most: int | None = None, seed: int = 0) -> Patches:
+def held_out(world: Clips, most: int | None = None, seed: int = 0, shots_most: int | None = None) -> Patches:
     """Patches of the world's shots that share no pixel: tiles of each frame, and frames that no two patches share.
 
-    most: so many of each shot at most, chosen evenly by the seed. The world's split should be one for testing; for a
-    comparison of memories take the patches of the longest, and ``c[:, -M:]``. Raises ValueError as the world does.
+    most: so many of each shot at most, chosen evenly by the seed. shots_most: of so many shots at most, chosen likewise. The
+    world's split should be one for testing; for a comparison of memories take the patches of the longest, and ``c[:, -M:]``.
+    Raises ValueError as the world does.
     """
-    if most is not None:
-        checks.integer("most", most)
+    for name, value in (("most", most), ("shots_most", shots_most)):
+        checks.integer(name, 1 if value is None else value)
     generator, cuts = torch.Generator().manual_seed(seed), []
-    shots, first = world.shots("cpu"), first_frame(world)
-    for k, name in enumerate(world.clips()):
+    shots, first, names = world.shots("cpu"), first_frame(world), list(world.clips())
+    if shots_most is not None and len(names) > shots_most:
+        chosen = torch.randperm(len(names), generator=generator)[:shots_most].sort().values.tolist()
+    else:
+        chosen = range(len(names))
+    for k, name in ((k, names[k]) for k in chosen):
         times, rows, columns = shots.room[k].tolist()
         tiles = [range((room - 1) % world.size // 2, room, world.size) for room in (rows, columns)]
         axes = [torch.tensor(list(axis)) for axis in (range(0, times, first + world.stride), *tiles)]

@@ -102,9 +102,9 @@ class Clips:
         return frames[:, :-1], frames[:, -1:]
 
     def test_scenes(self, n: int, generator: torch.Generator) -> TestScenes:
-        """Patches of the shots for testing, as many of each as there are, up to an even share of n."""
+        """Patches of the shots for testing, as many of each as there are, up to an even share of n, and of n shots at most."""
         world = replace(self, split="test")
-        patches = held_out(world, max(1, n // len(world.clips())), generator.initial_seed())
+        patches = held_out(world, max(1, n // len(world.clips())), generator.initial_seed(), shots_most=n)
         c, x = (v.to(generator.device) for v in (patches.c, patches.x))
         return TestScenes(c, x, patches.motion.square().mean())
 
