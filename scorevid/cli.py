@@ -18,6 +18,7 @@ from scorevid import checks
 from scorevid.companion.prediction import check_ending, predict_video
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.onnx_file import export
+from scorevid.denoisers.recurrent import Recurrent
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import FOLDER, load_denoiser
 from scorevid.machine import best_device
@@ -35,26 +36,32 @@ World = TypeVar("World")
 
 @dataclass(frozen=True)
 class Network:
-    """The bias-free U-Net, or its peer that does not look at the noisy frame."""
+    """The bias-free U-Net, or a peer: one that remembers the past in a state, one that does not look at the noisy frame."""
 
     widths: tuple[int, ...] = (32, 64, 128)  # channels at each scale, finest first
     lateral: bool = True  # hand the encoder's features to the decoder at each scale
     bias: bool = False  # add biases: no longer homogeneous
     normalise: bool = True  # scale before each ReLU
     regression: bool = False  # predict from the past alone, for comparison; of the rest the widths alone count
+    recurrent: bool = False  # take in past frames one after the other, in a state; of the rest the widths alone count
 
-    def build(self, memory: int) -> UNet | Regression:
-        """The network, with its initial weights from torch's global generator."""
+    def build(self, memory: int) -> UNet | Regression | Recurrent:
+        """The network, with its initial weights from torch's global generator. Raises ValueError for two peers at once."""
         own = asdict(self)
-        if own.pop("regression"):
-            return Regression(memory, self.widths)
+        peers = [kind for kind in (Regression, Recurrent) if own.pop(kind.__name__.lower())]
+        if len(peers) > 1:
+            raise ValueError("the network is either a regression on the past or recurrent, got both")
+        if peers:
+            return peers[0](memory, self.widths)
         return UNet(memory, **own)
 
     @classmethod
     def of(cls, config: dict) -> Network:
         """The network of a configuration, whose memory is the world's."""
         own = {k.name: config[k.name] for k in fields(cls) if k.name in config}
-        return cls(**own | {"widths": tuple(own["widths"]), "regression": config.get("type") == "Regression"})
+        kind = config.get("type")
+        own |= {"regression": kind == "Regression", "recurrent": kind == "Recurrent"}
+        return cls(**own | {"widths": tuple(own["widths"])})
 
 
 @dataclass(frozen=True, kw_only=True)

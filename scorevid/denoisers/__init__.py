@@ -1,9 +1,9 @@
 """Whatever answers f(y, c, sigma=None) with an estimate of the clean next frame; ``protocol`` says what that is.
 
-Networks: ``unet`` is the bias-free one, with its ``normalisation``; ``conditioned`` are peers that are given σ, and
-regression; ``memory`` is one network with several memories; ``weights`` are those published, and ``onnx_file`` writes a
-network for other runtimes. Exact optima: ``exact`` of finitely many futures, ``wiener`` of linear-Gaussian video.
-``baselines`` predict from the past alone.
+Networks: ``unet`` is the bias-free one, with its ``normalisation``; ``recurrent`` remembers the past in a state;
+``conditioned`` are peers that are given σ, and regression; ``memory`` is one network with several memories; ``weights`` are
+those published, and ``onnx_file`` writes a network for other runtimes. Exact optima: ``exact`` of finitely many futures,
+``wiener`` of linear-Gaussian video. ``baselines`` predict from the past alone.
 """
 
 import lazy_loader as lazy
@@ -25,6 +25,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "Flow",  # its coefficients for flow matching
             "Regression",  # a network that predicts from the past alone
             "build_network",  # a network from its configuration
+        ],
+        "recurrent": [
+            "Recurrent",  # the past in a state, met frame after frame
         ],
         "memory": [
             "ShorterMemory",  # a network that is given fewer past frames

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from scorevid import checks
+from scorevid.denoisers.recurrent import Recurrent
 from scorevid.denoisers.unet import UNet
 
 Coefficients = tuple[Tensor, Tensor, Tensor, Tensor]  # c_in, c_skip, c_out and level
@@ -131,9 +132,10 @@ class Regression(nn.Module):
         return (self(None, c) - x).square().mean()
 
 
-Network = UNet | Preconditioned | Regression  # what is trained: has memory, config and squared_error(y, c, x, sigma)
+# what is trained: has memory, config and squared_error(y, c, x, sigma)
+Network = UNet | Preconditioned | Regression | Recurrent
 KINDS = {"EDM": EDM, "Flow": Flow}
-TYPES = {"UNet": UNet, "Preconditioned": Preconditioned, "Regression": Regression}
+TYPES = {"UNet": UNet, "Preconditioned": Preconditioned, "Regression": Regression, "Recurrent": Recurrent}
 
 
 def build_network(config: dict) -> Network:
