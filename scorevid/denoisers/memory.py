@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.denoisers.conditioned import Network, build_network
+from scorevid.denoisers.unet import UNet
 
 
 class ShorterMemory:
@@ -45,7 +46,7 @@ def with_longer_memory(network: Network, config: dict) -> Network:
     another kind or of other widths, and for a longer memory than that of the configuration.
     """
     longer, own = build_network(config), network.config
-    if {**longer.config, "memory": 0} != {**own, "memory": 0} or not hasattr(longer, "encoder"):
+    if {**longer.config, "memory": 0} != {**own, "memory": 0} or not isinstance(longer, UNet):
         raise ValueError(f"the network must be a UNet that differs in its memory alone, got {own} for {longer.config}")
     extra = longer.memory - network.memory
     if extra < 0:

@@ -12,6 +12,8 @@ but the past frames that are there. Scenes do not depend on the weights or on m.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -116,10 +118,15 @@ def order_choices(f: Network, memory: int, age: int, n: int, n_samples: int, see
 
 
 def pooled_error(rows: list[dict]) -> Estimate:
-    """The excess frequency error of several rows of :func:`order_choices` together."""
-    counts = np.concatenate([np.array(row["counts"]) for row in rows])
-    p = np.concatenate([np.array(row["p"]) for row in rows]).clip(1e-9, 1 - 1e-9)
-    return calibration.excess_frequency_error(counts, np.stack([p, 1 - p], 1))
+    """The excess frequency error of several rows together. Rows of one age have the same scenes, which count once each."""
+    found = defaultdict(list)
+    for row in rows:
+        for scene, (counts, p) in enumerate(zip(row["counts"], row["p"], strict=True)):
+            if (n := sum(counts)) > 1:
+                f = counts[0] / n
+                found[row["case"], scene].append((f - p) ** 2 - f * (1 - f) / (n - 1))
+    value = _root_mean(torch.tensor([np.mean(squares) for squares in found.values()], dtype=torch.float64))
+    return replace(value, n=len(found), kind="t")
 
 
 def films(f: Network, memory: int, frames: int, n: int, seed: int, progress: bool = False) -> dict:
@@ -127,7 +134,7 @@ def films(f: Network, memory: int, frames: int, n: int, seed: int, progress: boo
 
     "survival" (disk 1) and "survival_front" (disk 0): share kept (:func:`~scorevid.measures.fates.fate`) of those with pixels
     of their own, [value, low, high] in each frame, None where these are fewer than ten. "drift": root mean square of the
-    difference from the true film, and "flicker": of its change from frame to frame, both over pixels away from edges.
+    difference from the nearer film of the law, and "flicker": of its change from frame to frame, both away from edges.
     "energy": the energy score of the film up to frame :data:`BY`, against the exact law of films, and "floor": that of draws
     from this law, both per scene in grey units, [value, low, high]. "kept": how many of the two roll-outs keep disk 1 in frame
     :data:`BY`, scene by scene.
@@ -238,5 +245,4 @@ def _survival(frames: Tensor, scenes: Scene, time: int, seed: int) -> list[float
 
 
 def _root_mean(squares: Tensor) -> Estimate:
-    value, low, high = mean_interval(squares.numpy())
-    return Estimate(value**0.5, max(low, 0) ** 0.5, high**0.5)
+    return Estimate(*np.sqrt(np.clip(list(mean_interval(squares.numpy())), 0, None)).tolist())

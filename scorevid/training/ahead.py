@@ -21,6 +21,8 @@ class Ahead:
 
     def start(self, ahead: bool) -> None:
         """From now on, make batches ahead or not. One that was made before is forgotten."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
         self._pending = None
         self._pool = ThreadPoolExecutor(1, "batches") if ahead else None
 

@@ -79,7 +79,7 @@ def order_rows(monkeypatch, right):
         return ahead.frames[torch.arange(len(scenes))[:, None], chosen]
 
     monkeypatch.setattr(memory, "_samples", drawn)
-    return [memory.order_choices(None, m, 4, N, 16, SEED) for m in (2, 5)]
+    return [{"case": 4} | memory.order_choices(None, m, 4, N, 16, SEED) for m in (2, 5)]
 
 
 def test_orders_by_the_exact_law_are_right_and_orders_by_size_are_not(monkeypatch):
@@ -88,7 +88,14 @@ def test_orders_by_the_exact_law_are_right_and_orders_by_size_are_not(monkeypatc
     assert claims.decide(memory.pooled_error([longer]), BOUNDS["memory.order"]) == "holds"
     assert shorter["error"][1] < 0.05
     _, longer = order_rows(monkeypatch, right=False)
-    assert claims.decide(memory.pooled_error([longer, longer]), BOUNDS["memory.order"]) == "fails"
+    assert claims.decide(memory.pooled_error([longer]), BOUNDS["memory.order"]) == "fails"
+
+
+def test_scenes_that_several_memories_share_are_counted_once(monkeypatch):
+    _, longer = order_rows(monkeypatch, right=False)
+    once, twice = memory.pooled_error([longer]), memory.pooled_error([longer, longer])
+    assert list(twice) == pytest.approx(list(once)) and twice.n == once.n <= N
+    assert list(once) == pytest.approx(longer["error"], abs=1e-6)
 
 
 def film(monkeypatch, alone):

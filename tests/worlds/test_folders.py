@@ -97,7 +97,7 @@ LISTS = {
         "# of us\na.avi\n\n  b c.avi  \nd.avi 3\nb c.avi 7\n",
         [("a.avi", ""), ("b c.avi", ""), ("d.avi", "3")],
     ),
-    "tabs.txt": ("x/a.avi\tarchery\r\nx/b.avi\tfencing\r\n", [("x/a.avi", "archery"), ("x/b.avi", "fencing")]),
+    "tabs.txt": ("x/a.avi\tarchery\r\nx/b c.avi\tfencing\r\n", [("x/a.avi", "archery"), ("x/b c.avi", "fencing")]),
     "bare.csv": ("x/a.avi,archery\n\nx/b.avi,fencing\n", [("x/a.avi", "archery"), ("x/b.avi", "fencing")]),
     "head.csv": ('\ufefflabel,id,Path\n"a, b",1,a.avi\n,2,"b, c.avi"\n', [("a.avi", "a, b"), ("b, c.avi", "")]),
 }

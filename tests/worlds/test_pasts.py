@@ -125,7 +125,7 @@ def test_a_disk_that_passes_is_in_view_first_hidden_then_and_out_again():
     lost = (seen[:, 8:18] <= 1e-6).sum(1)
     assert ((lost == 2) | (lost == 3)).all()
     assert own_pixels(scenes, torch.full((20,), 11)).sum((1, 2)).min() >= LEAST_PIXELS
-    for bad in ({"hidden": (0, 2)}, {"hidden": (3, 2)}, {"by": 2}):
+    for bad in ({"hidden": (0, 2)}, {"hidden": (3, 2)}, {"by": 3}):
         with pytest.raises(ValueError, match=r"hidden|by"):
             passing_scenes(WORLD, 2, generator(), **bad)
 

@@ -155,7 +155,7 @@ def _lines(lines: list[str], folder: Path) -> Iterable[tuple[str, str, str]]:
     for line in map(str.strip, lines):
         if not line or line.startswith("#"):
             continue
-        name, _, label = line.rpartition(" ") if " " in line else line.rpartition("\t")
+        name, _, label = line.rpartition("\t" if "\t" in line else " ")
         labelled = name and Path(line).suffix.lower() not in VIDEOS and not (folder / line).is_file()
         yield (name.strip(), label, "") if labelled else (line, "", "")
 

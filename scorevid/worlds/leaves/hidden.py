@@ -79,15 +79,16 @@ def passing_scenes(
 ) -> Scene:
     """n scenes of two disks that are in view in the whole past, and of which disk 1 is hidden later and out again.
 
-    Disk 0, which is larger and in front, hides disk 1 for ``hidden`` frames, least and most. That begins at time 1 or later,
+    Disk 0, which is larger and in front, hides disk 1 for ``hidden`` frames, least and most; how many is drawn anew for each
+    round of tries, not for each scene. That begins at time 1 or later,
     and at the time ``by`` disk 1 has pixels of its own again. The past determines all but the depth order: it may not show
     which of the two is in front. Raises ValueError for bad input, and where such scenes are too rare.
     """
     checks.integer("n", n)
-    checks.integer("by", by, 3)
     least, most = hidden
     checks.integer("the least of hidden", least, 1, LONGEST)
     checks.integer("the most of hidden", most, least, LONGEST)
+    checks.integer("by", by, most + 1)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
         frames = least + int(torch.randint(most - least + 1, (), generator=generator, device=generator.device))

@@ -133,7 +133,7 @@ def inferred_orders(world: Leaves, n: int, generator: torch.Generator) -> tuple[
     :func:`undecided_scenes` does.
     """
     checks.integer("n", n)
-    world = replace(world, n_disks=3, fewest=None, meeting=1.0, inferred=1.0)
+    world = replace(world, n_disks=3, fewest=None, meeting=1.0, inferred=1.0, joining=0.0, hiding=0.0)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
         scene = world.scenes(max(16 * len(missing), 64), generator)
