@@ -111,7 +111,7 @@ peers: $(STAMP)
 	  --minutes 5 --only regression
 
 # the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/studies/results;
-# three hours. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere; the path of
+# three and a half hours. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere; the path of
 # this folder stays one word there, whatever is in it: it is left to a shell that splits nothing
 GIVEN = $(if $(findstring '$(CURDIR),$(SWEEP)),$(SWEEP),$(subst $(CURDIR),$$PWD,$(SWEEP)))
 PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \

@@ -71,7 +71,8 @@ def fates_of_hidden(f: Network, memory: int, hidden: int, n: int, n_samples: int
 def what_comes_out(f: Network, memory: int, n: int, n_samples: int, seed: int) -> dict:
     """Where and with which grey a disk comes out that no frame of the memory shows, in samples and in true frames.
 
-    Disk 0 is larger than any disk of the world that hides none, so that something does come out. "something": share of samples
+    Disk 1 is hidden for as many frames as the memory has, two at least, or more, up to five. Disk 0 is larger than any disk of
+    the world that hides none, so that something does come out. "something": share of samples
     with :data:`~scorevid.worlds.leaves.hidden.LEAST_PIXELS` pixels or more that differ by :data:`SOMETHING` from the frame
     without disk 1, [value, low, high]. "angle" (degrees, 0 to 180) and "contrast" (grey units), of "samples" and of "truth":
     direction in which it comes out, from the centre of disk 0 and against its motion, and mean grey difference from what
