@@ -228,6 +228,15 @@ def test_the_folder_of_frames_is_bounded(root, monkeypatch, cache):
         collection(root, 40)
 
 
+@pytest.mark.parametrize("workers", [1, 8])
+def test_the_limit_is_filled_however_many_are_decoded_at_once(root, monkeypatch, cache, workers):
+    """Of several that are half done and find the folder full, one gives way; not all of them."""
+    one = 20 * (40 * 53 + 4)
+    monkeypatch.setenv("SCOREVID_CACHE_GB", str(2.5 * one / 1e9))
+    made = store([each.path for each in listed_videos(root)], 40, workers=workers)
+    assert len(made.videos) == 2
+
+
 def test_an_interrupt_leaves_what_is_done_and_nothing_half(root, monkeypatch, cache):
     paths, seen, decode = [each.path for each in listed_videos(root / "archery")], [], stored.decode
 

@@ -7,9 +7,6 @@ description last, so a process may be stopped at any time, and several may fill 
 
 The folder is ``$SCOREVID_CACHE``, by default ``scorevid`` in the user's folder for caches. It holds up to
 ``$SCOREVID_CACHE_GB``, 20 unless given. What does not fit is left out; nothing is deleted, for somebody may be reading it.
-
-Cuts are found by PySceneDetect's AdaptiveDetector in the shrunk grey frames. A cut is a mean absolute change of the pixels
-that is three times as large as the changes around it, and 15 of 255 or more.
 """
 
 from __future__ import annotations
@@ -33,10 +30,9 @@ from scorevid import checks
 from scorevid.files import named_errors, replace_file, writing
 from scorevid.machine import processors
 from scorevid.worlds.clips.readers import FEWEST, SMALLEST
-from scorevid.worlds.clips.video_files import decode
+from scorevid.worlds.clips.video_files import Cuts, decode
 
 VERSION = 1  # of the files: others are decoded again
-SHORTEST = 5  # frames of a shot, of which none is cut in two
 ABANDONED = 3600  # seconds after which a file that nobody writes on is one of a process that was killed
 
 
@@ -165,7 +161,8 @@ class _Cache:
         except ValueError:
             raise ValueError(f"SCOREVID_CACHE_GB must be a number, got {limit!r}") from None
         self.used = sum(file.stat().st_size for file in folder.glob("*.frames"))
-        self._counting = threading.Lock()
+        self._room_changed = threading.Condition()
+        self._claiming = self._waiting = 0
         for partial in folder.glob("*.partial"):
             with suppress(FileNotFoundError):
                 if time.time() - partial.stat().st_mtime > ABANDONED:
@@ -200,16 +197,14 @@ class _Cache:
         try:
             known = self._decode(path, described.with_suffix(".frames"))
         except _Full:
-            return {
-                "left_out": f"beyond the limit of {self.limit / 1e9:g} GB: raise SCOREVID_CACHE_GB"
-            }  # next time, perhaps
+            return {"left_out": f"beyond the limit of {self.limit / 1e9:g} GB: raise SCOREVID_CACHE_GB"}  # not for ever
         except ValueError as problem:
             known = {"left_out": _reason(str(problem), path)}
         replace_file(described, json.dumps(known).encode())
         return known
 
     def _decode(self, path: Path, target: Path) -> dict:
-        cuts, changes, shape, last = _Cuts(), [], None, None
+        cuts, changes, shape, last = Cuts(), [], None, None
         with self._room() as room, writing(target) as file:
 
             def keep(frame: np.ndarray) -> None:
@@ -247,23 +242,37 @@ class _Cache:
 
     @contextmanager
     def _room(self) -> Iterator:
-        """Claims bytes of the folder, and gives them back where what they were for is not stored."""
+        """Claims bytes of the folder, and gives them back where what they were for is not stored.
+
+        Where the folder is full, a claim waits for what others give back. If all others wait, it fails: so what is stored does
+        not depend on how many are decoded at once.
+        """
         claimed = 0
 
         def claim(size: int) -> None:
             nonlocal claimed
-            with self._counting:
-                if self.used + size > self.limit:
-                    raise _Full
+            with self._room_changed:
+                while self.used + size > self.limit:
+                    if self._waiting == self._claiming - 1:
+                        raise _Full
+                    self._waiting += 1
+                    self._room_changed.wait()
+                    self._waiting -= 1
                 self.used += size
             claimed += size
 
+        with self._room_changed:
+            self._claiming += 1
         try:
             yield claim
         except BaseException:
-            with self._counting:
+            with self._room_changed:
                 self.used -= claimed
             raise
+        finally:
+            with self._room_changed:
+                self._claiming -= 1
+                self._room_changed.notify_all()
 
     def _described(self, path: Path) -> Path:
         """The file that describes a video as it is now. Raises FileNotFoundError."""
@@ -274,23 +283,6 @@ class _Cache:
 
 class _Full(Exception):
     """The folder holds as much as it may."""
-
-
-class _Cuts:
-    """Finds the first frames of shots, ``starts``, as the frames come."""
-
-    def __init__(self):
-        scenedetect = checks.installed("scenedetect", "video")
-        self._timecode = scenedetect.FrameTimecode
-        self._detector = scenedetect.AdaptiveDetector(luma_only=True, min_scene_len=SHORTEST)
-        self.starts, self._seen = [0], 0
-
-    def see(self, frame: np.ndarray) -> None:
-        """The next frame, (H, W) uint8."""
-        colours = np.repeat(frame[:, :, None], 3, 2)
-        found = self._detector.process_frame(self._timecode(self._seen, 25.0), colours)
-        self.starts += [int(cut.frame_num) for cut in found]
-        self._seen += 1
 
 
 def _reason(message: str, path: Path) -> str:

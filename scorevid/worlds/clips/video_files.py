@@ -27,6 +27,7 @@ from tqdm import tqdm
 from scorevid import checks
 from scorevid.worlds.clips.readers import FEWEST, NO_CHECKSUMS, Clip, UncheckedFootage, shrink
 
+SHORTEST = 5  # frames of a shot, of which none is cut in two
 STRICT = {"err_detect": "crccheck+bitstream+buffer+careful+explode"}  # of FFmpeg: report errors instead of hiding them
 HEADER, SEGMENT, VOID = 0x1A45DFA3, 0x18538067, 0xEC  # elements of Matroska
 
@@ -61,6 +62,26 @@ def decode(path: Path, keep: Callable[[np.ndarray], None], height: int | None = 
         checked = _container_is_whole(path)
         contents = _decoded(av, path, keep, height, stride)
     return "" if checked else contents
+
+
+class Cuts:
+    """Finds the first frames of shots, ``starts``, as the grey frames come, by PySceneDetect's AdaptiveDetector.
+
+    A cut is a mean absolute change of the pixels that is three times as large as the changes around it, and 15 of 255 or more.
+    """
+
+    def __init__(self):
+        scenedetect = checks.installed("scenedetect", "video")
+        self._timecode = scenedetect.FrameTimecode
+        self._detector = scenedetect.AdaptiveDetector(luma_only=True, min_scene_len=SHORTEST)
+        self.starts, self._seen = [0], 0
+
+    def see(self, frame: np.ndarray) -> None:
+        """The next frame, (H, W) uint8."""
+        colours = np.repeat(frame[:, :, None], 3, 2)
+        found = self._detector.process_frame(self._timecode(self._seen, 25.0), colours)
+        self.starts += [int(cut.frame_num) for cut in found]
+        self._seen += 1
 
 
 @dataclass(frozen=True, eq=False)
