@@ -18,7 +18,7 @@ from scorevid.worlds.leaves.hidden import (
 )
 from scorevid.worlds.leaves.meetings import remembered_orders, undecided_scenes
 from scorevid.worlds.leaves.next_frames import futures
-from scorevid.worlds.leaves.pasts import LONGEST, covered_within, cross, hide
+from scorevid.worlds.leaves.pasts import LONGEST, before_it_comes_out, covered_within, cross, hide
 from scorevid.worlds.leaves.scenes import covers, render, visible
 from scorevid.worlds.leaves.world import Leaves
 
@@ -128,6 +128,18 @@ def test_a_disk_that_passes_is_in_view_first_hidden_then_and_out_again():
     for bad in ({"hidden": (0, 2)}, {"hidden": (3, 2)}, {"by": 3}):
         with pytest.raises(ValueError, match=r"hidden|by"):
             passing_scenes(WORLD, 2, generator(), **bad)
+
+
+def test_earlier_a_disk_is_hidden_still_or_about_to_be():
+    """Scenes in which it came out all the same would teach that it always does."""
+    scene, (before, frames) = drawn(world=Leaves(memory=7, n_disks=2))
+    moved = before_it_comes_out(before, frames.masked_fill(torch.arange(400) < 50, -1), generator(2))
+    assert torch.equal(moved.position[:50], before.position[:50])
+    assert torch.equal(moved.position[frames < 0], scene.position[frames < 0])
+    own, frames = visible(moved, torch.tensor([0]))[50:, 0, 1], frames[50:]
+    assert (own[frames == 0] > 0).all()
+    for k in (1, 6):
+        assert (own[frames == k] <= 1e-6).double().mean().item() == pytest.approx(k / (k + 1), abs=0.2)
 
 
 def test_disks_cross_in_the_past_without_a_view_to_their_depth():

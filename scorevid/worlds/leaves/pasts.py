@@ -99,6 +99,20 @@ def hide(
     return scene.replace(depth=torch.where((made >= 0)[:, None], _in_front(scene, generator), scene.depth)), made
 
 
+def before_it_comes_out(scene: Scene, frames: Tensor, generator: torch.Generator) -> Scene:
+    """The scenes of :func:`hide` some frames earlier, so that disk 1 does not come out in the next frame.
+
+    frames: (B,) k of each scene, for how many frames disk 1 is hidden; scenes with −1 stay as they are. By 1 ... k frames
+    earlier, drawn at random, disk 1 is hidden in the next frame too; by k + 1 it is in view for the last time. Only disks 0
+    and 1 are moved.
+    """
+    u = torch.rand(len(scene), generator=generator, device=frames.device)
+    earlier = ((1 + (u * (frames + 1)).long()) * (frames >= 0)).to(scene.position)
+    position = scene.position.clone()
+    position[:, :2] -= earlier[:, None, None] * scene.velocity[:, :2]
+    return scene.replace(position=position)
+
+
 def cross(
     scene: Scene, which: Tensor, speed: float, generator: torch.Generator, earlier: int | None = None
 ) -> tuple[Scene, Tensor]:

@@ -18,7 +18,7 @@ from scorevid import checks
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.meetings import undecided_meetings
 from scorevid.worlds.leaves.next_frames import draw_depth
-from scorevid.worlds.leaves.pasts import cross, hide
+from scorevid.worlds.leaves.pasts import before_it_comes_out, cross, hide
 from scorevid.worlds.leaves.scenes import Scene, overlap_distance
 from scorevid.worlds.registry import TestScenes, register
 
@@ -52,6 +52,7 @@ class Leaves:
     joining: float = 0.0  # share of further disks that meet one of those before them as well, as far as a few tries go
     inferred: float = 0.0  # share of those with disk 2 across the gap, by which the order is often decided after all
     hiding: float = 0.0  # share of scenes in which disk 0 hides disk 1 for some past frames and lets it out in the next
+    staying: float = 0.0  # share of those that are shown earlier: disk 1 stays hidden, or is about to be
 
     def __post_init__(self):
         for name in ("size", "n_disks", "memory"):
@@ -66,7 +67,7 @@ class Leaves:
             raise ValueError(f"an order is inferred from a third disk, got n_disks={self.n_disks}")
         if self.hiding > 0 and self.n_disks < 2:
             raise ValueError(f"a disk is hidden by a second one, got n_disks={self.n_disks}")
-        for name in ("ground", "meeting", "close", "joining", "inferred", "hiding"):
+        for name in ("ground", "meeting", "close", "joining", "inferred", "hiding", "staying"):
             checks.number(name, getattr(self, name), 0, 1)
         checks.number("kappa", self.kappa)
         checks.number("the most of grey", self.grey[1], 0, 1)
@@ -105,7 +106,10 @@ class Leaves:
                 scene = self._join(scene, disk, generator)
         if self.hiding > 0:
             which = _uniform(generator, batch, 0, 1) < self.hiding
-            scene, _ = hide(scene, which, self.speed[1], generator)
+            scene, frames = hide(scene, which, self.speed[1], generator)
+            if self.staying > 0:
+                stays = _uniform(generator, batch, 0, 1) < self.staying
+                scene = before_it_comes_out(scene, frames.masked_fill(~stays, -1), generator)
         return scene
 
     def _with_meetings(self, scene: Scene, generator: torch.Generator) -> Scene:
