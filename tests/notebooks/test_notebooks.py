@@ -236,8 +236,8 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
     ("name", "parameters"),
     [
         ("training", {"n_scenes": 12}),
-        ("solvers", {"n_scenes": 4, "n_published": 4, "n_oracle": 1, "n_recommended": 1}),
-        ("constants", {"n_scenes": 4, "n_oracle": 1}),
+        ("solvers", {"n_scenes": 2, "n_published": 2, "n_oracle": 1, "n_recommended": 1}),
+        ("constants", {"n_scenes": 2, "n_oracle": 1}),
         ("slope", {"n_scenes": 40, "n_more": 40}),
         ("pairs", {"n_scenes": 10}),
         ("failures", {"n_scenes": 10, "n_samples": 2}),
