@@ -79,17 +79,21 @@ class PastNoise:
     Each past frame of each example gets noise or not, independently, with its own standard deviation, log-uniform over
     [sigma_min, sigma_max]. The denoiser does not know it. Our choice: the paper's past is clean as far as is known. Of a share
     of examples the older frames are set to zero, so that one network learns to do with fewer
-    (:mod:`scorevid.denoisers.memory`). Raises ValueError for a share outside of [0, 1] and for an empty range.
+    (:mod:`scorevid.denoisers.memory`). Of a share all of them are, so that a network also learns what frames are like when
+    nothing is known of their past (Voleti et al. 2022, arXiv 2205.09853). Raises ValueError for a share outside of [0, 1] and
+    for an empty range.
     """
 
     share: float = 0.0  # of past frames that get noise
     sigma_min: float = 0.02  # least standard deviation, grey units
     sigma_max: float = 1.0  # greatest
     forget: float = 0.0  # share of examples whose older past frames are zero; how many, from 1 to M − 1, is drawn
+    mask: float = 0.0  # share of examples whose whole past is zero
 
     def __post_init__(self):
         checks.number("share", self.share, 0, 1)
         checks.number("forget", self.forget, 0, 1)
+        checks.number("mask", self.mask, 0, 1)
         _check_range(self.sigma_min, self.sigma_max)
 
     def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
@@ -100,7 +104,12 @@ class PastNoise:
             level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
             white = torch.randn(c.shape, generator=generator, device=generator.device)
             c = c + torch.where(which < self.share, level, 0.0) * white
-        return c * self._remembered(len(c), memory, generator).to(c) if self.forget > 0 and memory > 1 else c
+        if self.forget > 0 and memory > 1:
+            c = c * self._remembered(len(c), memory, generator).to(c)
+        if self.mask > 0 and memory > 0:
+            masked = torch.rand(len(c), 1, 1, 1, generator=generator, device=generator.device) < self.mask
+            c = c.masked_fill(masked, 0.0)
+        return c
 
     def _remembered(self, batch: int, memory: int, generator: torch.Generator) -> Tensor:
         """Which frames of each past are kept, (B, M, 1, 1) bool: the latest m of some, all of the others."""

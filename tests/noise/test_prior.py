@@ -92,9 +92,38 @@ def test_what_is_forgotten_has_no_noise_left():
     assert (noisy[:, 0] == 0).all() and (noisy[:, 2] != 1).all()
 
 
+def test_a_share_of_pasts_is_masked():
+    # catches frames that are masked one by one, another share, and noise or a frame that is left in a masked past
+    c = 1 + torch.rand(4000, 3, 2, 2)
+    masked = PastNoise(1.0, 0.1, 0.2, mask=0.3).put_on(c, torch.Generator().manual_seed(0)) == 0
+    whole = masked.flatten(1).all(1)
+    assert torch.equal(masked.flatten(1).any(1), whole)
+    assert stats.binomtest(int(whole.sum()), len(c), 0.3).pvalue > 1e-3
+    assert PastNoise(mask=1.0).put_on(c[:, :0], torch.Generator()).shape == (4000, 0, 2, 2)
+
+
+def test_a_mask_leaves_the_other_draws_as_they_are():
+    # catches a mask that is drawn first, or always, by which runs of older versions would not be the same
+    c, noise = 1 + torch.rand(500, 3, 2, 2), {"share": 0.5, "forget": 0.5}
+    before, after = (PastNoise(**noise, mask=mask).put_on(c, torch.Generator().manual_seed(0)) for mask in (0, 0.5))
+    kept = (after != 0).flatten(1).any(1)
+    assert torch.equal(before[kept], after[kept]) and 0.4 < kept.float().mean() < 0.6
+    only = PastNoise(mask=0.5).put_on(c, torch.Generator().manual_seed(0))
+    assert torch.equal(only, c * (only[:, :1, :1, :1] != 0))
+
+
 @pytest.mark.parametrize(
     "bad",
-    [{"forget": 1.2}, {"share": -0.1}, {"share": 1.5}, {"share": math.nan}, {"sigma_min": 0}, {"sigma_max": 0.01}],
+    [
+        {"forget": 1.2},
+        {"mask": -0.1},
+        {"mask": math.nan},
+        {"share": -0.1},
+        {"share": 1.5},
+        {"share": math.nan},
+        {"sigma_min": 0},
+        {"sigma_max": 0.01},
+    ],
 )
 def test_past_noise_refuses_what_is_no_law(bad):
     with pytest.raises(ValueError):
