@@ -91,6 +91,20 @@ def frames(
         raise ValueError(f"{name} must be finite, got NaN or infinite values")
 
 
+def multiples(step: int, x: Tensor) -> None:
+    """Frames (…, H, W) whose height and width are multiples of a step."""
+    if x.shape[-2] % step or x.shape[-1] % step:
+        raise ValueError(f"height and width must be multiples of {step}, got {tuple(x.shape[-2:])}")
+
+
+def widths(values: Iterable[int]) -> None:
+    """Channels of a network at each scale."""
+    if not values or min(values) < 1 or max(values) > 10**6:
+        raise ValueError(
+            f"widths must be positive integers, one for each scale, 1,000,000 at most, got {tuple(values)}"
+        )
+
+
 def noisy_and_past(y: Tensor, c: Tensor, memory: int | None = None) -> None:
     """y (B, 1, H, W) and c (B, M, H, W), floating-point, of one batch and size; M the memory if given."""
     frames("y", y, 1)

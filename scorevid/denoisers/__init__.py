@@ -1,9 +1,10 @@
 """Whatever answers f(y, c, sigma=None) with an estimate of the clean next frame; ``protocol`` says what that is.
 
 Networks: ``unet`` is the bias-free one, with its ``normalisation``; ``recurrent`` remembers the past in a state;
-``conditioned`` are peers that are given σ, and regression; ``memory`` is one network with several memories; ``weights`` are
-those published, and ``onnx_file`` writes a network for other runtimes. Exact optima: ``exact`` of finitely many futures,
-``wiener`` of linear-Gaussian video. ``baselines`` predict from the past alone.
+``conditioned`` are peers that are given σ, and regression; ``predictors`` are others that predict from the past alone;
+``memory`` is one network with several memories; ``weights`` are those published, and ``onnx_file`` writes a network for other
+runtimes. Exact optima: ``exact`` of finitely many futures, ``wiener`` of linear-Gaussian video. ``baselines`` predict from the
+past alone, and learn nothing.
 """
 
 import lazy_loader as lazy
@@ -23,8 +24,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "Preconditioned",  # a network that is given σ
             "EDM",  # its coefficients as in Karras et al.
             "Flow",  # its coefficients for flow matching
+            "Noise",  # its coefficients for the estimate of the noise
             "Regression",  # a network that predicts from the past alone
             "build_network",  # a network from its configuration
+        ],
+        "predictors": [
+            "ConvLSTM",  # the past in the states of recurrent cells
+            "SimVP",  # convolutions only
         ],
         "recurrent": [
             "Recurrent",  # the past in a state, met frame after frame

@@ -1,22 +1,26 @@
 r"""Networks on the same backbone that answer other questions: denoisers that are given σ, and regression on the past.
 
 :class:`Preconditioned` is a denoiser D(y, c, σ) = c_skip y + c_out F(c_in y, c, level), with F the backbone and all frames
-and levels in units of the data's own deviation s, about mid-grey. There are two choices of the coefficients:
+and levels in units of the data's own deviation s, about mid-grey. There are three choices of the coefficients:
 
 ==============  ==================  =====================  ====================  ========
 kind            c_in                c_skip                 c_out                 level
 ==============  ==================  =====================  ====================  ========
 :class:`EDM`    1 / √(1 + σ²)       1 / (1 + σ²)           σ / √(1 + σ²)         (ln σ)/4
 :class:`Flow`   1 / (1 + σ)         1 / (1 + σ)            σ / (1 + σ)           t
+:class:`Noise`  1 / √(1 + σ²)       1                      −σ                    (ln σ)/4
 ==============  ==================  =====================  ====================  ========
 
-The first is that of Karras et al. (2022). The second is conditional flow matching on the straight path
+:class:`EDM` is that of Karras et al. (2022). :class:`Flow` is conditional flow matching on the straight path
 :math:`x_t = t x + (1 - t) z` (Lipman et al. 2023; Liu et al. 2023) in the same words: :math:`t = 1 / (1 + \sigma)`,
-:math:`x_t = t y`, and F estimates the velocity :math:`x - z`. Both are trained by the squared error of F itself, that is
-:math:`\| D - x \|^2 / c_{out}^2`. The levels are drawn from the noise prior of the blind network; each method's own
-habits about which levels to draw are left out. So the differences are those of the parameterisation: σ as an input, the
-skip from y, and the weight 1 / c_out², by which small levels count for much more than in the blind network's plain
-squared error of x.
+:math:`x_t = t y`, and F estimates the velocity :math:`x - z`. With :class:`Noise`, F estimates the noise z of
+:math:`y = x + \sigma z`, as in denoising diffusion (Ho et al. 2020), so that D = y − σF. Trained with a past that is masked at
+random, it is the prediction of MCVD (Voleti et al. 2022, arXiv 2205.09853): ``mask`` of
+:class:`~scorevid.noise.prior.PastNoise` makes a whole past black, which no scene of our worlds is. All are trained by the
+squared error of F itself, that is :math:`\| D - x \|^2 / c_{out}^2`. The levels are drawn from the noise prior of the blind
+network; each method's own habits about which levels to draw are left out. So the differences are those of the
+parameterisation: σ as an input, the skip from y, and the weight 1 / c_out², by which small levels count for much more than in
+the blind network's plain squared error of x.
 
 F gets the level as a constant image and another constant image of ones, and has biases, as a network that is given σ need not
 be homogeneous.
@@ -31,6 +35,8 @@ import torch
 from torch import Tensor, nn
 
 from scorevid import checks
+from scorevid.denoisers.predictors.convlstm import ConvLSTM
+from scorevid.denoisers.predictors.simvp import SimVP
 from scorevid.denoisers.recurrent import Recurrent
 from scorevid.denoisers.unet import UNet
 
@@ -57,6 +63,15 @@ class Flow:
         return t, t, 1 - t, t
 
 
+@dataclass(frozen=True)
+class Noise:
+    """Coefficients by which the backbone estimates the noise (Ho et al. 2020)."""
+
+    def coefficients(self, sigma: Tensor) -> Coefficients:
+        """As :meth:`EDM.coefficients`."""
+        return (1 + sigma.square()).rsqrt(), torch.ones_like(sigma), -sigma, sigma.log() / 4
+
+
 class Preconditioned(nn.Module):
     """D(y, c, σ): a denoiser that needs σ, on the same backbone.
 
@@ -67,7 +82,11 @@ class Preconditioned(nn.Module):
     needs_sigma = True
 
     def __init__(
-        self, memory: int = 2, widths: Sequence[int] = (32, 64, 128), kind: EDM | Flow = EDM(), sigma_data: float = 0.14
+        self,
+        memory: int = 2,
+        widths: Sequence[int] = (32, 64, 128),
+        kind: EDM | Flow | Noise = EDM(),
+        sigma_data: float = 0.14,
     ):
         super().__init__()
         checks.number("sigma_data", sigma_data, above=0)
@@ -133,9 +152,9 @@ class Regression(nn.Module):
 
 
 # what is trained: has memory, config and squared_error(y, c, x, sigma)
-Network = UNet | Preconditioned | Regression | Recurrent
-KINDS = {"EDM": EDM, "Flow": Flow}
-TYPES = {"UNet": UNet, "Preconditioned": Preconditioned, "Regression": Regression, "Recurrent": Recurrent}
+Network = UNet | Preconditioned | Regression | Recurrent | ConvLSTM | SimVP
+KINDS = {"EDM": EDM, "Flow": Flow, "Noise": Noise}
+TYPES = {kind.__name__: kind for kind in (UNet, Preconditioned, Regression, Recurrent, ConvLSTM, SimVP)}
 
 
 def build_network(config: dict) -> Network:

@@ -101,10 +101,7 @@ class UNet(nn.Module):
     ):
         super().__init__()
         checks.integer("memory", memory, 0)
-        if not widths or min(widths) < 1 or max(widths) > 10**6:
-            raise ValueError(
-                f"widths must be positive integers, one for each scale, 1,000,000 at most, got {tuple(widths)}"
-            )
+        checks.widths(widths)
         self.memory, self.widths, self.lateral = memory, tuple(widths), lateral
         self.bias, self.normalise = bias, normalise
         finer, coarser = self.widths[:-1], self.widths[1:]
@@ -123,9 +120,7 @@ class UNet(nn.Module):
     def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """y (B, 1, H, W) and c (B, M, H, W) in grey levels; returns (B, 1, H, W). sigma is ignored."""
         checks.noisy_and_past(y, c, self.memory)
-        step = 2 ** (len(self.widths) - 1)
-        if y.shape[2] % step or y.shape[3] % step:
-            raise ValueError(f"height and width must be multiples of {step}, got {tuple(y.shape[2:])}")
+        checks.multiples(2 ** (len(self.widths) - 1), y)
         x = torch.cat([c, y], 1).to(self.out.weight.dtype)
         kept = []
         for level, block in enumerate(self.encoder):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from scorevid.denoisers.conditioned import EDM, Flow, Preconditioned, Regression, build_network
+from scorevid.denoisers.conditioned import EDM, Flow, Noise, Preconditioned, Regression, build_network
 from scorevid.denoisers.weights import load_denoiser, save_denoiser
-from scorevid.noise.prior import NoisePrior
+from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.studies.ablations import PEERS
 from scorevid.training.runs import open_run
 from scorevid.training.steps import Settings, noisy_batch
@@ -13,7 +13,7 @@ from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
 
 WORLD = Leaves(size=8, n_disks=1, memory=2, radius=(1.5, 2.5))
-KINDS = (EDM(), Flow())
+KINDS = (EDM(), Flow(), Noise())
 FOLDER = "scorevid/denoisers/weights/peers"
 
 
@@ -33,7 +33,7 @@ def test_the_loss_is_the_denoisers_error_in_units_of_c_out(kind):
     y, c, x, sigma = batch()
     f = preconditioned(kind, sigma_data=0.3)
     level = sigma / 0.3
-    c_out = level / (1 + level) if kind == Flow() else level / (1 + level**2).sqrt()
+    c_out = {EDM(): level / (1 + level**2).sqrt(), Flow(): level / (1 + level), Noise(): level}[kind]
     error = ((f(y, c, sigma.flatten()) - x) / (0.3 * c_out)).square().mean()
     torch.testing.assert_close(f.squared_error(y, c, x, sigma), error)
 
@@ -53,6 +53,36 @@ def test_flow_matching_estimates_the_velocity():
     f.backbone.forward = velocity
     assert f.squared_error(y, c, x, sigma) < 1e-20
     torch.testing.assert_close(seen["x_t"], t * clean + (1 - t) * z)
+
+
+def test_the_third_kind_estimates_the_noise():
+    """D = y − σF and F's target is z; would catch another sign, unit or weight: the loss is ‖D − x‖² / σ²."""
+    y, c, x, sigma = batch()
+    f, seen = preconditioned(Noise(), sigma_data=0.3), {}
+    z = (y - x) / sigma
+
+    def estimate(y, c):
+        seen["input"] = y
+        return z + 0.1
+
+    f.backbone.forward = estimate
+    torch.testing.assert_close(f(y, c, sigma.flatten()), y - sigma * (z + 0.1))
+    torch.testing.assert_close(seen["input"], (y - 0.5) / (0.3**2 + sigma**2).sqrt())
+    loss = f.squared_error(y, c, x, sigma)
+    assert loss.item() == pytest.approx(0.01)
+    torch.testing.assert_close(loss, ((f(y, c, sigma.flatten()) - x) / sigma).square().mean())
+
+
+def test_a_masked_past_is_told_from_one_of_mid_grey():
+    """Would catch an encoding about mid-grey by which a masked past looks like a possible one."""
+    y, c, x, sigma = batch()
+    f, seen = preconditioned(Noise(), sigma_data=0.3), []
+    f.backbone.forward = lambda y, c: seen.append(c[:, :2]) or y
+    for past in (PastNoise(mask=1.0).put_on(c, torch.Generator()), torch.full_like(c, 0.5), c):
+        f.squared_error(y, past, x, sigma)
+    masked, grey, clean = seen
+    assert (masked == -0.5 / 0.3).all() and (grey == 0).all()
+    assert (clean - masked).flatten(1).norm(dim=1).min() > 1
 
 
 def test_edm_has_inputs_and_targets_of_unit_variance():
@@ -91,7 +121,7 @@ def test_regression_looks_at_the_past_only():
 
 
 @pytest.mark.parametrize(
-    "config", [{"type": "Preconditioned", "kind": k} for k in ("EDM", "Flow")] + [{"type": "Regression"}, {}]
+    "config", [{"type": "Preconditioned", "kind": k} for k in ("EDM", "Flow", "Noise")] + [{"type": "Regression"}, {}]
 )
 def test_they_train_resume_save_and_load(config, tmp_path):
     torch.manual_seed(0)
