@@ -22,11 +22,12 @@ from scorevid.denoisers.weights import FOLDER as PUBLISHED
 from scorevid.noise.corruptions import CORRUPTIONS
 from scorevid.noise.prior import NoisePrior
 from scorevid.training.runs import open_run, publish
-from scorevid.training.steps import Settings
+from scorevid.training.steps import Settings, TrainState
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
 
 FOLDER = PUBLISHED / "ablations"
+SLACK = 0.1  # share of a plan; one that is off by less is left as it is
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,22 @@ PEERS = {
 VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
 
 
-def train(name: str, minutes: float, folder: Path) -> None:
-    """Train one variant for about so many minutes of processor time in a folder, going on with what is there."""
-    variant = (VARIANTS | PEERS)[name]
+def train(variant: Variant, base: dict, world, minutes: float, folder: Path) -> None:
+    """Train one variant for about so many minutes of processor time in a folder, going on with what is there.
+
+    base: arguments of the network that the variant does not change. world: what a new run draws its scenes from. A run that
+    was planned for less is made longer: its rate rises again, to where it is in the longer plan, and falls to zero at its end.
+    Raises SystemExit where it was interrupted.
+    """
     if (folder / "checkpoint.pt").is_file():
         trainer = open_run(folder)
+        if steps := longer_plan(trainer.state, minutes):
+            trainer = open_run(folder, steps=steps)
     else:
-        settings = Settings(
-            **{"freeze_norm_after": 1000, "frozen_lr_factor": 1.0, "noise": NoisePrior(**variant.noise)}
-            | variant.settings
-        )
+        common = {"freeze_norm_after": 1000, "frozen_lr_factor": 1.0, "noise": NoisePrior(**variant.noise)}
+        settings = Settings(**common | variant.settings)
         torch.manual_seed(settings.seed)
-        trainer = Trainer(build_network(BASE | variant.network), Leaves(), settings, folder)
+        trainer = Trainer(build_network(base | variant.network), world, settings, folder)
     left = minutes - trainer.state.seconds / 60
     if left > 0:
         trainer.run(left, clock=time.process_time)
@@ -84,6 +89,14 @@ def train(name: str, minutes: float, folder: Path) -> None:
         trainer.run(clock=time.process_time)  # to the end of the plan: the learning rate has to fall to zero
     if trainer.interrupted:
         raise SystemExit(f"stopped in {folder}, from where the same command goes on")
+
+
+def longer_plan(state: TrainState, minutes: float) -> int | None:
+    """How many updates fit the minutes at the mean speed so far, where the plan has fewer by more than ``SLACK``."""
+    if state.planned_steps is None or state.seconds <= 0:
+        return None
+    steps = int(state.step * 60 * minutes / state.seconds)
+    return steps if steps > (1 + SLACK) * state.planned_steps else None
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,7 @@ class Ablate:
             if (self.folder / f"{name}.json").is_file():
                 continue
             print(name, flush=True)
-            train(name, self.minutes, self.out / name)
+            train((VARIANTS | PEERS)[name], BASE, Leaves(), self.minutes, self.out / name)
             publish(self.out / name, name, self.folder, self.scenes, force=True)
 
 
