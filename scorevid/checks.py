@@ -37,6 +37,16 @@ def number(
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
 
 
+def extent(name: str, value: object, least: float = -math.inf, most: float = math.inf) -> None:
+    """A range, two finite numbers (least, most) in order, both in [least, most]."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValueError(f"{name} must be a range (least, most), got {value!r}")
+    for word, end in zip(("least", "most"), value, strict=True):
+        number(f"the {word} of {name}", end, least, most)
+    if value[0] > value[1]:
+        raise ValueError(f"{name} must be a range (least, most) with least <= most, got {value!r}")
+
+
 def counts(name: str, values) -> np.ndarray:
     """Whole numbers of 0 or more, returned as an array of integers."""
     values = np.asarray(values)

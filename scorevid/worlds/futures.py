@@ -7,10 +7,12 @@ arrays: the noisy density, its score, the optimal denoiser (:mod:`scorevid.denoi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 @dataclass
@@ -34,6 +36,14 @@ class Futures:
         if (self.probabilities < 0).any() or not torch.allclose(total, torch.ones_like(total), atol=1e-4):
             raise ValueError("the probabilities of each scene must be non-negative and sum to one")
 
+    @staticmethod
+    def cat(laws: Sequence[Futures]) -> Futures:
+        """The scenes of several batches in a row, padded to the most futures of any."""
+        most = max(law.frames.shape[1] for law in laws)
+        frames = [pad(law.frames, (0, 0, 0, 0, 0, most - law.frames.shape[1])) for law in laws]
+        p = [pad(law.probabilities, (0, most - law.probabilities.shape[1])) for law in laws]
+        return Futures(torch.cat(frames), torch.cat(p))
+
     def __len__(self) -> int:
         return len(self.frames)
 
@@ -53,6 +63,22 @@ class Futures:
     def count(self) -> Tensor:
         """Number of futures with positive probability, (B,)."""
         return (self.probabilities > 0).sum(1)
+
+    def closest(self) -> Tensor:
+        """Least distance ‖x_j − x_k‖ of two possible futures of each scene, (B,), in grey units; ∞ where there is only one."""
+        possible = self.probabilities > 0
+        alone = torch.eye(possible.shape[1], dtype=torch.bool, device=possible.device)
+        pairs = possible[:, :, None] & possible[:, None] & ~alone
+        frames = (self.frames - self.mean()).flatten(2)
+        return torch.cdist(frames, frames).masked_fill(~pairs, torch.inf).amin((1, 2))
+
+    def without_padding(self) -> Futures:
+        """The possible futures of each scene first, in their order, and no more room than the scene with the most needs."""
+        possible = self.probabilities > 0
+        most = int(possible.sum(1).max()) if len(self) else 1
+        first = possible.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        frames = self.frames.gather(1, first[:, :, None, None].expand(-1, -1, *self.frames.shape[2:]))
+        return Futures(frames, self.probabilities.gather(1, first))
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """One future of each scene, drawn with its probability, (B, 1, H, W)."""

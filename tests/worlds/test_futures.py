@@ -42,3 +42,25 @@ def test_what_is_no_law_is_refused():
         Futures(torch.zeros(1, 2, 2, 2), torch.tensor([[0.5, 0.6]]))
     with pytest.raises(ValueError, match=r"\(B, K, H, W\)"):
         Futures(torch.zeros(1, 2, 2), torch.ones(1, 2) / 2)
+
+
+def test_the_closest_pair_of_possible_futures_counts():
+    frames = torch.zeros(2, 3, 2, 2)
+    frames[:, 1, 0, 0], frames[:, 2, 0, 0] = 3.0, 4.0
+    law = Futures(frames, torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.5, 0.0]]))
+    torch.testing.assert_close(law.closest(), torch.tensor([1.0, 3.0]))
+    assert Futures(frames[:, :1], torch.ones(2, 1)).closest().tolist() == [float("inf")] * 2
+
+
+def test_padding_is_left_out_and_the_order_is_kept():
+    frames = torch.arange(4.0)[None, :, None, None].expand(2, 4, 1, 1)
+    law = Futures(frames, torch.tensor([[0.0, 0.3, 0.0, 0.7], [0.2, 0.0, 0.8, 0.0]])).without_padding()
+    assert law.frames[..., 0, 0].tolist() == [[1, 3], [0, 2]]
+    torch.testing.assert_close(law.probabilities, torch.tensor([[0.3, 0.7], [0.2, 0.8]]))
+
+
+def test_laws_of_several_batches_are_padded_to_the_most_futures():
+    one, three = Futures(torch.ones(2, 1, 4, 5), torch.ones(2, 1)), some()
+    both = Futures.cat([one, three])
+    assert both.frames.shape == (3, 3, 4, 5) and both.count().tolist() == [1, 1, 3]
+    assert torch.equal(both[2].frames, three.frames) and torch.equal(both[0].without_padding().frames, one[0].frames)

@@ -131,7 +131,7 @@ def _of_group(scene: Scene, tolerance: float, seen: float) -> Futures:
     if not found:  # no scene at all
         return Futures(scene.next_frame(), scene.radius.new_ones(len(scene), 1))
     frames, p = torch.stack([f for f, _ in found], 1), torch.stack([w for _, w in found], 1).softmax(1)
-    return _without_padding(frames, p.to(frames.dtype))
+    return Futures(frames, p.to(frames.dtype)).without_padding()
 
 
 def _combined(ahead: Futures, rows: Tensor, law: Futures, within: Tensor) -> Futures:
@@ -144,12 +144,4 @@ def _combined(ahead: Futures, rows: Tensor, law: Futures, within: Tensor) -> Fut
     p[rows] = ahead.probabilities[rows, :, None] * law.probabilities[:, None]
     frames = ahead.frames[:, :, None].repeat(1, 1, k, 1, 1)
     frames[rows] = torch.where(within[:, None], law.frames[:, None], frames[rows])
-    return _without_padding(frames.flatten(1, 2), p.flatten(1))
-
-
-def _without_padding(frames: Tensor, p: Tensor) -> Futures:
-    """The possible futures of each scene first, and no more room than the scene with the most of them needs."""
-    most = int((p > 0).sum(1).max())
-    first = (p > 0).to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
-    chosen = frames.gather(1, first[:, :, None, None].expand(-1, -1, *frames.shape[2:]))
-    return Futures(chosen, p.gather(1, first))
+    return Futures(frames.flatten(1, 2), p.flatten(1)).without_padding()
