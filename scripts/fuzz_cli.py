@@ -27,6 +27,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: a process with threads is not to be forked
 
 from scorevid import cli
+from scorevid.worlds.motion.world import KINDS
 
 VALUES = ("-1", "0", "nan", "inf", "1" + "0" * 30, "", "none-such")
 MEMORY = 12 * 2**30  # bytes of address space; libraries alone reserve a few
@@ -35,6 +36,7 @@ BASES = {  # a command that works, for each that there is
     "train": ["train", *TINY, "--world.size", "16", "--out", "new"],
     "train-gaussian": ["train-gaussian", *TINY, "--world.size", "16", "--out", "new"],
     "train-clips": ["train-clips", *TINY, "--out", "new"],
+    **{f"train-{name}": [f"train-{name}", *TINY, "--out", "new"] for name in ("motion", *KINDS)},
     "evaluate": ["evaluate", "run", "--scenes", "5"],
     "publish": ["publish", "run", "mine", "--folder", "weights", "--scenes", "5"],
     "sweep": ["sweep", "none.ipynb", "--out", "swept"],

@@ -1,8 +1,8 @@
 """Where video comes from. A world has ``size``, ``memory`` and ``draw(batch, generator) -> (c, x)``.
 
 :mod:`~scorevid.worlds.leaves` are disks that occlude one another, :mod:`~scorevid.worlds.clips` is natural video,
-:mod:`~scorevid.worlds.gaussian` is linear-Gaussian texture. What a world knows exactly about the next frame it returns as
-:class:`~scorevid.worlds.futures.Futures`.
+:mod:`~scorevid.worlds.gaussian` is linear-Gaussian texture, :mod:`~scorevid.worlds.motion` is complex motion.
+What a world knows exactly about the next frame it returns as :class:`~scorevid.worlds.futures.Futures`.
 """
 
 import lazy_loader as lazy
@@ -21,6 +21,21 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "leaves.world": [
             "Leaves",  # moving leaves: disks that occlude one another
+        ],
+        "motion.bending": [
+            "Bending",  # textured bodies that rotate, swell and bend
+        ],
+        "motion.camera": [
+            "Camera",  # a textured plane under a moving camera, behind disks
+        ],
+        "motion.digits": [
+            "Digits",  # handwritten digits that bounce in random directions
+        ],
+        "motion.turns": [
+            "Turns",  # disks that go on or turn
+        ],
+        "motion.world": [
+            "Motion",  # complex motion: equal shares of the four
         ],
         "registry": [
             "make_world",  # a world from its description on a card
