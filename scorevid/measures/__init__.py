@@ -3,13 +3,15 @@
 A denoiser is judged by its error (``errors``), by the density that its errors and its score add up to (``density``), by its
 residual and the Jacobian of it (``score_from_residual``, ``linear_weights``, ``spectra``, ``optimal_weights``); samples by
 which future they chose (``choices``), how often (``calibration``, ``proper_scores``) and when (``level_of_choice``), by how
-sharp and diverse they are (``sample_quality``), or by what became of a disk that the past hid (``fates``).
+sharp and diverse they are (``sample_quality``), or by what became of a disk that the past hid (``fates``). What a network has
+learned inside is measured in the room ``representations``.
 """
 
 import lazy_loader as lazy
 
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
+    submodules=["representations"],
     submod_attrs={
         "score_from_residual": [
             "residual",  # d = f(y, c) − y
