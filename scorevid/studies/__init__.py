@@ -3,14 +3,24 @@
 ``sampling`` is what chapter 3 measures of samplers, and ``many`` what supplement 3d measures of them where scenes have many
 disks. ``natural`` measures denoisers of natural video, and ``natural_margins`` says by how much they are ahead. ``density``
 and ``surprises`` are what chapter 6 measures. ``ablations`` trains the small networks of chapter 2, and ``methods``
-those of other methods of video prediction. ``stored`` keeps results.
+those of other methods of video prediction. ``representations`` trains networks to look into, and says what to decode from
+them. ``stored`` keeps results.
 """
 
 import lazy_loader as lazy
 
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    submodules=["ablations", "density", "many", "methods", "natural", "natural_margins", "surprises"],
+    submodules=[
+        "ablations",
+        "density",
+        "many",
+        "methods",
+        "natural",
+        "natural_margins",
+        "representations",
+        "surprises",
+    ],
     submod_attrs={
         "sampling": [
             "ASCENT",  # the ascent that chapter 3 looks at

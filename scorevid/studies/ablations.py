@@ -66,23 +66,32 @@ PEERS = {
 VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
 
 
-def train(variant: Variant, base: dict, world, minutes: float, folder: Path) -> None:
-    """Train one variant for about so many minutes of processor time in a folder, going on with what is there.
+def train(variant: Variant, base: dict, world, minutes: float | None, folder: Path, steps: int | None = None) -> None:
+    """Train one variant for about so many minutes of processor time in a folder, or so many updates, from where it is.
 
     base: arguments of the network that the variant does not change. world: what a new run draws its scenes from. A run that
     was planned for less is made longer: its rate rises again, to where it is in the longer plan, and falls to zero at its end.
-    Raises SystemExit where it was interrupted.
+    steps: in place of the minutes, which are None then. Raises ValueError for both or neither, and SystemExit where it was
+    interrupted.
     """
+    if (minutes is None) == (steps is None):
+        raise ValueError(f"give either minutes or steps, got {minutes} and {steps}")
     if (folder / "checkpoint.pt").is_file():
         trainer = open_run(folder)
-        if steps := longer_plan(trainer.state, minutes):
-            trainer = open_run(folder, steps=steps)
+        longer = longer_plan(trainer.state, minutes) if steps is None else steps
+        if longer and longer > (trainer.state.planned_steps or 0):
+            trainer = open_run(folder, steps=longer)
     else:
-        common = {"freeze_norm_after": 1000, "frozen_lr_factor": 1.0, "noise": NoisePrior(**variant.noise)}
+        common = {
+            "freeze_norm_after": 1000,
+            "frozen_lr_factor": 1.0,
+            "noise": NoisePrior(**variant.noise),
+            "steps": steps,
+        }
         settings = Settings(**common | variant.settings)
         torch.manual_seed(settings.seed)
         trainer = Trainer(build_network(base | variant.network), world, settings, folder)
-    left = minutes - trainer.state.seconds / 60
+    left = 0 if minutes is None else minutes - trainer.state.seconds / 60
     if left > 0:
         trainer.run(left, clock=time.process_time)
     if trainer.state.planned_steps is not None and not trainer.interrupted:
