@@ -1,7 +1,8 @@
 """What chapters and book are made with.
 
 A chapter checks its parameters (``parameters``), draws (``figures``, ``animations``, ``diagram``), and decides its claims
-(``claims``): ``claims.check(id, estimate, bound="<= 0.1")``. ``prediction`` shows what comes next in a video of one's own.
+(``claims``): ``claims.check(id, estimate, bound="<= 0.1")``. ``tables`` has what readers may sort. ``prediction`` shows what
+comes next in a video of one's own.
 """
 
 import logging
@@ -30,6 +31,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "prediction": [
             "Prediction",  # next frames of a video as a moving picture or a sheet
             "predict_video",  # makes it: what `scorevid predict` does
+        ],
+        "tables": [
+            "sortable_table",  # estimates of many cases, to be sorted by any column
         ],
     },
 )

@@ -83,6 +83,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "Scores",  # of samples, of draws from the true law, and the floor
             "energy_scores",  # of frames
             "crps_scores",  # of projections
+            "pixel_crps_scores",  # of the greys of pixels
             "pooled_calibration_test",  # of all scenes at once
         ],
         "sample_quality": [

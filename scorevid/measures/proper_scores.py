@@ -83,6 +83,29 @@ def crps_scores(x_hat: Tensor, futures: Futures, *, generator: torch.Generator) 
     return Scores(samples=of_samples, draws=of_draws, floor=w * (1 - w))
 
 
+def pixel_crps_scores(x_hat: Tensor, futures: Futures) -> Scores:
+    """CRPS of the grey of a pixel, in grey units, on average over the pixels in which the futures of a scene differ.
+
+    For any number of futures, and blind to how pixels depend on one another. ``draws`` is the floor, as no draws are made.
+    x_hat and what it raises: as :func:`energy_scores`.
+    """
+    checks.samples(x_hat, futures, 2, finite=True)
+    where = futures.where()[:, 0].cpu()
+    checks.every("scenes must have futures that differ", where.any((1, 2)))
+    scores = []
+    for b, pixels in enumerate(where):
+        greys = futures.frames[b].cpu()[:, pixels].double().numpy()
+        weights = futures.probabilities[b].cpu().double().numpy()
+        samples = np.broadcast_to(
+            x_hat[b].cpu()[:, pixels].double().numpy().T, (len(greys), greys.shape[1], x_hat.shape[1])
+        )
+        each = scoringrules.crps_ensemble(greys, samples, estimator="fair", backend="numpy")
+        apart = np.abs(greys[:, None] - greys).mean(2)
+        scores.append((weights @ each.mean(1), weights @ apart @ weights / 2))
+    of_samples, floor = np.array(scores).T
+    return Scores(samples=of_samples, draws=floor, floor=floor)
+
+
 @dataclass
 class PooledTest:
     """All scenes at once against the true law: two statistics with their Monte-Carlo p-values.

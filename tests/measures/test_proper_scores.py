@@ -14,6 +14,7 @@ from scorevid.measures.choices import choose, first_probability, projection, tal
 from scorevid.measures.proper_scores import (
     crps_scores,
     energy_scores,
+    pixel_crps_scores,
     pooled_calibration_test,
 )
 from scorevid.worlds.futures import Futures
@@ -109,6 +110,21 @@ def test_the_excess_is_half_the_squared_energy_distance():
     middle = ahead.frames[:, :2].mean(1, keepdim=True).repeat(1, 3, 1, 1)
     np.testing.assert_allclose(energy_scores(middle, ahead, generator=seeded()).samples, distance / 2)
     np.testing.assert_allclose(crps_scores(middle, ahead, generator=seeded()).samples, 0.5)
+
+
+def test_crps_of_pixels_is_the_formula_on_average_over_pixels_and_outcomes():
+    ahead = scenes()
+    x_hat = draws(ahead, 4, blur=0.2)
+    scores = pixel_crps_scores(x_hat, ahead)
+    for b in range(len(ahead)):
+        frames, w = ahead.frames[b, :, :2].flatten(1).numpy(), ahead.probabilities[b].numpy()
+        samples = x_hat[b, :, :2].flatten(1).numpy()
+        each = [[energy(samples[:, [i]], frames[k, [i]]) for i in range(frames.shape[1])] for k in range(3)]
+        assert scores.samples[b] == pytest.approx(w[:3] @ np.mean(each, 1), rel=1e-12)
+    many = scenes(batch=1, n=2).repeat(600)
+    found = pixel_crps_scores(draws(many, 3), many)
+    _, low, high = mean_interval(found.samples - found.floor, 0.999)
+    assert low < 0 < high
 
 
 def test_crps_of_the_place():
