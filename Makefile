@@ -23,7 +23,7 @@ NOTEBOOKS := $(sort $(filter %.ipynb,$(call FILES,notebooks -not -path 'notebook
 CODE := $(call FILES,scorevid notebooks scripts) constraints.txt
 SOURCES := $(call FILES,book $(wildcard benchmarks/results)) _config.yml _toc.yml
 
-.PHONY: book pages pdf test reading unit nbval steady notebooks picture peers sweep natural bench lint clean
+.PHONY: book pages pdf test reading unit nbval steady notebooks picture peers sweep motion natural bench lint clean
 
 # the chapters as executed for this build, and what their claims measured, which tables and numbers of the book are made from
 EXECUTED := _build/chapters
@@ -120,6 +120,15 @@ PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebo
 sweep: $(STAMP)
 	mkdir -p _sweeps
 	$(call PAPERMILL,training solvers constants slope pairs failures seeds density many memory)
+	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
+
+# the methods of chapter 8, each trained for MINUTES of processor time in runs/motion, then the comparison of them; called again
+# with more minutes it goes on with the same runs; seven hours and a half
+MINUTES = 60
+motion: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scorevid.studies.methods --minutes $(MINUTES)
+	mkdir -p _sweeps
+	$(call PAPERMILL,motion)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
 # what chapters 5 and 6 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes

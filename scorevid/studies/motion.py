@@ -36,7 +36,7 @@ from scorevid.measures.sample_quality import gradient_energy, sharpness
 from scorevid.sampling.solvers import Ladder, Multistep
 from scorevid.studies.methods import METHODS
 from scorevid.worlds.futures import Futures
-from scorevid.worlds.motion import KINDS
+from scorevid.worlds.motion.world import KINDS
 
 SOLVER = Multistep(Ladder(steps=12))  #: of all sampled methods
 SIGMA = 5.0  #: noise level of the one step, grey units: y tells nothing

@@ -21,7 +21,7 @@ from scorevid.companion.records import Record
 ROOT = Path(__file__).parents[2]
 CHAPTERS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), *sorted((ROOT / "notebooks" / "supplement").glob("*.ipynb"))]
 ids = [p.stem for p in CHAPTERS]
-CASE = ("network", "solver", "constant", "value", "sampler", "scored", "draw", "kind", "memory", "case")  # what tells results of a sweep apart
+CASE = ("network", "solver", "constant", "value", "sampler", "scored", "draw", "kind", "memory", "case", "method", "world")  # what tells results of a sweep apart
 
 
 @pytest.fixture(params=CHAPTERS, ids=ids)
@@ -198,7 +198,7 @@ def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path)
     assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
-STORED = "training solvers constants slope pairs seeds failures density many memory natural surprises".split()
+STORED = "training solvers constants slope pairs seeds failures density many memory motion natural surprises".split()
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -244,6 +244,7 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
         ("seeds", {"n_scenes": 12, "n_samples": 2}),
         ("density", {"n_scenes": 6, "n_plain": 2, "n_paths": 2}),
         ("many", {"n_scenes": 12, "n_samples": 4, "n_large": 2, "n_inferred": 12}),
+        ("motion", {"n_scenes": 5, "n_samples": 2, "n_decided": 2, "n_films": 2, "frames": 2}),
         ("memory", {"n_scenes": 4, "n_samples": 1, "order_samples": 8, "frames": 13}),
     ],
 )
