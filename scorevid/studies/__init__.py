@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "nearer_to_grey",  # which of two futures mid-grey is nearer to
         ],
         "stored": [
+            "Results",  # a sweep's, stored one after the other
             "load_results",  # results with their parameters
             "settings_of",  # a sampler as it is stored
             "store_results",  # keep results with their parameters

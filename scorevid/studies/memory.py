@@ -30,11 +30,12 @@ from scorevid.studies.many import EIGHT
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.hidden import LEAST_PIXELS, hidden_for, own_pixels, passing_scenes, without_disk_1
 from scorevid.worlds.leaves.meetings import remembered_orders
+from scorevid.worlds.leaves.pasts import LONGEST
 from scorevid.worlds.leaves.scenes import Scene, covers, render
 from scorevid.worlds.leaves.world import Leaves
 
 #: the world of ``leaves-32-memory``
-WORLD = Leaves(memory=7, n_disks=3, fewest=2, meeting=0.6, close=0.8, inferred=0.3, hiding=0.7)
+WORLD = Leaves(memory=7, n_disks=3, fewest=2, meeting=0.6, close=0.8, inferred=0.3, hiding=0.9, staying=0.15)
 MEMORIES = (1, 2, 3, 5, 7)  #: m, past frames
 HIDDEN = tuple(range(7))  #: k, frames for which a disk was hidden
 AGES = (2, 3, 4, 5, 6)  #: frames ago at which an order was last visible
@@ -71,14 +72,14 @@ def fates_of_hidden(f: Network, memory: int, hidden: int, n: int, n_samples: int
 def what_comes_out(f: Network, memory: int, n: int, n_samples: int, seed: int) -> dict:
     """Where and with which grey a disk comes out that no frame of the memory shows, in samples and in true frames.
 
-    Disk 1 is hidden for as many frames as the memory has, two at least, or more, up to five. Disk 0 is larger than any disk of
+    Disk 1 is hidden for as many frames as the memory has, two at least, or more. Disk 0 is larger than any disk of
     the world that hides none, so that something does come out. "something": share of samples
     with :data:`~scorevid.worlds.leaves.hidden.LEAST_PIXELS` pixels or more that differ by :data:`SOMETHING` from the frame
     without disk 1, [value, low, high]. "angle" (degrees, 0 to 180) and "contrast" (grey units), of "samples" and of "truth":
     direction in which it comes out, from the centre of disk 0 and against its motion, and mean grey difference from what
     would be there; lists.
     """
-    some = [_hidden(k, 4 * n, seed) for k in range(max(memory, 2), 6)]
+    some = [_hidden(k, 4 * n, seed) for k in range(max(memory, 2), LONGEST + 1)]
     scenes = Scene.cat([s[s.radius[:, 0] > WORLD.radius[1]][: n // len(some) + 1] for s in some])[:n]
     samples = _samples(f, memory, scenes, n_samples, seed)
     without = without_disk_1(scenes).next_frame()

@@ -7,7 +7,7 @@ given by the arguments that ``solve`` or ``ascend`` had then.)
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from scorevid.sampling.sampler import Sampler
@@ -21,12 +21,28 @@ def settings_of(sampler: Sampler) -> dict:
 
 
 def store_results(name: str, parameters: dict, results: list[dict], folder: Path | str = "") -> Path:
-    """Write results with their parameters, into the package's own folder if none is given; returns the path."""
+    """Write results with their parameters, a line each, into the package's own folder if none is given; returns the path."""
     folder = Path(folder) if str(folder) else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({"parameters": parameters, "results": results}, indent=1, ensure_ascii=False) + "\n")
+    rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in results)
+    path.write_text(f'{{"parameters": {json.dumps(parameters, ensure_ascii=False)},\n"results": [\n{rows}\n]}}\n')
     return path
+
+
+@dataclass
+class Results:
+    """Results that are stored one after the other, so that an interrupted sweep leaves those it has."""
+
+    name: str
+    parameters: dict
+    folder: Path | str = ""
+    rows: list[dict] = field(default_factory=list)
+
+    def add(self, **row) -> None:
+        """Keep one more, and write all of them."""
+        self.rows.append(row)
+        store_results(self.name, self.parameters, self.rows, self.folder)
 
 
 def load_results(name: str, folder: Path | str = "") -> dict:

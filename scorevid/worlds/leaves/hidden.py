@@ -66,7 +66,8 @@ def hidden_for(world: Leaves, frames: int, n: int, generator: torch.Generator) -
     checks.integer("frames", frames, 0, LONGEST)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
-        scene = _hides(world, max(8 * len(missing), 256), generator, frames)
+        tries = max(8 * len(missing), 256)
+        scene, _ = _hides(world, tries, generator, torch.full((tries,), frames, device=generator.device))
         now = torch.zeros(len(scene), device=generator.device)
         scene = scene[own_pixels(scene, now).sum((1, 2)) >= LEAST_PIXELS][: len(missing)]
         return scene, missing[: len(scene)]
@@ -79,8 +80,7 @@ def passing_scenes(
 ) -> Scene:
     """n scenes of two disks that are in view in the whole past, and of which disk 1 is hidden later and out again.
 
-    Disk 0, which is larger and in front, hides disk 1 for ``hidden`` frames, least and most; how many is drawn anew for each
-    round of tries, not for each scene. That begins at time 1 or later,
+    Disk 0, which is larger and in front, hides disk 1 for ``hidden`` frames, least and most. That begins at time 1 or later,
     and at the time ``by`` disk 1 has pixels of its own again. The past determines all but the depth order: it may not show
     which of the two is in front. Raises ValueError for bad input, and where such scenes are too rare.
     """
@@ -91,9 +91,11 @@ def passing_scenes(
     checks.integer("by", by, most + 1)
 
     def draw(missing: Tensor) -> tuple[Scene, Tensor]:
-        frames = least + int(torch.randint(most - least + 1, (), generator=generator, device=generator.device))
-        scene = _hides(world, max(64 * len(missing), 4096), generator, frames)
-        out = torch.randint(frames + 1, by + 1, (len(scene),), generator=generator, device=generator.device)
+        tries = max(64 * len(missing), 4096)
+        k = torch.randint(least, most + 1, (tries,), generator=generator, device=generator.device)
+        scene, frames = _hides(world, tries, generator, k)
+        u = torch.rand(len(scene), generator=generator, device=generator.device)
+        out = frames + 1 + (u * (by - frames)).long()
         scene = at_times(scene, -out)  # which lets disk 1 out at that time
         scene = scene[determined(scene)]
         late = torch.full((len(scene),), by, device=generator.device)
@@ -109,11 +111,12 @@ def _of_two(world: Leaves) -> Leaves:
     return replace(world, n_disks=2, fewest=None, meeting=0.0, joining=0.0, inferred=0.0, hiding=0.0)
 
 
-def _hides(world: Leaves, batch: int, generator: torch.Generator, frames: int) -> Scene:
-    """At most ``batch`` scenes of two disks of different greys, disk 1 hidden for so many frames and out at time 0."""
+def _hides(world: Leaves, batch: int, generator: torch.Generator, frames: Tensor) -> tuple[Scene, Tensor]:
+    """At most ``batch`` scenes of two disks of different greys, disk 1 hidden for frames (batch,) and out at time 0; and k."""
     every = torch.ones(batch, dtype=torch.bool, device=generator.device)
-    scene, made = hide(_of_two(world).scenes(batch, generator), every, world.speed[1], generator, frames * every)
-    return scene[(made >= 0) & _different_greys(scene)]
+    scene, made = hide(_of_two(world).scenes(batch, generator), every, world.speed[1], generator, frames)
+    kept = (made >= 0) & _different_greys(scene)
+    return scene[kept], made[kept]
 
 
 def emergence(scene: Scene, frames: int) -> Tensor:
