@@ -1,12 +1,13 @@
-"""Fetch the runtime of the playground, book/_static/onnxruntime, again from the npm package that it was taken from.
+"""Fetch scripts of the book that come from npm packages again: the runtime of the playground, or another folder.
 
-    python scripts/fetch_runtime.py           # writes the files
+    python scripts/fetch_runtime.py           # writes the files of book/_static/onnxruntime
     python scripts/fetch_runtime.py --check   # compares those that are there with runtime.json, and fetches nothing
+    python scripts/fetch_runtime.py --folder book/_static/sortable   # what sorts tables
 
 onnxruntime-web comes in many builds. The one for WebAssembly alone has a script, a loader and a module; it runs on one
 thread where a server sends no special headers. The module is kept packed by gzip, about a quarter of the size, and the page
 unpacks it. ``runtime.json`` has package, version, licence and the sha256 of each file, of the module unpacked. LICENSE is
-that of the project, which the npm package leaves out. ``npm pack`` fetches the package and runs nothing of it.
+that of the project, which the npm package may leave out. ``npm pack`` fetches the package and runs nothing of it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def sortable_table(rows: Sequence[Mapping[str, Cell]], caption: str) -> Table:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in rows[0])
     body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
     return Table(
-        f'<div class="scroll"><table class="sortable n-last"><caption>{escape(caption)}</caption>'
+        f'<div class="table-wrapper"><table class="sortable n-last"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUNTIME = ROOT / "book" / "_static" / "onnxruntime"
+STATIC = ROOT / "book" / "_static"
 
 
 @pytest.fixture
@@ -47,12 +47,16 @@ def small(tmp_path, fetcher, monkeypatch):
     return path, files
 
 
-def test_the_files_are_those_of_the_package_and_come_with_their_licence(fetcher, capsys):
-    fetcher.main(check=True)
-    about = json.loads((RUNTIME / "runtime.json").read_text())
+@pytest.mark.parametrize(
+    ("name", "licence"), [("onnxruntime", "MIT License"), ("sortable", "This is free and unencumbered")]
+)
+def test_the_files_are_those_of_the_package_and_come_with_their_licence(fetcher, capsys, name, licence):
+    runtime = STATIC / name
+    fetcher.main(runtime, check=True)
+    about = json.loads((runtime / "runtime.json").read_text())
     assert about["version"] in capsys.readouterr().out
-    assert {path.name for path in RUNTIME.iterdir()} == {*about["sha256"], "LICENSE", "runtime.json"}
-    assert (RUNTIME / "LICENSE").read_text().startswith("MIT License")
+    assert {path.name for path in runtime.iterdir()} == {*about["sha256"], "LICENSE", "runtime.json"}
+    assert (runtime / "LICENSE").read_text().startswith(licence)
 
 
 def test_they_are_fetched_packed_and_checked(fetcher, small):
