@@ -33,12 +33,12 @@ from scorevid.denoisers.weights import load_denoiser
 from scorevid.estimates import Estimate, mean_interval, ratio_interval, wilson
 from scorevid.measures import calibration, choices, proper_scores
 from scorevid.measures.sample_quality import gradient_energy, sharpness
-from scorevid.sampling.solvers import Ladder, Multistep
+from scorevid.studies.many import EIGHT
 from scorevid.studies.methods import METHODS
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.motion.world import KINDS
 
-SOLVER = Multistep(Ladder(steps=12))  #: of all sampled methods
+SOLVER = EIGHT  #: of all sampled methods
 SIGMA = 5.0  #: noise level of the one step, grey units: y tells nothing
 OPEN, DECIDED = ("turns", "digits"), ("bending", "camera")  #: worlds by what the past leaves open
 MEMORY = 3  #: past frames
