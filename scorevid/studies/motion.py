@@ -76,7 +76,7 @@ class Method:
 
 
 def methods(folder: str = "motion") -> dict[str, Method]:
-    """All methods by name: networks of :data:`~scorevid.studies.methods.METHODS`, ours in one step, and classical ones."""
+    """All methods by name: networks of :mod:`scorevid.studies.methods`, ours in one step, and classical ones."""
     found = {}
     for name, variant in METHODS.items():
         f = load_denoiser(f"{folder}/{name}")

@@ -51,7 +51,7 @@ UNTRAINED = tuple(f"untrained-{seed}" for seed in SEEDS)
 
 
 def load_network(name: str, folder: Path | str = FOLDER) -> Network:
-    """A network of the comparison in evaluation mode: of :data:`NETWORKS`, which are published, or of :data:`UNTRAINED`.
+    """A network of the comparison in evaluation mode: of :data:`NETWORKS`, which are published, or of ``UNTRAINED``.
 
     Raises ValueError for another name, and as :func:`~scorevid.denoisers.weights.load_denoiser` does.
     """
