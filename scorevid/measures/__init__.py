@@ -11,7 +11,6 @@ import lazy_loader as lazy
 
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    submodules=["representations"],
     submod_attrs={
         "score_from_residual": [
             "residual",  # d = f(y, c) − y
