@@ -245,7 +245,7 @@ def test_the_outputs_of_a_sweep_are_kept_unless_it_was_a_trial(tmp_path):
         ("density", {"n_scenes": 6, "n_plain": 2, "n_paths": 2}),
         ("many", {"n_scenes": 12, "n_samples": 4, "n_large": 2, "n_inferred": 12}),
         ("motion", {"n_scenes": 5, "n_samples": 2, "n_decided": 2, "n_films": 2, "frames": 2}),
-        ("memory", {"n_scenes": 4, "n_samples": 1, "order_samples": 8, "frames": 13}),
+        ("memory", {"n_scenes": 6, "n_samples": 1, "order_samples": 8, "frames": 13}),
     ],
 )
 def test_a_small_sweep_stores_the_same_cases_as_the_large_one(tmp_path, name, parameters):
