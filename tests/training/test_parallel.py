@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
@@ -117,7 +118,7 @@ def test_two_processes_go_on_from_one_and_end_together_when_asked_to(tmp_path):
     """They take over before the normalisation is frozen; the signal reaches the first of them alone."""
     torch.manual_seed(0)
     one, two = tmp_path / "one", tmp_path / "two"
-    trainer = Trainer(UNet(1, (4, 8)), SMALL, SETTINGS, one)
+    trainer = Trainer(UNet(1, (4, 8)), SMALL, replace(SETTINGS, freeze_norm_after=14), one)
     go_on(trainer, 10)
     shutil.copytree(one, two)
     command = [
@@ -146,9 +147,9 @@ def test_two_processes_go_on_from_one_and_end_together_when_asked_to(tmp_path):
     stopped, again = open_run(two, compile=False), open_run(one, steps=5000)
     assert stopped.state.step == max(losses(two)) < 5000 and stopped.state.made_on["processes"] == 2
     go_on(again, 50)
-    early, late = ({k: loss for k, loss in losses(one).items() if (k > 24) == is_late} for is_late in (False, True))
+    early, late = ({k: loss for k, loss in losses(one).items() if (k > 36) == is_late} for is_late in (False, True))
     assert largest_difference(early, losses(two)) < BOUND
-    assert largest_difference(late, losses(two)) < 0.1  # rounding grows tenfold in some ten updates on some processors
+    assert largest_difference(late, losses(two)) < 0.05  # where rounding has grown
 
 
 def test_slices_make_up_the_batch():
