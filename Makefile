@@ -157,7 +157,7 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[baselines,bench,book,digits,parallel,test,video,web]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[baselines,bench,book,learn,parallel,test,video,web]'
 	# two of its samplers are compared with ours; what it asks for, torchvision among it, they do not need
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps azula
 	touch $@

@@ -162,7 +162,7 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
     digits._digits.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
     world = Digits()  # may be described, and stand on the command line
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'scorevid\[digits\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'scorevid\[learn\]'"):
         world.draw(1, generator())
 
 

@@ -60,9 +60,7 @@ class Leaves:
         if self.fewest is not None:
             checks.integer("fewest", self.fewest, most=self.n_disks)
         for name, least in (("radius", 0.5), ("grey", 0.0), ("speed", 0.0)):
-            low, high = getattr(self, name)
-            if not least <= low <= high < math.inf:
-                raise ValueError(f"{name} must be a range (least, most) with {least} <= least <= most, got {low, high}")
+            checks.extent(name, getattr(self, name), least)
         if self.inferred > 0 and self.n_disks < 3:
             raise ValueError(f"an order is inferred from a third disk, got n_disks={self.n_disks}")
         if self.hiding > 0 and self.n_disks < 2:

@@ -208,6 +208,6 @@ def _apart(path: Tensor, width: int) -> Tensor:
 @lru_cache(maxsize=4)
 def _digits(width: int) -> Tensor:
     """All 1797 digits in grey levels in [0, 1], (1797, width, width), interpolated smoothly."""
-    images = checks.installed("sklearn.datasets", "digits").load_digits().images
+    images = checks.installed("sklearn.datasets", "learn").load_digits().images
     small = torch.from_numpy(images).float()[:, None] / 16
     return interpolate(small, size=(width, width), mode="bicubic", align_corners=False)[:, 0].clamp(0, 1)
