@@ -149,7 +149,9 @@ def film_statistics(method: Method, world: str, n: int, frames: int, seed: int) 
     "psnr" (dB) and "sharpness", the gradient energy over that of the true frames: lists of [value, low, high], intervals over
     the n scenes. Where the future is open, a right film may be another one than the true film.
     """
-    video = KINDS[world](memory=MEMORY).video(n, frames, _generator(seed, 0))
+    made = KINDS[world](memory=MEMORY)
+    unseen = {"test": True} if world == "digits" else {}  # images that training cannot have seen
+    video = made.video(n, frames, _generator(seed, 0), **unseen)
     c, truth = video[:, :MEMORY], video[:, MEMORY:]
     generator, film = _generator(seed, 1), []
     for _ in range(frames):

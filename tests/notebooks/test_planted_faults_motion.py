@@ -13,6 +13,7 @@ from scorevid.companion import claims
 from scorevid.denoisers.baselines import copy
 from scorevid.studies import motion
 from scorevid.worlds.futures import Futures
+from scorevid.worlds.motion.digits import Digits
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
 BOUNDS = {claim["id"]: claim["bound"] for claim in LEDGER if claim["chapter"] == "08_motion"}
@@ -102,6 +103,19 @@ def test_films_of_copies_lose_what_moves():
     psnr = [value for value, *_ in found["psnr"]]
     assert psnr == sorted(psnr, reverse=True) and psnr[0] < 40
     assert found["sharpness"][0][0] == pytest.approx(1, abs=0.2)
+
+
+def test_films_of_digits_show_images_that_training_has_not(monkeypatch):
+    """A network that knows its images by heart would otherwise look better than it is."""
+    video, unseen = Digits.video, []
+
+    def noted(world, *given, test=False):
+        unseen.append(test)
+        return video(world, *given, test=test)
+
+    monkeypatch.setattr(Digits, "video", noted)
+    motion.film_statistics(motion.Method("copy", "classical", copy), "digits", 3, 2, SEED)
+    assert unseen == [True]
 
 
 def test_only_worlds_of_the_right_kind_are_measured():
