@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from scorevid.companion.style import COLOURS
 
 PANEL = 1.15  # inches a frame
+WIDE = 9.0  # inches, above which a figure is shrunk on a page so far that its titles have to be larger
 
 
 def frames_row(frames, titles: Sequence[str] | None = None) -> Figure:
@@ -89,13 +90,14 @@ def _panels(images, row_titles, column_titles, extra: float = 0.0) -> tuple[Figu
             raise ValueError(f"{name}_titles must be {count} {name} titles, got {len(titles)}")
     size = (PANEL * columns + extra + 0.3 * bool(row_titles), PANEL * height / width * rows + 0.2 * bool(column_titles))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    font = 0.83 * plt.rcParams["font.size"] * max(1.0, size[0] / WIDE)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     for ax, title in zip(axes[0], column_titles or [], strict=False):
-        ax.set_title(title, fontsize="small")
+        ax.set_title(title, fontsize=font)
     for ax, title in zip(axes[:, 0], row_titles or [], strict=False):
-        ax.set_ylabel(title, fontsize="small")
+        ax.set_ylabel(title, fontsize=font)
     return figure, axes
 
 
