@@ -17,6 +17,7 @@ import tyro
 from scorevid import checks
 from scorevid.companion.prediction import check_ending, predict_video
 from scorevid.denoisers.conditioned import Regression
+from scorevid.denoisers.following import Following
 from scorevid.denoisers.onnx_file import export
 from scorevid.denoisers.recurrent import Recurrent
 from scorevid.denoisers.unet import UNet
@@ -44,13 +45,14 @@ class Network:
     normalise: bool = True  # scale before each ReLU
     regression: bool = False  # predict from the past alone, for comparison; of the rest the widths alone count
     recurrent: bool = False  # take in past frames one after the other, in a state; of the rest the widths alone count
+    following: bool = False  # move past frames on along the motion first; of the rest the widths alone count
 
-    def build(self, memory: int) -> UNet | Regression | Recurrent:
+    def build(self, memory: int) -> UNet | Regression | Recurrent | Following:
         """The network, with its initial weights from torch's global generator. Raises ValueError for two peers at once."""
         own = asdict(self)
-        peers = [kind for kind in (Regression, Recurrent) if own.pop(kind.__name__.lower())]
+        peers = [kind for kind in (Regression, Recurrent, Following) if own.pop(kind.__name__.lower())]
         if len(peers) > 1:
-            raise ValueError("the network is either a regression on the past or recurrent, got both")
+            raise ValueError("the network is one of regression, recurrent and following, got several")
         if peers:
             return peers[0](memory, self.widths)
         return UNet(memory, **own)
@@ -60,7 +62,7 @@ class Network:
         """The network of a configuration, whose memory is the world's."""
         own = {k.name: config[k.name] for k in fields(cls) if k.name in config}
         kind = config.get("type")
-        own |= {"regression": kind == "Regression", "recurrent": kind == "Recurrent"}
+        own |= {peer: kind == peer.capitalize() for peer in ("regression", "recurrent", "following")}
         return cls(**own | {"widths": tuple(own["widths"])})
 
 

@@ -35,6 +35,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "recurrent": [
             "Recurrent",  # the past in a state, met frame after frame
         ],
+        "following": [
+            "Following",  # past frames moved on along the motion first
+        ],
         "memory": [
             "ShorterMemory",  # a network that is given fewer past frames
             "with_longer_memory",  # a network with room for more

@@ -35,6 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from scorevid import checks
+from scorevid.denoisers.following import Following
 from scorevid.denoisers.predictors.convlstm import ConvLSTM
 from scorevid.denoisers.predictors.simvp import SimVP
 from scorevid.denoisers.recurrent import Recurrent
@@ -152,9 +153,9 @@ class Regression(nn.Module):
 
 
 # what is trained: has memory, config and squared_error(y, c, x, sigma)
-Network = UNet | Preconditioned | Regression | Recurrent | ConvLSTM | SimVP
+Network = UNet | Preconditioned | Regression | Recurrent | Following | ConvLSTM | SimVP
 KINDS = {"EDM": EDM, "Flow": Flow, "Noise": Noise}
-TYPES = {kind.__name__: kind for kind in (UNet, Preconditioned, Regression, Recurrent, ConvLSTM, SimVP)}
+TYPES = {kind.__name__: kind for kind in (UNet, Preconditioned, Regression, Recurrent, Following, ConvLSTM, SimVP)}
 
 
 def build_network(config: dict) -> Network:

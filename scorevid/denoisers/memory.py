@@ -14,17 +14,19 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.denoisers.conditioned import Network, build_network
+from scorevid.denoisers.following import Following
 from scorevid.denoisers.unet import UNet
 
 
 class ShorterMemory:
     """A denoiser f of memory M as one of memory m: the older frames, which it then does not see, are zero.
 
-    f: a network trained for it. memory: m. Raises ValueError for an m that is not in 1 ... M.
+    f: a network trained for it, and for m = 0 with its whole past masked at times (``mask`` of
+    :class:`~scorevid.noise.prior.PastNoise`). memory: m. Raises ValueError for an m that is not in 0 ... M.
     """
 
     def __init__(self, f: Network, memory: int):
-        checks.integer("memory", memory, 1, f.memory)
+        checks.integer("memory", memory, 0, f.memory)
         self.f, self.memory, self.needs_sigma = f, memory, f.needs_sigma
 
     @property
@@ -40,20 +42,23 @@ class ShorterMemory:
 
 
 def with_longer_memory(network: Network, config: dict) -> Network:
-    """The network of a configuration, with the weights of one that may have a shorter memory; of older frames they are zero.
+    """The network of a configuration, with the weights of a U-Net of a shorter memory perhaps; of what is new they are zero.
 
-    So it gives what ``network`` gives for the latest frames, whatever the older ones are. Raises ValueError for a network of
-    another kind or of other widths, and for a longer memory than that of the configuration.
+    So it gives what ``network`` gives for the latest frames, whatever the older ones are, and whatever the frames are that a
+    :class:`~scorevid.denoisers.following.Following` network moves on. The rest of that one has its initial weights. Raises
+    ValueError for a network of another kind or of other widths, and for a longer memory than that of the configuration.
     """
     longer, own = build_network(config), network.config
-    if {**longer.config, "memory": 0} != {**own, "memory": 0} or not isinstance(longer, UNet):
+    backbone = longer.backbone if isinstance(longer, Following) else longer
+    if not isinstance(backbone, UNet) or {**backbone.config, "memory": 0} != {**own, "memory": 0}:
         raise ValueError(f"the network must be a UNet that differs in its memory alone, got {own} for {longer.config}")
     extra = longer.memory - network.memory
     if extra < 0:
         raise ValueError(f"the memory must be at least the network's {network.memory}, got {longer.memory}")
     weights = dict(network.state_dict())
-    name = "encoder.0.0.conv.weight"  # (channels, M + 1, 3, 3): past frames, oldest first, then y
+    name = "encoder.0.0.conv.weight"  # (channels, M + 1, 3, 3): past frames, oldest first, those moved on, then y
     old = weights[name]
-    weights[name] = torch.cat([old.new_zeros(len(old), extra, *old.shape[2:]), old], 1)
-    longer.load_state_dict(weights)
+    none = old.new_zeros(len(old), backbone.memory - network.memory, *old.shape[2:])
+    weights[name] = torch.cat([none[:, :extra], old[:, :-1], none[:, extra:], old[:, -1:]], 1)
+    backbone.load_state_dict(weights)
     return longer.eval()

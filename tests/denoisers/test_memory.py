@@ -31,7 +31,7 @@ def test_a_shorter_memory_sees_the_latest_frames_alone():
     assert ShorterMemory(f.train(), 2).training
 
 
-@pytest.mark.parametrize("memory", [0, 5, 1.0])
+@pytest.mark.parametrize("memory", [-1, 5, 1.0])
 def test_memories_that_a_network_does_not_have_are_refused(memory):
     with pytest.raises(ValueError, match="memory must be"):
         ShorterMemory(network(4), memory)

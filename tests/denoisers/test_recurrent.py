@@ -98,7 +98,7 @@ def test_the_command_line_trains_it_goes_on_and_publishes(tmp_path, capsys):
     assert isinstance(f, Recurrent) and f.card["training"]["steps"] == 30
     with pytest.raises(SystemExit):
         main(["train-gaussian", *tiny, *both[:-1], str(tmp_path / "other"), "--network.regression"])
-    assert "either a regression on the past or recurrent" in capsys.readouterr().err
+    assert "one of regression, recurrent and following" in capsys.readouterr().err
     assert Network.of(f.config).recurrent and not Network.of(UNet(2, (4,)).config).recurrent
 
 
