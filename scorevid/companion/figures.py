@@ -47,9 +47,11 @@ def draw_curves(ax: Axes, sigmas, curves: Mapping[str, Curve], *, logy: bool = T
 def paired(panels: Mapping[str, Sequence], cases: Sequence[str], sigmas, y_label: str, columns: int = 0) -> Figure:
     """Differences within each case: a thin line a case, and a thick grey one for their mean with its 95 % interval.
 
-    panels: title -> differences (C, S), NaN where a case has none. cases: C names, for the legend below. sigmas: (S,) noise
-    levels. columns: panels side by side, all of them unless given. A dashed line marks zero.
+    panels: title -> differences (C, S), NaN where a case has none. cases: C names, for the legend below; where they are more
+    than eight the lines are alike, and the legend says what one of them is. sigmas: (S,) noise levels. columns: panels
+    side by side, all of them unless given. A dashed line marks zero.
     """
+    several = len(cases) > 8  # more than can be found in a legend
     columns = min(columns or len(panels), len(panels))
     rows, ticks = -(-len(panels) // columns), sigmas if columns < 4 else sigmas[::2]
     size = (8.4 if columns > 2 else 3.6 * columns, 2.5 * rows + 0.8)
@@ -60,8 +62,10 @@ def paired(panels: Mapping[str, Sequence], cases: Sequence[str], sigmas, y_label
             expected = (len(cases), len(sigmas))
             raise ValueError(f"the panel {title!r} must be {expected} differences, got {values.shape}")
         for k, (case, row) in enumerate(zip(cases, values, strict=True)):
-            look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
-            ax.plot(sigmas, row, lw=0.8, ms=4, alpha=0.8, label=case, **look)
+            look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ms": 4, "alpha": 0.8}
+            if several:
+                look, case = {"color": COLOURS[0], "alpha": 0.4}, None if k else "one shot"
+            ax.plot(sigmas, row, lw=0.8, label=case, **look)
         means = [mean_interval(column[np.isfinite(column)]) for column in values.T]
         error_bars(ax, sigmas, means, "mean, 95 % interval", color=INK, marker="o", ms=5, lw=2.5, zorder=5)
         ax.axhline(0, color="0.5", lw=1, ls="--")

@@ -138,13 +138,26 @@ class Search(nn.Module):
         found = [correlations(*features[:, j : j + 2].unbind(1), j, self.side) for j in range(features.shape[1] - 1)]
         logits = _full(self.weigh(torch.cat([*found, features[:, 1]], 1)))
         logits = logits + sum(s * k for s, k in zip(self.sharp, found, strict=True))
-        return torch.einsum("bdhw,dp->bphw", logits.softmax(1), self.places.to(logits))
+        with torch.autocast(logits.device.type, enabled=False):
+            return torch.einsum("bdhw,dp->bphw", logits.softmax(1), self.places.to(logits))
 
 
 def unit_contrast(features: Tensor) -> Tensor:
     """Features (B, C, h, w) less their mean over 5 × 5 pixels, divided by their length at each pixel; 0 where they are 0."""
     features = _full(features)
-    return F.normalize(features - F.avg_pool2d(features, 5, 1, 2, count_include_pad=False), dim=1)
+    return F.normalize(features - box_mean(features, 2), dim=1)
+
+
+def box_mean(x: Tensor, radius: int) -> Tensor:
+    """The mean over (2 · radius + 1)² pixels about each, of those that there are: products with a band matrix each way."""
+
+    def band(n: int) -> Tensor:
+        place = torch.arange(n, device=x.device)
+        near = ((place[:, None] - place).abs() <= radius).to(x)
+        return near / near.sum(1, keepdim=True)
+
+    with torch.autocast(x.device.type, enabled=False):
+        return band(x.shape[2]) @ x.contiguous() @ band(x.shape[3]).T
 
 
 def _full(x: Tensor) -> Tensor:
@@ -174,7 +187,8 @@ def correlations(nearer: Tensor, farther: Tensor, j: int, side: int) -> Tensor:
     a, b = q - j * d, q - (j + 1) * d  # (places, 2, h, w)
     inside = ((b >= 0) & (b < size) & (a >= 0) & (a < size)).all(1)
     a, b = (v.clamp_min(0).minimum(size - 1) for v in (a, b))
-    pairs = torch.bmm(nearer.flatten(2).transpose(1, 2), farther.flatten(2))  # (B, h w, h w)
+    with torch.autocast(nearer.device.type, enabled=False):
+        pairs = torch.bmm(nearer.flatten(2).transpose(1, 2), farther.flatten(2))  # (B, h w, h w)
     index = (a[:, 0] * width + a[:, 1]) * (height * width) + b[:, 0] * width + b[:, 1]
     return pairs.flatten(1)[:, index.flatten()].unflatten(1, index.shape) * inside
 
@@ -192,7 +206,7 @@ def gradient_step(frames: Tensor, window: int = 3, least: float = 0.03) -> Tenso
     right = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     change = newer - older
     products = torch.cat([down * down, right * right, down * right, down * change, right * change], 1)
-    mean = F.avg_pool2d(products, 2 * window + 1, 1, window, count_include_pad=False)
+    mean = box_mean(products, window)
     dd, rr, dr, dc, rc = mean.unbind(1)
     floor = least * (dd + rr).mean((1, 2), keepdim=True)
     dd, rr = dd + floor, rr + floor

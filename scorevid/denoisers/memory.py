@@ -28,6 +28,7 @@ class ShorterMemory:
     def __init__(self, f: Network, memory: int):
         checks.integer("memory", memory, 0, f.memory)
         self.f, self.memory, self.needs_sigma = f, memory, f.needs_sigma
+        self.widths = getattr(f, "widths", (1,))  # which say what sizes of frames fit
 
     @property
     def training(self) -> bool:

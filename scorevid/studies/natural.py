@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scorevid.denoisers import baselines
+from scorevid.denoisers.memory import ShorterMemory
 from scorevid.denoisers.protocol import AnyDenoiser
 from scorevid.denoisers.weights import FOLDER, load_denoiser
 from scorevid.measures.errors import apply_batched
@@ -43,6 +44,8 @@ from scorevid.worlds.clips.patches import Patches, cut_from_whole_frames, few_fr
 from scorevid.worlds.clips.world import Clips
 
 MEMORIES = (0, 1, 2, 3)
+LONGER = (0, 1, 2, 3, 5, 7)  # of the one network that has all of these memories
+FOLLOWING = "following"
 REGRESSION = "regression"
 CLASSICAL = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
 BASELINES = (*CLASSICAL, REGRESSION)
@@ -57,6 +60,20 @@ def load_networks(name: str = "natural-32", folder: Path | str = FOLDER) -> dict
     """The denoisers "M = 0" … "M = 3", published as NAME-m0 …, and the network "regression", peers/NAME-regression."""
     networks = {f"M = {m}": load_denoiser(f"{name}-m{m}", folder) for m in MEMORIES}
     return networks | {REGRESSION: load_denoiser(f"{name}-regression", Path(folder) / "peers")}
+
+
+def load_longer(name: str = "natural-32-memory", folder: Path | str = FOLDER) -> dict[str, AnyDenoiser]:
+    """The denoisers "0 of 7" … "7 of 7": one published network, which sees so many of its past frames.
+
+    It must have been trained to see fewer (:mod:`scorevid.denoisers.memory`).
+    """
+    network = load_denoiser(name, folder)
+    return {of_longer(m): ShorterMemory(network, m) for m in LONGER}
+
+
+def of_longer(memory: int) -> str:
+    """How the network with all memories is called when it sees so many past frames."""
+    return f"{memory} of {max(LONGER)}"
 
 
 def join(p: Tensor, y: Tensor, sigma: float, v: float) -> Tensor:

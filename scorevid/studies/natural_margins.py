@@ -43,15 +43,16 @@ def decibels(records: Sequence[dict], predictor: str, gain: str | None = None, w
     return np.array([np.full(length, np.nan) if row is None else row for row in rows])
 
 
-def bits(records: Sequence[dict], sigmas: Sequence[float], memory: int, where: str = "all") -> np.ndarray:
-    """Information that the M-th past frame adds about the next frame, seen at each σ, (shots, S), in bits a pixel.
+def bits(records: Sequence[dict], sigmas: Sequence[float], less: str, more: str, where: str = "all") -> np.ndarray:
+    """Information that further past frames add about the next frame, seen at each σ, (shots, S), in bits a pixel.
 
-    ½ ∫ (error with M − 1 frames less error with M) ds from s = 0 to 1/σ². The levels may be few: a monotone cubic (PCHIP) goes
+    less, more: predictors with fewer and with more past frames, "M = 1" and "M = 2" for the second.
+    ½ ∫ (error with fewer frames less error with more) ds from s = 0 to 1/σ². The levels may be few: a monotone cubic (PCHIP) goes
     through the integrand over log σ. What lies beyond the greatest σ is added with the difference of errors that is found
     there. NaN and errors as of :func:`decibels`.
     """
-    less, more = (10 ** (-decibels(records, f"M = {m}", where=where) / 10) for m in (memory - 1, memory))
-    place, added = np.log(sigmas), (less - more) / np.square(sigmas)
+    fewer, all_of_them = (10 ** (-decibels(records, name, where=where) / 10) for name in (less, more))
+    place, added = np.log(sigmas), (fewer - all_of_them) / np.square(sigmas)
     found = np.full(added.shape, np.nan)
     for row in np.flatnonzero(np.isfinite(added).all(1)):
         curve = PchipInterpolator(place, added[row])
@@ -77,16 +78,16 @@ def least_margin(
     high: float,
     names: Sequence[str] = BASELINES,
     of: str = "M = 2",
-    gain: str = "own",
+    gain: str | Sequence[str] = "own",
     where: str = "all",
 ) -> Estimate:
     """The smallest mean margin over these baselines with hindsight, at any σ in [low, high], in dB.
 
-    The interval is that over shots for the baseline and level that came out worst, and does not cover that these were
+    gain: how they are joined with what is seen of the next frame, or several ways, all of which are to be beaten. The interval is that over shots for the baseline and level that came out worst, and does not cover that these were
     chosen for it. Raises ValueError where no σ lies in the range.
     """
     keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
     if not keep:
         raise ValueError(f"one of the noise levels must lie in [{low}, {high}], got {list(sigmas)}")
-    ahead = margins(records, gain, of, where)
-    return min(over_shots(ahead[name])[k] for name in names for k in keep)
+    ways = [margins(records, one, of, where) for one in ([gain] if isinstance(gain, str) else gain)]
+    return min(over_shots(ahead[name])[k] for ahead in ways for name in names for k in keep)

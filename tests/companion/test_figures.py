@@ -187,6 +187,15 @@ def test_paired_differences_have_a_line_a_case_and_their_mean_a_thick_one():
     figure.canvas.draw()
 
 
+def test_many_paired_cases_share_one_look_and_one_entry_of_the_legend():
+    """26 names of shots below a figure would leave no room for it."""
+    figure = figures.paired({"p": np.ones((9, 2))}, [f"shot {k}" for k in range(9)], [0.1, 1.0], "gain (dB)")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one shot", "mean, 95 % interval"]
+    lines = figure.axes[0].get_lines()
+    assert len({line.get_color() for line in lines if line.get_alpha() == 0.4}) == 1
+
+
 def test_paired_differences_wrap_into_rows_and_are_refused_in_another_shape():
     figure = figures.paired(dict.fromkeys("pqr", np.ones((2, 3))), ["a", "b"], [0.1, 0.5, 1], "gain", columns=2)
     assert [ax.get_title() for ax in figure.axes] == ["p", "q", "r", ""] and not figure.axes[3].axison

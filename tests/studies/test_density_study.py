@@ -97,6 +97,6 @@ def test_bits_of_a_past_frame_are_those_of_gaussian_video():
 
     found = {"M = 0": errors(power), "M = 1": errors(left)}
     listed = [{"predictor": p, "gain": None, "where": "all", "squared_error": e} for p, e in found.items()]
-    bits = natural_margins.bits([{"errors": listed}, {"errors": listed}], sigmas, 1)
+    bits = natural_margins.bits([{"errors": listed}, {"errors": listed}], sigmas, "M = 0", "M = 1")
     exact = [0.5 * np.log2((power + s**2) / (left + s**2)).mean() for s in sigmas]
     assert bits.shape == (2, 7) and bits[1][:6] == pytest.approx(exact[:6], rel=0.03)

@@ -218,14 +218,19 @@ def test_samples_and_mean_of_a_network_that_copies(patches):
     )
 
 
-def run_sweep(folder, davis):
-    """The cells of the sweep, one after the other."""
-    notebook = nbformat.read(Path(__file__).parents[2] / "notebooks" / "sweeps" / "natural.ipynb", 4)
+def run_cells(name, **given):
+    """The cells of a sweep, one after the other."""
+    notebook = nbformat.read(Path(__file__).parents[2] / "notebooks" / "sweeps" / f"{name}.ipynb", 4)
     (parameters, *cells), scope = [cell.source for cell in notebook.cells if cell.cell_type == "code"], {}
     exec(parameters, scope)
-    scope |= {"davis": str(davis), "folder": str(folder), "n_frames": 1, "n_bank": 1, "n_sharp": 3, "sigmas": [0.5]}
+    scope |= given
     for cell in cells:
         exec(cell, scope)
+
+
+def run_sweep(folder, davis):
+    own = {"davis": str(davis), "folder": str(folder), "n_frames": 1, "n_bank": 1, "n_sharp": 3, "sigmas": [0.5]}
+    run_cells("natural", **own)
 
 
 @pytest.mark.filterwarnings("ignore::scorevid.worlds.clips.readers.UncheckedFootage")
@@ -246,3 +251,43 @@ def test_the_sweep_ends_where_a_held_out_sequence_is_missing(tmp_path):
     with pytest.raises(ValueError, match="no shot is named breakdance"):
         run_sweep(tmp_path, davis)
     assert not (tmp_path / "natural.json").exists()
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    """Two shots of noise that drifts, of which one is described."""
+    folder = tmp_path_factory.mktemp("shots")
+    wide = np.random.default_rng(0).integers(0, 255, (2, 40, 90), np.uint8)
+    frames = {name: np.stack([one[:, t : t + 48] for t in range(20)]) for name, one in zip("ab", wide, strict=True)}
+    np.savez(folder / "shots.npz", **frames)
+    (folder / "about.json").write_text(json.dumps([{"name": "a", "group": "g", "camera": "pan", "motion": "rigid"}]))
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::scorevid.worlds.clips.readers.UncheckedFootage")
+def test_all_shots_of_a_source_are_measured_with_all_memories_and_at_half_speed(shots, tmp_path):
+    """It would catch shots that are left out, networks that are mixed up, and frames that are not left out."""
+    own = {"shots": str(shots / "shots.npz"), "about": str(shots / "about.json"), "folder": str(tmp_path)}
+    run_cells("natural_shots", **own, n_frames=1, n_sharp=3, sigmas=[0.5])
+    found = json.loads((tmp_path / "natural_shots.json").read_text())
+    assert [(r["shot"], r["group"], r["camera"], r["kind"]) for r in found["results"]] == [
+        ("a", "g", "pan", "rigid"),
+        ("b", "b", "", ""),
+    ]
+    names = {"M = 0", "M = 1", "M = 2", "M = 3", natural.FOLLOWING, *map(natural.of_longer, natural.LONGER)}
+    assert set(found["parameters"]["sha256"]) == names | {natural.REGRESSION}
+    for record in found["results"]:
+        assert names <= {e["predictor"] for e in record["errors"]}
+        full = {e["predictor"]: e["squared_error"] for e in record["errors"] if e["where"] == "all" and not e["gain"]}
+        half = record["every_second_frame"]
+        assert set(half) == set(map(natural.of_longer, natural.LONGER)) and half["0 of 7"] != full["0 of 7"]
+        assert set(record["sharpness"]) == {"M = 2", natural.FOLLOWING}
+
+
+def test_a_network_with_all_memories_sees_no_more_than_it_is_given(patches):
+    networks, y = natural.load_longer(), patches.x[:2]
+    long, other = torch.rand(2, 2, 7, 32, 32, generator=torch.Generator().manual_seed(0)).unbind(0)
+    for m in natural.LONGER:
+        f, mixed = networks[natural.of_longer(m)], torch.cat([other[:, : 7 - m], long[:, 7 - m :]], 1)
+        assert torch.equal(natural.denoise(f, y, long), natural.denoise(f, y, mixed))
+    assert not torch.equal(natural.denoise(networks["7 of 7"], y, long), natural.denoise(networks["2 of 7"], y, long))
