@@ -51,7 +51,7 @@ ALONE = 3.0  # so much noise that the answer is the prediction from the past
 WITHOUT = "M = 0"
 PIXELS = 12  # of the grid, read in each patch
 BORDER, STEP = 6, 4  # pixels: where the grid begins, and from one of its pixels to the next
-LEAST_PAIRS, LEAST_EDGES = 3, 10
+LEAST_PAIRS, LEAST_EDGES = 5, 10
 BATCH = 32  # patches at once
 
 
@@ -126,6 +126,25 @@ def measure(
     return records
 
 
+def places(world: Clips, patches: Patches) -> tuple[Tensor, Tensor, Tensor]:
+    """Flow of N patches of the world (N, 2, H, W), the pixels of ``PLACES`` (N, 5, 2), and whether there is one, (N, 5) bool.
+
+    The flow is in pixels as (x, y), back to the last past frame, found in whole frames as the occlusions are.
+    """
+    flow, masks = cut_from_whole_frames(world, patches, _moves).split(2, 1)
+    spots = probe_pixels(patches.x, flow, *(masks > 0.5).unbind(1))
+    at, there = (torch.stack(v, 1) for v in zip(*(spots[kind] for kind in PROBES), strict=True))
+    return flow, at, there
+
+
+def described(parameters: Mapping, records: Sequence[Mapping]) -> str:
+    """What was measured, in a sentence or two, from what the sweep has stored."""
+    patches = sum(record["patches"] for record in records)
+    source = " and ".join(f"`{name}`" for name in parameters["source"])
+    shots = ", ".join(record["shot"] for record in records)
+    return f"Measured on {patches} patches of {len(records)} shots of {source}: {shots}."
+
+
 def values(records: Sequence[dict], *keys: str | int) -> np.ndarray:
     """What records have under these keys, (shots, …), NaN where a shot has None. Raises ValueError where all have None."""
     rows = []
@@ -159,7 +178,9 @@ def curve(measured: np.ndarray, *, geometric: bool = False) -> list[Estimate]:
 
 
 def decibels(error: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """10 log₁₀ of a ratio, in dB. Both positive, of shapes that go together."""
+    """10 log₁₀ of a ratio, in dB, of arrays whose shapes go together. Raises ValueError for values that are not positive."""
+    if not ((np.asarray(error) > 0).all() and (np.asarray(without) > 0).all()):
+        raise ValueError(f"errors must be positive, got {np.min(error)} and {np.min(without)} at the least")
     return 10 * np.log10(error / without)
 
 
@@ -183,11 +204,8 @@ class _Shot:
 
     @classmethod
     def of(cls, world: Clips, patches: Patches, seed: int) -> _Shot:
-        flow, masks = cut_from_whole_frames(world, patches, _moves).split(2, 1)
-        spots = probe_pixels(patches.x, flow, *(masks > 0.5).unbind(1))
-        at, there = (torch.stack(v, 1) for v in zip(*(spots[kind] for kind in PROBES), strict=True))
         draws = (torch.randn(patches.x.shape, generator=_drawn(seed, use)) for use in ("white", "other"))
-        return cls(patches, flow, at, there, *draws, seed)
+        return cls(patches, *places(world, patches), *draws, seed)
 
     @property
     def x(self) -> Tensor:
@@ -202,8 +220,7 @@ class _Shot:
 
     def first(self, n: int) -> _Shot:
         """The same of the first n patches."""
-        parts = {name: getattr(self, name)[:n] for name in ("flow", "at", "there", "white", "other")}
-        return replace(self, patches=self.patches.select(torch.arange(min(n, len(self.x)))), **parts)
+        return self.which(torch.arange(len(self.x)) < n)
 
     def which(self, keep: Tensor) -> _Shot:
         """The same of some patches, (N,) bool."""

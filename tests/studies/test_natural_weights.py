@@ -9,6 +9,7 @@ import pytest
 import torch
 from made_weights import SPEED, following, linear_in, objects, sheets, weighing
 
+from scorevid.denoisers.weights import load_card
 from scorevid.estimates import mean_interval
 from scorevid.studies import load_results
 from scorevid.studies import natural_weights as study
@@ -51,7 +52,7 @@ def test_every_shot_of_a_source_is_measured_whole(source):
 def test_shots_that_cannot_be_measured_are_named(tmp_path):
     """Catches shots that are dropped without a word."""
     np.savez(tmp_path / "some.npz", long=sheets(0), short=sheets(0, 3), small=sheets(0)[:, :40])
-    with pytest.raises(ValueError, match="short, small of .* are too short or too small"):
+    with pytest.raises(ValueError, match=r"short, small of .* are too short or too small"):
         study.every_shot(str(tmp_path / "some.npz"))
     with pytest.raises(ValueError, match="no shot is named nobody"):
         study.every_shot(str(tmp_path / "some.npz"), ["nobody"])
@@ -172,7 +173,26 @@ def test_intervals_are_over_shots_that_have_a_value():
     assert r.value == pytest.approx(np.tanh((np.arctanh(0.5) + np.arctanh(0.9)) / 2)) and r.n == 2
     with pytest.raises(ValueError, match="no shot has 'a' 'c'"):
         study.values([{"a": {"c": None}}], "a", "c")
-    assert study.decibels(np.array([10.0, 1.0]), np.array([1.0, 2.0])).tolist() == pytest.approx([10, -3.0103], abs=1e-4)
+    with pytest.raises(ValueError, match="must be positive"):
+        study.decibels(np.array([1.0, 0.0]), np.array([1.0, 1.0]))
+    assert study.decibels(np.array([10.0, 1.0]), np.array([1.0, 2.0])).tolist() == pytest.approx(
+        [10, -3.0103], abs=1e-4
+    )
+
+
+def test_what_was_measured_is_named_from_the_record():
+    """Catches a chapter that names other shots than those measured."""
+    records = [{"shot": "one", "patches": 12}, {"shot": "two", "patches": 7}]
+    found = study.described({"source": ["a.npz", "b.npz"]}, records)
+    assert found == "Measured on 19 patches of 2 shots of `a.npz` and `b.npz`: one, two."
+
+
+def test_the_stored_results_are_of_the_published_networks():
+    """Catches weights that were replaced after the measurement."""
+    parameters = load_results("natural_weights")["parameters"]
+    names = parameters["weights"]
+    assert parameters["sha256"] == {label: load_card(name)["sha256"] for label, name in names.items()}
+    assert list(names)[:5] == ["M = 0", "M = 1", "M = 2", "M = 3", "M = 2, noisy"]
 
 
 def run_sweep(folder, source, **given):
