@@ -74,6 +74,7 @@ def measure(
     sigmas: Sequence[float],
     *,
     read: Sequence[str] = ("M = 2",),
+    traced: Sequence[str] = (),
     patches: int = 12,
     frames: int = 12,
     seed: int = 0,
@@ -82,8 +83,9 @@ def measure(
 
     world: of patches of 32 pixels and more, with as long a memory as the networks. networks: by name, "M = 0" without a
     past among them. sigmas: noise levels, grey units, those of ``WEAK``, ``MIDDLE`` and ``STRONG`` among them. read: names
-    of the networks whose weights are read; they need a past. patches, frames: so many of each shot at most; the frames
-    are those that are searched.
+    of the networks whose weights are read; they need a past. traced: names of others, whose weights are read at moving
+    edges alone, as some networks take long. patches, frames: so many of each shot at most; the frames are those that are
+    searched.
 
     A record has shot, searched and patches (how many were searched, and in how many weights were read), motion (root mean
     square change of the latter from the last frame, grey units), places (how many of them have each kind), and
@@ -94,7 +96,7 @@ def measure(
       of a patch's pixels that is predicted worst, less that in the third predicted best; fall, of w from ``WEAK`` to
       ``STRONG``; uncovered_minus_still: value, at ``MIDDLE``, and patches, how many; edges: flow back to the last past
       frame, centroid of the weights on it at ``STRONG``, (x, y) each in pixels, and correlation of the two, both
-      components together;
+      components together; a traced network has edges and nothing else;
     - dimension, of each network: the effective dimension of J_y over the number of pixels, at each of ``DIMENSION_AT``;
     - noisy_past, of each network with a past: the squared error a pixel with each of ``NOISES`` on the last past frame,
       and that of "M = 0", grey units².
@@ -102,7 +104,7 @@ def measure(
     None stands where a shot has no such place, or too few. Raises ValueError for names, levels and numbers that do not
     fit.
     """
-    _check(world, networks, sigmas, read, patches, frames)
+    _check(world, networks, sigmas, [*read, *traced], patches, frames)
     found, records = few_frames(held_out(world), frames, seed), []
     for k, shot in enumerate(dict.fromkeys(found.clip)):
         own = found.select(torch.tensor([clip == shot for clip in found.clip]))
@@ -115,7 +117,10 @@ def measure(
                 "patches": len(few.x),
                 "motion": few.patches.motion.square().mean().sqrt().item(),
                 "places": dict(zip(PLACES, few.there.sum(0).tolist(), strict=True)),
-                "read": {name: _weights(networks[name], few, sigmas) | _rare(networks[name], seen) for name in read},
+                "read": {
+                    **{name: _weights(networks[name], few, sigmas) | _rare(networks[name], seen) for name in read},
+                    **{name: {"edges": _edges(networks[name], seen)} for name in traced},
+                },
                 "dimension": {name: [_dimension(f, few, s) for s in DIMENSION_AT] for name, f in networks.items()},
                 "noisy_past": {
                     name: [_error(f, few, t) for t in NOISES] if name != WITHOUT else _error(f, few, 0.0)
@@ -308,12 +313,18 @@ def _grid(size: int) -> Tensor:
 
 def _rare(f: AnyDenoiser, seen: _Shot) -> dict:
     """What is read on all searched patches that have an uncovered place and a still edge, or a moving edge."""
-    hidden, still, moving = (PLACES.index(kind) for kind in ("just uncovered", "still edge", "moving edge"))
+    hidden, still = PLACES.index("just uncovered"), PLACES.index("still edge")
     both = seen.which(seen.there[:, [hidden, still]].all(1))
     more, pairs = None, len(both.x)
     if pairs >= LEAST_PAIRS:
         on_y = _sums(f, both, MIDDLE, both.at[:, [hidden, still]])[..., 1]
         more = _plain((on_y[:, 0] - on_y[:, 1]).mean())
+    return {"uncovered_minus_still": {"value": more, "patches": pairs}, "edges": _edges(f, seen)}
+
+
+def _edges(f: AnyDenoiser, seen: _Shot) -> dict:
+    """Flow at moving edges, and where the weights on the last past frame lie."""
+    moving = PLACES.index("moving edge")
     edges = seen.which(seen.there[:, moving])
     at = edges.at[:, moving]
     flow = edges.flow[torch.arange(len(at)), :, at[:, 0], at[:, 1]]
@@ -321,10 +332,7 @@ def _rare(f: AnyDenoiser, seen: _Shot) -> dict:
     lies = torch.cat([flow[:0], *lies])
     there = lies.isfinite().all(1)
     flow, lies = flow[there], lies[there]
-    return {
-        "uncovered_minus_still": {"value": more, "patches": pairs},
-        "edges": {"flow": _rounded(flow), "centroid": _rounded(lies), "correlation": _correlation(flow, lies)},
-    }
+    return {"flow": _rounded(flow), "centroid": _rounded(lies), "correlation": _correlation(flow, lies)}
 
 
 def _correlation(a: Tensor, b: Tensor) -> float | None:

@@ -25,7 +25,7 @@ NETWORKS = {
     "against": following(-1),
     "weighing": weighing,
 }
-READ = ("M = 2", "along", "against", "weighing")
+READ, TRACED = ("M = 2", "along", "weighing"), ("against",)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,9 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(source):
-    return study.measure(study.every_shot(source), NETWORKS, SIGMAS, read=READ, patches=4, frames=6, seed=1)
+    return study.measure(
+        study.every_shot(source), NETWORKS, SIGMAS, read=READ, traced=TRACED, patches=4, frames=6, seed=1
+    )
 
 
 def test_every_shot_of_a_source_is_measured_whole(source):
@@ -65,7 +67,7 @@ def test_records_are_plain_data_of_every_shot(records):
     assert all((r["searched"], r["patches"]) == (24, 4) for r in records)
     for r in records:
         assert list(r["places"]) == list(study.PLACES) and max(r["places"].values()) <= 4
-        assert set(r["read"]) == set(READ) and set(r["dimension"]) == set(r["noisy_past"]) == set(NETWORKS)
+        assert set(r["read"]) == {*READ, *TRACED} and set(r["dimension"]) == set(r["noisy_past"]) == set(NETWORKS)
 
 
 def test_weights_of_a_linear_denoiser_are_its_coefficients(records):
@@ -91,6 +93,7 @@ def test_centroids_lie_where_pixels_came_from(records):
         assert np.abs(flow - lies).max() < 0.5
         assert edges["correlation"] > 0.99
         assert r["read"]["against"]["edges"]["correlation"] == pytest.approx(-edges["correlation"], abs=1e-6)
+        assert r["read"]["against"].keys() == {"edges"}
         assert r["read"]["M = 2"]["edges"]["correlation"] is None  # of centroids that are zero
 
 
@@ -146,6 +149,7 @@ def test_what_does_not_fit_is_refused(source):
     for networks, given, message in (
         (without, {}, "networks must have 'M = 0'"),
         (NETWORKS, {"read": ["M = 7"]}, "a network to read must be one of M = 0"),
+        (NETWORKS, {"traced": ["M = 7"]}, "a network to read must be one of M = 0"),
         (NETWORKS | {"none": None_()}, {"read": ["none"]}, "must have a past, 'none' has none"),
         (NETWORKS | {"longer": Longer()}, {}, "the memory of the world must be an integer of 4 or more, got 3"),
         (NETWORKS, {"sigmas": [0.02, 1.0]}, r"sigmas must have 0.02, 0.2 and 1.0, \[0.2\] are missing"),
