@@ -131,12 +131,15 @@ motion: $(STAMP)
 	$(call PAPERMILL,motion)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapters 5 and 6 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes
+# what chapters 5 and 6 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes. What
+# chapter 4 and supplement 4c show of shots that do not either: make natural SHOTS=path; ten minutes for 26 shots
+ABSOLUTE = $(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))'
 natural: $(STAMP)
-	test -n "$(DAVIS)" || { echo "say where DAVIS is: make natural DAVIS=path, a folder or an .npz file" >&2; exit 1; }
+	test -n "$(DAVIS)$(SHOTS)" || { echo "say where the video is: make natural DAVIS=path, a folder or an .npz file," \
+	  "or SHOTS=path, an .npz file, a folder or a list of videos" >&2; exit 1; }
 	mkdir -p _sweeps
-	davis=$$($(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))' "$(DAVIS)") || exit; \
-	$(call PAPERMILL,natural surprises,-p davis "$$davis")
+	test -z "$(DAVIS)" || { davis=$$($(ABSOLUTE) "$(DAVIS)") || exit; $(call PAPERMILL,natural surprises,-p davis "$$davis"); }
+	test -z "$(SHOTS)" || { shots=$$($(ABSOLUTE) "$(SHOTS)") || exit; $(call PAPERMILL,natural_weights,-p shots "$$shots"); }
 
 # speed, side by side, stored in benchmarks/results for book/speed.md; some forty minutes on a machine idle
 # otherwise, over half of them for the comparison with diffusers.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scorevid import checks
 from scorevid.denoisers.protocol import AnyDenoiser
-from scorevid.measures.score_from_residual import Sigma, jvp
+from scorevid.measures.score_from_residual import Sigma, vjp
 
 
 @dataclass
@@ -66,11 +66,12 @@ def overlap(a: Spectrum, b: Spectrum, k: int | None = None) -> float:
 def effective_dimension(
     f: AnyDenoiser, y: Tensor, c: Tensor, generator: torch.Generator, probes: int = 8, sigma: Sigma = None
 ) -> Tensor:
-    """Σ s² of J_y at each example, (B,) in pixels, as the mean of ‖J_y z‖² over white ``probes``, without the Jacobian.
+    """Σ s² of J_y at each example, (B,) in pixels, as the mean of ‖J_yᵀ z‖² over white ``probes``, without the Jacobian.
 
+    J_y and its transpose have the same singular values, and products with the transpose are there for every network.
     f, y, c, sigma: as in :mod:`scorevid.measures.score_from_residual`. For N pixels of which d are kept the relative standard
     error is about √(2 / (d · probes)). Raises ValueError for no probes.
     """
     checks.integer("probes", probes)
     noise = (torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype) for _ in range(probes))
-    return sum(jvp(f, y, c, z, sigma).square().sum((1, 2, 3)) for z in noise) / probes
+    return sum(vjp(f, y, c, z, sigma).square().sum((1, 2, 3)) for z in noise) / probes

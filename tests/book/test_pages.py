@@ -177,7 +177,6 @@ ALLOWED = {  # file: what it says, and why a number may stand there
         "14,000 updates": "length of a training",
         "48,000 updates": "length of a training",
         "from update 28,000 on": "how a run was made",
-        "12.7 standard errors": "a value of Student's distribution",
     },
     "notebooks/06_density.ipynb": {"from 0.15 to 12 times D/2": "a setting, density.SPAN"},
     "notebooks/supplement/04a_gaussian_weights.ipynb": {

@@ -198,7 +198,7 @@ def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path)
     assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
-STORED = "training solvers constants slope pairs seeds failures density many memory motion natural surprises".split()
+STORED = "training solvers constants slope pairs seeds failures density many memory motion natural surprises natural_weights".split()
 
 
 @pytest.mark.parametrize("name", STORED)
