@@ -131,15 +131,16 @@ motion: $(STAMP)
 	$(call PAPERMILL,motion)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapters 5 and 6 and supplement 5a show of DAVIS, which does not come along: make natural DAVIS=path; five minutes. What
-# chapter 4 and supplement 4c show of shots that do not either: make natural SHOTS=path; ten minutes for 26 shots
+# what chapters 4 to 6 and supplement 4c show of shots for testing, which do not come along: make natural SHOTS=path; an hour for
+# 26 shots. What supplement 5a shows of DAVIS, which does not either: make natural DAVIS=path; five minutes
 ABSOLUTE = $(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))'
 natural: $(STAMP)
 	test -n "$(DAVIS)$(SHOTS)" || { echo "say where the video is: make natural DAVIS=path, a folder or an .npz file," \
 	  "or SHOTS=path, an .npz file, a folder or a list of videos" >&2; exit 1; }
 	mkdir -p _sweeps
-	test -z "$(DAVIS)" || { davis=$$($(ABSOLUTE) "$(DAVIS)") || exit; $(call PAPERMILL,natural surprises,-p davis "$$davis"); }
-	test -z "$(SHOTS)" || { shots=$$($(ABSOLUTE) "$(SHOTS)") || exit; $(call PAPERMILL,natural_weights,-p shots "$$shots"); }
+	test -z "$(DAVIS)" || { davis=$$($(ABSOLUTE) "$(DAVIS)") || exit; $(call PAPERMILL,natural,-p davis "$$davis"); }
+	test -z "$(SHOTS)" || { shots=$$($(ABSOLUTE) "$(SHOTS)") || exit; \
+	  $(call PAPERMILL,natural_shots natural_weights surprises,-p shots "$$shots"); }
 
 # speed, side by side, stored in benchmarks/results for book/speed.md; some forty minutes on a machine idle
 # otherwise, over half of them for the comparison with diffusers.

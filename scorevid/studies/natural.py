@@ -45,7 +45,7 @@ from scorevid.worlds.clips.world import Clips
 
 MEMORIES = (0, 1, 2, 3)
 LONGER = (0, 1, 2, 3, 5, 7)  # of the one network that has all of these memories
-FOLLOWING = "following"
+FOLLOWING, CONTROL = "following", "M = 2, trained further"  # by moving past frames on, and without that
 REGRESSION = "regression"
 CLASSICAL = {"copy": baselines.copy, "motion compensation": baselines.motion, "phase advance": baselines.phase_advance}
 BASELINES = (*CLASSICAL, REGRESSION)

@@ -47,9 +47,9 @@ def bits(records: Sequence[dict], sigmas: Sequence[float], less: str, more: str,
     """Information that further past frames add about the next frame, seen at each σ, (shots, S), in bits a pixel.
 
     less, more: predictors with fewer and with more past frames, "M = 1" and "M = 2" for the second.
-    ½ ∫ (error with fewer frames less error with more) ds from s = 0 to 1/σ². The levels may be few: a monotone cubic (PCHIP) goes
-    through the integrand over log σ. What lies beyond the greatest σ is added with the difference of errors that is found
-    there. NaN and errors as of :func:`decibels`.
+    ½ ∫ (error with fewer frames less error with more) ds from s = 0 to 1/σ². The levels may be few: a monotone cubic (PCHIP)
+    goes through the integrand over log σ. What lies beyond the greatest σ is added with the difference of errors that is
+    found there. NaN and errors as of :func:`decibels`.
     """
     fewer, all_of_them = (10 ** (-decibels(records, name, where=where) / 10) for name in (less, more))
     place, added = np.log(sigmas), (fewer - all_of_them) / np.square(sigmas)
@@ -83,8 +83,9 @@ def least_margin(
 ) -> Estimate:
     """The smallest mean margin over these baselines with hindsight, at any σ in [low, high], in dB.
 
-    gain: how they are joined with what is seen of the next frame, or several ways, all of which are to be beaten. The interval is that over shots for the baseline and level that came out worst, and does not cover that these were
-    chosen for it. Raises ValueError where no σ lies in the range.
+    gain: how they are joined with what is seen of the next frame, or several ways, all of which are to be beaten. The
+    interval is that over shots for the baseline and level that came out worst, and does not cover that these were chosen for
+    it. Raises ValueError where no σ lies in the range.
     """
     keep = [k for k, s in enumerate(sigmas) if low <= s <= high]
     if not keep:

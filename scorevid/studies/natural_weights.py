@@ -39,7 +39,7 @@ from scorevid.studies.natural import denoise
 from scorevid.worlds.clips.occlusions import estimate_occlusions
 from scorevid.worlds.clips.patches import Patches, cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.probes import PROBES, probe_pixels
-from scorevid.worlds.clips.world import Clips, footage
+from scorevid.worlds.clips.world import Clips
 
 PLACES = ("flat", "still edge", "moving edge", "just covered", "just uncovered")  #: those of ``clips.PROBES``, in words
 WEAK, MIDDLE, STRONG = 0.02, 0.2, 1.0  #: noise levels at which claims are decided
@@ -53,19 +53,6 @@ PIXELS = 12  # of the grid, read in each patch
 BORDER, STEP = 6, 4  # pixels: where the grid begins, and from one of its pixels to the next
 LEAST_PAIRS, LEAST_EDGES = 5, 10
 BATCH = 32  # patches at once
-
-
-def every_shot(source: str | tuple[str, ...], only: Sequence[str] = (), *, size: int = 48, memory: int = 3) -> Clips:
-    """The world of all shots of a source, or of those named in ``only``, whatever they are for there.
-
-    source, size, memory: as in :class:`scorevid.worlds.clips.Clips`. Raises ValueError as that does, and for shots that are
-    too short or too small.
-    """
-    names = tuple(footage(source, only=tuple(only)))
-    world = Clips(size=size, memory=memory, source=source, split="test", test=names, only=names)
-    if unfit := set(names) - set(world.clips()):
-        raise ValueError(f"{', '.join(sorted(unfit))} of {source!r} are too short or too small to be measured")
-    return world
 
 
 def measure(

@@ -90,7 +90,9 @@ def test_kernels_are_untouched_by_the_user_and_a_figure_without_image_is_named(n
         ("PYTHONWARNINGS", "error"), ("HOME", "/proc/none"),
     ):  # fmt: skip
         monkeypatch.setenv(name, str(value))
-    seen = "import os, sys; print(int('me' not in dir() and 'inline' in os.environ['MPLBACKEND'] and not sys.warnoptions))"
+    seen = (
+        "import os, sys; print(int('me' not in dir() and 'inline' in os.environ['MPLBACKEND'] and not sys.warnoptions))"
+    )
     done, _ = nbval(one=[seen])
     assert done.returncode == 0, done.stdout
     image = nbformat.v4.new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"})

@@ -21,7 +21,20 @@ from scorevid.companion.records import Record
 ROOT = Path(__file__).parents[2]
 CHAPTERS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), *sorted((ROOT / "notebooks" / "supplement").glob("*.ipynb"))]
 ids = [p.stem for p in CHAPTERS]
-CASE = ("network", "solver", "constant", "value", "sampler", "scored", "draw", "kind", "memory", "case", "method", "world")  # what tells results of a sweep apart
+CASE = (
+    "network",
+    "solver",
+    "constant",
+    "value",
+    "sampler",
+    "scored",
+    "draw",
+    "kind",
+    "memory",
+    "case",
+    "method",
+    "world",
+)  # what tells results of a sweep apart
 
 
 @pytest.fixture(params=CHAPTERS, ids=ids)

@@ -127,7 +127,10 @@ def test_open_levels_that_add_too_much_are_seen(scenes):
     odds = 1.5 * torch.logit(ahead.probabilities[:, 0])
     believed = Futures(ahead.frames, torch.stack([odds.sigmoid(), (-odds).sigmoid()], 1))
     optimum = part(Oracle(ahead, past=c))
-    shares = {name: estimates.Estimate(*part(Oracle(law, past=c)) / optimum[0]) for name, law in (("own", ahead), ("too extreme", believed))}
+    shares = {
+        name: estimates.Estimate(*part(Oracle(law, past=c)) / optimum[0])
+        for name, law in (("own", ahead), ("too extreme", believed))
+    }
     assert claims.decide(shares["own"], BOUNDS["density.open-slope"]) == "holds"
     assert claims.decide(shares["too extreme"], BOUNDS["density.open-slope"]) == "fails"
 

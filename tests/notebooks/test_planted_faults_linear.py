@@ -16,6 +16,7 @@ from scorevid.denoisers.wiener import Wiener
 from scorevid.measures import linear_weights as linear
 from scorevid.measures.optimal_weights import agreement
 from scorevid.studies import natural_weights as study
+from scorevid.worlds.clips.world import every_shot
 from scorevid.worlds.gaussian import Gaussian
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
@@ -124,7 +125,7 @@ def records(tmp_path_factory):
         "against": following(-1),
     }
     read = [name for name in denoisers if name != "M = 0"]
-    world = study.every_shot(str(path))
+    world = every_shot(str(path), size=48)
     return study.measure(world, denoisers, [study.WEAK, study.MIDDLE, study.STRONG], read=read, patches=4, frames=6)
 
 

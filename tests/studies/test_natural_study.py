@@ -274,7 +274,15 @@ def test_all_shots_of_a_source_are_measured_with_all_memories_and_at_half_speed(
         ("a", "g", "pan", "rigid"),
         ("b", "b", "", ""),
     ]
-    names = {"M = 0", "M = 1", "M = 2", "M = 3", natural.FOLLOWING, *map(natural.of_longer, natural.LONGER)}
+    names = {
+        "M = 0",
+        "M = 1",
+        "M = 2",
+        "M = 3",
+        natural.FOLLOWING,
+        natural.CONTROL,
+        *map(natural.of_longer, natural.LONGER),
+    }
     assert set(found["parameters"]["sha256"]) == names | {natural.REGRESSION}
     for record in found["results"]:
         assert names <= {e["predictor"] for e in record["errors"]}

@@ -13,7 +13,7 @@ from scorevid.denoisers.weights import load_card
 from scorevid.estimates import mean_interval
 from scorevid.studies import load_results
 from scorevid.studies import natural_weights as study
-from scorevid.worlds.clips.world import Clips
+from scorevid.worlds.clips.world import Clips, every_shot
 
 SIGMAS = [0.02, 0.2, 1.0]
 NAMES = ("objects-0", "objects-1", "sheets-0", "sheets-1")
@@ -38,26 +38,26 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def records(source):
     return study.measure(
-        study.every_shot(source), NETWORKS, SIGMAS, read=READ, traced=TRACED, patches=4, frames=6, seed=1
+        every_shot(source, size=48), NETWORKS, SIGMAS, read=READ, traced=TRACED, patches=4, frames=6, seed=1
     )
 
 
 def test_every_shot_of_a_source_is_measured_whole(source):
     """Catches a share of shots or of their frames that is taken for training and left out."""
-    world = study.every_shot(source)
+    world = every_shot(source, size=48)
     assert (world.size, world.memory, world.split) == (48, 3, "test")
     assert {name: len(clip.frames) for name, clip in world.clips().items()} == dict.fromkeys(NAMES, 24)
-    assert list(study.every_shot(source, ["sheets-1"]).clips()) == ["sheets-1"]
-    assert study.every_shot("bank", size=32).clips().keys() > Clips(split="test").clips().keys()
+    assert list(every_shot(source, ["sheets-1"], size=48).clips()) == ["sheets-1"]
+    assert every_shot("bank", size=32).clips().keys() > Clips(split="test").clips().keys()
 
 
 def test_shots_that_cannot_be_measured_are_named(tmp_path):
     """Catches shots that are dropped without a word."""
     np.savez(tmp_path / "some.npz", long=sheets(0), short=sheets(0, 3), small=sheets(0)[:, :40])
     with pytest.raises(ValueError, match=r"short, small of .* are too short or too small"):
-        study.every_shot(str(tmp_path / "some.npz"))
+        every_shot(str(tmp_path / "some.npz"), size=48)
     with pytest.raises(ValueError, match="no shot is named nobody"):
-        study.every_shot(str(tmp_path / "some.npz"), ["nobody"])
+        every_shot(str(tmp_path / "some.npz"), ["nobody"])
 
 
 def test_records_are_plain_data_of_every_shot(records):
@@ -126,7 +126,7 @@ def test_dimension_and_noise_on_the_past_follow_from_the_coefficients(records):
 
 def test_the_same_seed_gives_the_same_records(source, records):
     """Catches draws from the global generator."""
-    world = study.every_shot(source, ["sheets-1", "objects-0"])
+    world = every_shot(source, ["sheets-1", "objects-0"], size=48)
     torch.manual_seed(7)
     again = [
         study.measure(world, NETWORKS, SIGMAS, read=["along"], patches=2, frames=2, seed=seed) for seed in (3, 3, 4)
@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_records(source, records):
 
 def test_what_does_not_fit_is_refused(source):
     """Catches work that begins before arguments are looked at."""
-    world = study.every_shot(source, ["sheets-0"])
+    world = every_shot(source, ["sheets-0"], size=48)
     without = {name: f for name, f in NETWORKS.items() if name != "M = 0"}
 
     class Longer:
@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_refused(source):
         with pytest.raises(ValueError, match=message):
             study.measure(world, networks, given.pop("sigmas", SIGMAS), **given)
     with pytest.raises(ValueError, match="the size of the world's patches must be an integer of 32 or more"):
-        study.measure(study.every_shot(source, size=24), NETWORKS, SIGMAS)
+        study.measure(every_shot(source, size=24), NETWORKS, SIGMAS)
 
 
 def test_intervals_are_over_shots_that_have_a_value():

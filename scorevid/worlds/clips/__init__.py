@@ -53,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "world": [
             "Clips",  # the world
+            "every_shot",  # the world of all shots of a source, whatever they are for there
             "footage",  # shots of one or several sources, by name
         ],
     },

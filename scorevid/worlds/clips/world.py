@@ -19,6 +19,7 @@ has not seen. A folder or list may say itself which videos are for testing (:mod
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -154,6 +155,19 @@ class Clips:
         if self.split == "test":
             return replace(clip, frames=clip.frames[-tested:], split="test")
         return replace(clip, frames=clip.frames[:-tested])
+
+
+def every_shot(source: str | tuple[str, ...], only: Sequence[str] = (), *, size: int = 32, memory: int = 3) -> Clips:
+    """The world of all shots of a source, or of those named in ``only``, whatever they are for there.
+
+    source, size, memory: as in :class:`Clips`. Raises ValueError as that does, and for shots that are
+    too short or too small.
+    """
+    names = tuple(footage(source, only=tuple(only)))
+    world = Clips(size=size, memory=memory, source=source, split="test", test=names, only=names)
+    if unfit := set(names) - set(world.clips()):
+        raise ValueError(f"{', '.join(sorted(unfit))} of {source!r} are too short or too small to be measured")
+    return world
 
 
 @lru_cache(maxsize=8)
