@@ -48,11 +48,12 @@ class Network:
     following: bool = False  # move past frames on along the motion first; of the rest the widths alone count
 
     def build(self, memory: int) -> UNet | Regression | Recurrent | Following:
-        """The network, with its initial weights from torch's global generator. Raises ValueError for two peers at once."""
+        """The network, with its initial weights from torch's global generator. Raises ValueError for several peers at once."""
         own = asdict(self)
         peers = [kind for kind in (Regression, Recurrent, Following) if own.pop(kind.__name__.lower())]
         if len(peers) > 1:
-            raise ValueError("the network is one of regression, recurrent and following, got several")
+            names = " and ".join(kind.__name__.lower() for kind in peers)
+            raise ValueError(f"the network is one of regression, recurrent and following, got {names}")
         if peers:
             return peers[0](memory, self.widths)
         return UNet(memory, **own)

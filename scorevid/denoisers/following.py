@@ -6,19 +6,24 @@ along that path,
 
 .. math:: f(y, c) = \mathrm{UNet}(y, c, w) , \qquad w_j(q) = c_{M + 1 - j}(q - j\, v(q)) , \quad j = 1, 2 .
 
-**How v is found.** Features of each frame, φ(y), φ(c_M), φ(c_{M−1}), come from one small encoder and are divided by their
-length. Constant velocity makes them alike along the path, which is what correlations say for each displacement d in reach,
+**How v is found.** Features of each frame, φ(y), φ(c_M), φ(c_{M−1}), come from one small encoder. Their mean over 5 × 5 pixels
+is taken off, and they are divided by their length. Constant velocity makes them alike along the path, which is what
+correlations say for each displacement d in reach,
 
 .. math:: K_j(q, d) = \langle \hat\varphi_{j}(q - j\, d),\; \hat\varphi_{j + 1}(q - (j + 1)\, d) \rangle ,
 
-with y as frame 0, c_M as frame 1 and c_{M−1} as frame 2. Convolutions weigh the K_j by what is around, a softmax over d makes
-them attention, and its mean displacement is v, at a quarter of the resolution. Convolutions of the features as moved by it
-correct it at half of the resolution, and one step of least squares between the moved frames themselves, after Lucas and
-Kanade (1981), at full resolution. With heavy noise the past alone says where things go; with little, y does.
+with y as frame 0, c_M as frame 1 and c_{M−1} as frame 2, and 0 where one of the two lies beyond the border.
+Convolutions weigh the K_j by what is around, a softmax over d makes them attention, and its mean displacement is v,
+at a quarter of the resolution. Convolutions of the features as moved by it correct it at half of the resolution, and
+one step of least squares between the moved frames themselves, after Lucas and Kanade (1981), at full resolution and
+of a pixel at most. With heavy noise the past alone says where things go; with little, y does. A network of one past
+frame has K_0 alone and no last step; of more than two, only the latest two are followed.
 
-**It stays locally linear.** φ has no additive constant and is of degree one in (y, c), so that its direction, the K_j, the
-attention and v are of degree zero: scaled frames move alike. What is moved is of degree one. So f is homogeneous of degree
-one and by Euler's theorem :math:`f(y, c) = J_y\, y + J_c\, c` exactly; J has the derivative of v in it.
+**It stays locally linear.** φ has no additive constant and is of degree one in (y, c), so that its direction, the
+K_j, the attention and v are of degree zero: scaled frames move alike. What is moved is of degree one. So f is
+homogeneous of degree one and by Euler's theorem :math:`f(y, c) = J_y\, y + J_c\, c` wherever it has a derivative; J
+has that of v in it. PyTorch has no forward-mode derivative of the interpolation, so rows of J can be had
+(:mod:`scorevid.measures.linear_weights`), and products with it cannot.
 
 **Training** adds to the squared error of f a share of that of w_1, as if it were the answer, so that v is learned from the
 first update on. The paper has no such network. Correlations in reach of each pixel are those of Dosovitskiy et al. (2015,
@@ -96,17 +101,18 @@ class Following(nn.Module):
 
     def forward(self, y: Tensor, c: Tensor, sigma: float | Tensor | None = None) -> Tensor:
         """y (B, 1, H, W) and c (B, M, H, W) in grey levels; returns (B, 1, H, W). sigma is ignored."""
-        checks.noisy_and_past(y, c, self.memory)
-        checks.multiples(2 ** (len(self.widths) - 1), y)
-        return self._answer(y, c, self.moved(self.displacement(y, c), c))
+        return self._answer_and_moved(y, c)[0]
 
     def squared_error(self, y: Tensor, c: Tensor, x: Tensor, sigma: Tensor | None = None) -> Tensor:
         """The training loss: mean square of f(y, c) − x over frames and pixels, and a share of that of w_1 − x."""
-        moved = self.moved(self.displacement(y, c), c)
-        return (self._answer(y, c, moved) - x).square().mean() + GUIDE * (moved[:, -1:] - x).square().mean()
+        answer, moved = self._answer_and_moved(y, c)
+        return (answer - x).square().mean() + GUIDE * (moved[:, -1:] - x).square().mean()
 
-    def _answer(self, y: Tensor, c: Tensor, moved: Tensor) -> Tensor:
-        return self.backbone(y, torch.cat([c, moved.to(c.dtype)], 1))
+    def _answer_and_moved(self, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        checks.noisy_and_past(y, c, self.memory)
+        checks.multiples(2 ** (len(self.widths) - 1), y)
+        moved = self.moved(self.displacement(y, c), c)
+        return self.backbone(y, torch.cat([c, moved.to(c.dtype)], 1)), moved
 
 
 class Correct(nn.Sequential):
@@ -117,6 +123,10 @@ class Correct(nn.Sequential):
         nn.init.zeros_(out.weight)
         last = ScaledConv(hidden, hidden, normalise=False)
         super().__init__(Block(channels_in, hidden, normalise=False), last, nn.ReLU(), out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The corrections, in the floating-point type of the kernels."""
+        return super().forward(x.to(self[-1].weight.dtype))
 
 
 class Search(nn.Module):
@@ -218,7 +228,7 @@ def gradient_step(frames: Tensor, window: int = 3, least: float = 0.03) -> Tenso
 
 def shifted(x: Tensor, v: Tensor) -> Tensor:
     """x(q − v(q)), by bilinear interpolation; beyond the border its edge. x: (B, C, H, W). v: (B, 2, H, W), down and right."""
-    height, width = x.shape[-2:]
+    (height, width), v = x.shape[-2:], v.to(x.dtype)
     rows = torch.arange(height, device=x.device, dtype=x.dtype)[:, None] - v[:, 0]
     columns = torch.arange(width, device=x.device, dtype=x.dtype) - v[:, 1]
     grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], -1)

@@ -67,6 +67,19 @@ def test_locally_linear(memory):
     torch.testing.assert_close(linear_weights.reconstruct(rows, y, c), made, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.parametrize("own", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("given", [torch.float64, torch.float32])
+def test_frames_of_another_type_than_the_kernels_are_answered_in_their_own(own, given):
+    """And not refused by a convolution or an interpolation deep inside, as tall frames are not."""
+    y, c = (v[..., :12, :].to(given) for v in frames())
+    f = network().to(own)
+    assert f(y, c).dtype == given and f(y, c).shape == (2, 1, 12, 16) and f(y, c).isfinite().all()
+    with torch.autocast("cpu", torch.bfloat16, enabled=own == torch.float32):
+        torch.testing.assert_close(
+            f.displacement(y, c).double(), network().displacement(y, c).double(), rtol=0, atol=0.5
+        )
+
+
 def test_frames_without_contrast_give_finite_answers_and_gradients():
     """Nothing can be matched there, and lengths and determinants are zero."""
     f, flat = network(), torch.full((1, 1, 16, 16), 0.5, dtype=torch.double)

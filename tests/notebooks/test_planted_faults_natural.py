@@ -55,6 +55,7 @@ def verdicts(records, name="M = 2"):
         "natural.beats-baselines.middle": least(0.05, 0.2),
         "natural.beats-others": least(0.05, 1, OTHERS),
         "natural.beats-mixtures": least(0.05, 1, gain=natural.GAINS),
+        "natural.beats-mixtures.plain": least(0.05, 1, gain="denoised"),
         "natural.beats-mixtures.at-1": least(
             0.5, 0.5, gain=natural.GAINS
         ),  # at another level, where a fault shows as well

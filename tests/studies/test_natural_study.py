@@ -12,7 +12,8 @@ from made_davis import write_davis
 
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.unet import UNet
-from scorevid.studies import natural, natural_margins
+from scorevid.denoisers.weights import available, load_card, load_denoiser
+from scorevid.studies import load_results, natural, natural_margins
 from scorevid.worlds.clips.patches import cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.world import Clips
 
@@ -299,3 +300,26 @@ def test_a_network_with_all_memories_sees_no_more_than_it_is_given(patches):
         f, mixed = networks[natural.of_longer(m)], torch.cat([other[:, : 7 - m], long[:, 7 - m :]], 1)
         assert torch.equal(natural.denoise(f, y, long), natural.denoise(f, y, mixed))
     assert not torch.equal(natural.denoise(networks["7 of 7"], y, long), natural.denoise(networks["2 of 7"], y, long))
+
+
+@pytest.mark.parametrize("name", ["natural_shots", "natural_weights", "surprises"])
+def test_what_is_stored_of_test_shots_is_of_the_published_weights(name):
+    """It would catch weights that were replaced after the shots had been measured, and a trial that was left in place."""
+    parameters = load_results(name)["parameters"]
+    source = parameters.get("shots") or parameters["source"][0]
+    assert source == "natural_test_gray96.npz"
+    networks = natural.load_networks() | natural.load_longer()
+    networks |= {
+        natural.FOLLOWING: load_denoiser("natural-follow-m2"),
+        "M = 2, noisy": load_denoiser("natural-32-m2-varied"),
+    }
+    networks[natural.CONTROL] = load_denoiser("natural-32-m2-longer")
+    for key, sha256 in parameters["sha256"].items():
+        assert sha256 == getattr(networks[key], "f", networks[key]).card["sha256"], key
+
+
+def test_weights_that_learned_from_footage_under_other_terms_say_so():
+    cards = [load_card(name) for name in available() if name.startswith("natural")]
+    assert len(cards) >= 8
+    for card in cards:
+        assert ("research only" if len(card["world"]["source"]) > 2 else "BY-NC") in card["licence"], card["name"]
