@@ -131,7 +131,7 @@ motion: $(STAMP)
 	$(call PAPERMILL,motion)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapters 4 to 6 and supplement 4c show of shots for testing, which do not come along: make natural SHOTS=path; an hour for
+# what chapters 4 to 6 and supplement 4c show of shots for testing, which do not come along: make natural SHOTS=path; half an hour for
 # 26 shots. What supplement 5a shows of DAVIS, which does not either: make natural DAVIS=path; five minutes
 ABSOLUTE = $(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))'
 natural: $(STAMP)

@@ -268,7 +268,7 @@ def shots(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore::scorevid.worlds.clips.readers.UncheckedFootage")
 def test_all_shots_of_a_source_are_measured_with_all_memories_and_at_half_speed(shots, tmp_path):
     """It would catch shots that are left out, networks that are mixed up, and frames that are not left out."""
-    own = {"shots": str(shots / "shots.npz"), "about": str(shots / "about.json"), "folder": str(tmp_path)}
+    own = {"shots": str(shots / "shots.npz"), "about": "about.json", "folder": str(tmp_path)}
     run_cells("natural_shots", **own, n_frames=1, n_sharp=3, sigmas=[0.5])
     found = json.loads((tmp_path / "natural_shots.json").read_text())
     assert [(r["shot"], r["group"], r["camera"], r["kind"]) for r in found["results"]] == [
