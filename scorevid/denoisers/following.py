@@ -176,7 +176,7 @@ def _full(x: Tensor) -> Tensor:
 
 
 def correlations(nearer: Tensor, farther: Tensor, j: int, side: int) -> Tensor:
-    """⟨nearer(q − j d), farther(q − (j + 1) d)⟩ for all |d| ≤ side each way, 0 where one is beyond the border.
+    """⟨nearer(q − j d), farther(q − (j + 1) d)⟩ for all d of up to ``side`` each way, 0 where one is beyond the border.
 
     nearer, farther: (B, C, h, w). Returns (B, (2 side + 1)², h, w), displacements row by row, from −side up.
     """

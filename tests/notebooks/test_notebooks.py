@@ -199,7 +199,7 @@ def papermill(tmp_path, chapter, *parameters):
 
 
 def test_papermill_runs_a_chapter_from_any_directory(tmp_path):
-    done = papermill(tmp_path, "05_natural_prediction", "-p", "n_frames", "1", "-p", "n_sharp", "9")
+    done = papermill(tmp_path, "05_natural_prediction", "-p", "n_patches", "9", "-p", "n_ahead", "2")
     assert done.returncode == 0, done.stderr[-3000:]
     assert any("holds: natural" in str(c.outputs) for c in code(nbformat.read(tmp_path / "out.ipynb", 4)))
 
