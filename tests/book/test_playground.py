@@ -285,8 +285,8 @@ def test_disks_move_by_keys_and_by_pointer_and_all_that_follows_with_them(page):
 
 
 def test_a_link_is_followed_and_noise_that_grows_makes_a_blend(page):
-    page.evaluate("location.hash = state.toLink({ ...state.DEFAULT, sigma: 0.5 })")
-    page.wait_for_function("document.querySelector('#play-denoise').dataset.shown === '0.5'")
+    page.evaluate("location.hash = state.toLink({ ...state.DEFAULT, sigma: 0.45 })")
+    page.wait_for_function("document.querySelector('#play-denoise').dataset.shown === '0.45'")
     assert value(page, "scene", "odds-0") == "A in front: 65 %"
     sharp = pixels(page, "denoise", "network").astype(float)
     futures = [pixels(page, "scene", f"future-{k}").astype(float) for k in (0, 1)]

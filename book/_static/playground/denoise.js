@@ -46,7 +46,7 @@ export function denoisePanel(panel, state, current, networks, tell) {
     at("posterior").value = futures.length > 1
       ? `Given this noisy frame, ${"AB"[futures[0].front]} is in front with a probability of ${percent(r[0])}.`
       : "There is one possible next frame.";
-    panel.dataset.shown = state.values.sigma;
+    panel.dataset.shown = sigma;
   });
 
   return function show() {
