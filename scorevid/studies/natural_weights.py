@@ -130,11 +130,10 @@ def places(world: Clips, patches: Patches) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def described(parameters: Mapping, records: Sequence[Mapping]) -> str:
-    """What was measured, in a sentence or two, from what the sweep has stored."""
+    """What was measured, in a sentence, from what the sweep has stored."""
     patches = sum(record["patches"] for record in records)
     source = " and ".join(f"`{name}`" for name in parameters["source"])
-    shots = ", ".join(record["shot"] for record in records)
-    return f"Measured on {patches} patches of {len(records)} shots of {source}: {shots}."
+    return f"Measured on {patches} patches of {len(records)} shots of {source}."
 
 
 def values(records: Sequence[dict], *keys: str | int) -> np.ndarray:
