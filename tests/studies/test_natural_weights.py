@@ -185,10 +185,10 @@ def test_intervals_are_over_shots_that_have_a_value():
 
 
 def test_what_was_measured_is_named_from_the_record():
-    """Catches a chapter that names other shots than those measured."""
+    """Catches a chapter that names another source than that measured, or counts shots for patches."""
     records = [{"shot": "one", "patches": 12}, {"shot": "two", "patches": 7}]
     found = study.described({"source": ["a.npz", "b.npz"]}, records)
-    assert found == "Measured on 19 patches of 2 shots of `a.npz` and `b.npz`: one, two."
+    assert found == "Measured on 19 patches of 2 shots of `a.npz` and `b.npz`."
 
 
 def test_the_stored_results_are_of_the_published_networks():
