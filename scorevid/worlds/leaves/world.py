@@ -114,7 +114,7 @@ class Leaves:
         """The scenes, a share of which has a meeting of disks 0 and 1, some with close futures or disk 2 across the gap."""
         batch = len(scene)
         meets = _uniform(generator, batch, 0, 1) < self.meeting
-        scene = _replace_disks(scene, self._approach(scene.radius, generator), meets)
+        scene = _replace_disks(scene, self._approach(scene.radius, _way(generator, batch)), meets)
         if self.close > 0:
             closer = meets & (_uniform(generator, batch, 0, 1) < self.close)
             scene = self._bring_closer(scene, closer, generator)
@@ -138,7 +138,7 @@ class Leaves:
         if probability is not None:
             radius = self._radii_for(probability, scene.radius, generator)
             scene = scene.replace(radius=radius, depth=draw_depth(radius, self.kappa, generator))
-        return _replace_disks(scene, self._approach(scene.radius, generator))
+        return _replace_disks(scene, self._approach(scene.radius, _way(generator, batch)))
 
     def _bring_closer(self, scene: Scene, which: Tensor, generator: torch.Generator) -> Scene:
         """Other disks 0 and 1 in the scenes ``which``, (B,) bool: of four pairs that meet, the first with CLOSE futures."""
@@ -162,22 +162,23 @@ class Leaves:
         batch, rows = len(scene), torch.arange(len(scene), device=scene.radius.device)
         there = scene.position[..., 0] > -100  # and not absent
         joins = (_uniform(generator, batch, 0, 1) < self.joining) & there[:, disk]
+        others, ways = [], []
         for _ in range(tries):
-            other = torch.randint(disk, (batch,), generator=generator, device=generator.device)
-            both = torch.stack([other, torch.full_like(other, disk)], 1)
-            pair = scene.replace(**{k: getattr(scene, k)[rows[:, None], both] for k in ("radius", "grey")})
-            pair = pair.replace(**self._approach(pair.radius, generator))
-            position = scene.position[rows, other] + pair.position[:, 1] - pair.position[:, 0]
-            velocity = scene.velocity[rows, other] + pair.velocity[:, 1] - pair.velocity[:, 0]
-            fits = (
-                joins
-                & there[rows, other]
-                & (velocity.norm(dim=1) <= self.speed[1])
-                & (overlap_distance(pair) >= CLOSE[0])
-            )
-            scene = _replace_disks(scene, {"position": position[:, None], "velocity": velocity[:, None]}, fits, disk)
-            joins &= ~fits
-        return scene
+            others.append(torch.randint(disk, (batch,), generator=generator, device=generator.device))
+            ways.append(_way(generator, batch))
+        # all tries at once, as if they were scenes: small tensors take as long as large ones
+        other, rows = torch.cat(others), rows.repeat(tries)
+        both = torch.stack([other, torch.full_like(other, disk)], 1)
+        pair = scene[rows].replace(**{k: getattr(scene, k)[rows[:, None], both] for k in ("radius", "grey")})
+        pair = pair.replace(**self._approach(pair.radius, torch.cat(ways)))
+        position = scene.position[rows, other] + pair.position[:, 1] - pair.position[:, 0]
+        velocity = scene.velocity[rows, other] + pair.velocity[:, 1] - pair.velocity[:, 0]
+        fits = joins[rows] & there[rows, other] & (velocity.norm(dim=1) <= self.speed[1])
+        fits[fits.clone()] = overlap_distance(pair[fits]) >= CLOSE[0]
+        fits = fits.view(tries, batch)
+        first = fits.to(torch.int8).argmax(0) * batch + torch.arange(batch, device=rows.device)
+        found = {"position": position[first, None], "velocity": velocity[first, None]}
+        return _replace_disks(scene, found, fits.any(0), disk)
 
     def _bridge(self, scene: Scene, which: Tensor, generator: torch.Generator) -> Scene:
         """Disk 2 over the gap of disks 0 and 1 in the last past frame, beside their line, in the scenes ``which``, (B,) bool.
@@ -239,21 +240,23 @@ class Leaves:
         pair = torch.stack([smaller + log_ratio.clamp_min(0), smaller + (-log_ratio).clamp_min(0)], 1)
         return torch.cat([pair.exp(), radius[:, 2:]], 1)
 
-    def _approach(self, radius: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Position and velocity of disks 0 and 1, whose edges part in the last past frame and overlap in the next."""
-        batch = len(radius)
-        u = _direction(generator, batch)
+    def _approach(self, radius: Tensor, way: Tensor) -> dict[str, Tensor]:
+        """Position and velocity of disks 0 and 1, whose edges part in the last past frame and overlap in the next.
+
+        way: (B, 8), of :func:`_way`. Where they meet, how fast and in which direction.
+        """
+        u = _unit_vector(way[:, 0])
         across = torch.stack([-u[:, 1], u[:, 0]], 1)
-        gap = _uniform(generator, batch, *MEETING_GAP)
-        closing = gap + 1.2 + (2 * self.speed[1] - gap - 1.2).clamp_min(0) * _uniform(generator, batch, 0, 1)
-        sliding = _uniform(generator, batch, -0.5, 0.5)
+        gap = _between(way[:, 1], *MEETING_GAP)
+        closing = gap + 1.2 + (2 * self.speed[1] - gap - 1.2).clamp_min(0) * way[:, 2]
+        sliding = _between(way[:, 3], -0.5, 0.5)
         relative = -closing[:, None] * u + sliding[:, None] * across  # velocity of disk 1 seen from disk 0
         distance = radius[:, 0] + radius[:, 1] + gap
         apart = distance[:, None] * u + relative  # from disk 0 to disk 1 in the next frame
-        middle = _uniform(generator, (batch, 2), 0.2 * self.size, 0.8 * self.size)
+        middle = _between(way[:, 4:6], 0.2 * self.size, 0.8 * self.size)
         # their common motion uses what the speed limit leaves over
-        share = _uniform(generator, batch, 0, 1)[:, None] * (2 * self.speed[1] - relative.norm(dim=1, keepdim=True))
-        drift = _direction(generator, batch) * share.clamp_min(0) / 2
+        share = way[:, 6, None] * (2 * self.speed[1] - relative.norm(dim=1, keepdim=True))
+        drift = _unit_vector(way[:, 7]) * share.clamp_min(0) / 2
         return {
             "position": torch.stack([middle - apart / 2, middle + apart / 2], 1),
             "velocity": torch.stack([drift - relative / 2, drift + relative / 2], 1),
@@ -272,10 +275,24 @@ def _replace_disks(scene: Scene, disks: dict[str, Tensor], which: Tensor | None 
     return scene.replace(**changed)
 
 
+def _way(generator: torch.Generator, batch: int) -> Tensor:
+    """What is random about how two disks come to meet, uniform in [0, 1): (batch, 8)."""
+    shapes = [(batch, 1)] * 4 + [(batch, 2)] + [(batch, 1)] * 2
+    return torch.cat([torch.rand(shape, generator=generator, device=generator.device) for shape in shapes], 1)
+
+
 def _uniform(generator: torch.Generator, shape, low: float, high: float) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator, device=generator.device)
+    return _between(torch.rand(shape, generator=generator, device=generator.device), low, high)
+
+
+def _between(u: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * u
 
 
 def _direction(generator: torch.Generator, shape) -> Tensor:
-    angle = _uniform(generator, shape, 0, 2 * math.pi)
+    return _unit_vector(torch.rand(shape, generator=generator, device=generator.device))
+
+
+def _unit_vector(u: Tensor) -> Tensor:
+    angle = _between(u, 0, 2 * math.pi)
     return torch.stack([angle.cos(), angle.sin()], -1)
