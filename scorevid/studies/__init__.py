@@ -1,11 +1,10 @@
 """What takes long, and is stored with its parameters in ``results``, from where chapters draw it.
 
 ``sampling`` is what chapter 3 measures of samplers, and ``many`` what supplement 3d measures of them where scenes have many
-disks. ``natural`` measures denoisers of natural video, and ``natural_margins`` says by how much they are ahead.
-``natural_weights`` reads their local linear weights for chapter 4. ``density`` and ``surprises`` are what chapter 6 measures,
-``memory`` is for chapter 7 and ``motion`` for chapter 8. ``ablations`` trains the small networks of chapter 2, and ``methods``
-those of other methods of video prediction. ``representations`` trains networks to look into, and says what to decode from
-them. ``stored`` keeps results.
+disks. ``natural`` is a room of its own for natural video. ``density`` is what chapter 6 measures, ``memory`` is for chapter 7
+and ``motion`` for chapter 8. ``ablations`` trains the small networks of chapter 2, and ``methods`` those of other methods of
+video prediction.
+supplement 5a. ``representations`` trains networks to look into, and says what to decode from them. ``stored`` keeps results.
 """
 
 import lazy_loader as lazy
@@ -20,10 +19,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "methods",
         "motion",
         "natural",
-        "natural_margins",
-        "natural_weights",
         "representations",
-        "surprises",
     ],
     submod_attrs={
         "sampling": [

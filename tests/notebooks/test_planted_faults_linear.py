@@ -15,7 +15,7 @@ from scorevid.companion import claims
 from scorevid.denoisers.wiener import Wiener
 from scorevid.measures import linear_weights as linear
 from scorevid.measures.optimal_weights import agreement
-from scorevid.studies import natural_weights as study
+from scorevid.studies.natural import weights as study
 from scorevid.worlds.clips.world import every_shot
 from scorevid.worlds.gaussian import Gaussian
 

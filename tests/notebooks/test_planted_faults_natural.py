@@ -10,7 +10,8 @@ import yaml
 
 from scorevid import estimates
 from scorevid.companion import claims
-from scorevid.studies import natural, natural_margins
+from scorevid.studies import natural
+from scorevid.studies.natural import margins
 from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.world import Clips
 
@@ -46,8 +47,8 @@ def records():
 
 def verdicts(records, name="M = 2"):
     """Verdicts by claim, with the network of that name taken for that of memory 2."""
-    psnr = {k: natural_margins.decibels(records, k)[:, SIGMAS.index(0.5)] for k in ("M = 0", "M = 1", "M = 2", name)}
-    least = partial(natural_margins.least_margin, records, SIGMAS, of=name)
+    psnr = {k: margins.decibels(records, k)[:, SIGMAS.index(0.5)] for k in ("M = 0", "M = 1", "M = 2", name)}
+    least = partial(margins.least_margin, records, SIGMAS, of=name)
     measures = {
         "natural.memory-gain-db": estimates.mean_interval(psnr[name] - psnr["M = 0"]),
         "natural.second-frame-db": estimates.mean_interval(psnr[name] - psnr["M = 1"]),
@@ -101,7 +102,7 @@ def test_a_network_with_one_past_frame_in_place_of_one_with_two_is_seen(records)
 
 @pytest.mark.parametrize("claim", ["natural.third-frame-db", "natural.third-frame-negligible", "natural.longer-memory"])
 def test_a_further_frame_that_does_harm_is_seen(records, claim):
-    psnr = [natural_margins.decibels(records, name)[:, SIGMAS.index(0.5)] for name in ("damaged", "M = 2")]
+    psnr = [margins.decibels(records, name)[:, SIGMAS.index(0.5)] for name in ("damaged", "M = 2")]
     assert claims.decide(estimates.mean_interval(psnr[0] - psnr[1]), BOUNDS[claim]) == "fails"
 
 

@@ -6,7 +6,8 @@ import torch
 
 from scorevid.denoisers.exact import Oracle
 from scorevid.denoisers.wiener import Wiener
-from scorevid.studies import density, natural_margins, sampling, surprises
+from scorevid.studies import density, sampling
+from scorevid.studies.natural import margins, surprises
 from scorevid.worlds.clips.patches import held_out
 from scorevid.worlds.clips.world import Clips
 from scorevid.worlds.gaussian import Gaussian
@@ -97,6 +98,6 @@ def test_bits_of_a_past_frame_are_those_of_gaussian_video():
 
     found = {"M = 0": errors(power), "M = 1": errors(left)}
     listed = [{"predictor": p, "gain": None, "where": "all", "squared_error": e} for p, e in found.items()]
-    bits = natural_margins.bits([{"errors": listed}, {"errors": listed}], sigmas, "M = 0", "M = 1")
+    bits = margins.bits([{"errors": listed}, {"errors": listed}], sigmas, "M = 0", "M = 1")
     exact = [0.5 * np.log2((power + s**2) / (left + s**2)).mean() for s in sigmas]
     assert bits.shape == (2, 7) and bits[1][:6] == pytest.approx(exact[:6], rel=0.03)

@@ -13,7 +13,8 @@ from made_davis import write_davis
 from scorevid.denoisers.conditioned import Regression
 from scorevid.denoisers.unet import UNet
 from scorevid.denoisers.weights import available, load_card, load_denoiser
-from scorevid.studies import load_results, natural, natural_margins
+from scorevid.studies import load_results, natural
+from scorevid.studies.natural import margins
 from scorevid.worlds.clips.patches import cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.world import Clips
 
@@ -41,9 +42,9 @@ def records():
 
 
 def test_psnr_is_logarithmic():
-    assert natural_margins.psnr([1.0, 0.1, 0.01]).tolist() == pytest.approx([0, 10, 20])
+    assert margins.psnr([1.0, 0.1, 0.01]).tolist() == pytest.approx([0, 10, 20])
     with pytest.raises(ValueError, match="positive"):
-        natural_margins.psnr([0.1, 0.0])
+        margins.psnr([0.1, 0.0])
 
 
 def test_no_other_gain_joins_a_prediction_and_the_noisy_frame_better():
@@ -117,24 +118,22 @@ def test_regions_divide_the_pixels():
 
 def test_records_hold_what_was_measured(records, patches):
     assert [r["shot"] for r in records] == ["bikes-0", "taz"] or [r["shot"] for r in records] == ["taz", "bikes-0"]
-    identity, copy = (natural_margins.decibels(records, name) for name in ("M = 0", "M = 2"))
+    identity, copy = (margins.decibels(records, name) for name in ("M = 0", "M = 2"))
     np.testing.assert_allclose(identity, np.broadcast_to(-20 * np.log10(SIGMAS), (2, 2)), atol=0.2)  # y itself
-    change = [natural_margins.psnr([r["motion"] ** 2])[0] for r in records]
+    change = [margins.psnr([r["motion"] ** 2])[0] for r in records]
     np.testing.assert_allclose(copy, np.stack([change, change], 1), atol=1e-3)  # whatever σ
     few = few_frames(held_out(WORLD), 1)
     for r in records:
         assert (r["frames"], r["patches"]) == (1, few.clip.count(r["shot"]))
     for name in natural.BASELINES:
-        own = natural_margins.decibels(records, name, "own")
+        own = margins.decibels(records, name, "own")
         assert (own > -20 * np.log10(SIGMAS) - 0.1).all()
-        mixed = natural_margins.decibels(
-            records, name, "denoised"
-        )  # here with y itself, at the number that is best in fact
+        mixed = margins.decibels(records, name, "denoised")  # here with y itself, at the number that is best in fact
         assert (mixed >= own - 1e-4).all() and (mixed < own + 0.5).all()
-    lead = natural_margins.margins(records, of="M = 0")
+    lead = margins.margins(records, of="M = 0")
     assert set(lead) == set(natural.BASELINES) and all(v.shape == (2, 2) for v in lead.values())
     with pytest.raises(ValueError, match="no record has"):
-        natural_margins.decibels(records, "M = 7")
+        margins.decibels(records, "M = 7")
 
 
 @pytest.mark.parametrize("gain", natural.GAINS)
@@ -143,7 +142,7 @@ def test_the_baselines_are_measured_by_region(records, name, gain):
     """Thirds are of one size; pixels near occlusions and elsewhere make up the whole by their shares."""
 
     def errors(where):
-        return 10 ** (-natural_margins.decibels(records, name, gain, where) / 10)
+        return 10 ** (-margins.decibels(records, name, gain, where) / 10)
 
     thirds = np.mean([errors(where) for where in natural.THIRDS], 0)
     np.testing.assert_allclose(thirds, errors("all"), rtol=1e-5)
@@ -153,13 +152,13 @@ def test_the_baselines_are_measured_by_region(records, name, gain):
 
 
 def test_leads_by_region_are_of_the_network_and_the_baseline_there(records):
-    found = natural_margins.margins(records, "denoised", "M = 0", "most motion")
+    found = margins.margins(records, "denoised", "M = 0", "most motion")
     for name, lead in found.items():
-        theirs = natural_margins.decibels(records, name, "denoised", "most motion")
-        np.testing.assert_allclose(lead, natural_margins.decibels(records, "M = 0", where="most motion") - theirs)
-    least = natural_margins.least_margin(records, SIGMAS, 0.5, 0.5, ["copy"], "M = 0", "denoised", "most motion")
-    assert least == natural_margins.over_shots(found["copy"])[1]
-    assert not np.allclose(found["copy"], natural_margins.margins(records, "denoised", "M = 0")["copy"])
+        theirs = margins.decibels(records, name, "denoised", "most motion")
+        np.testing.assert_allclose(lead, margins.decibels(records, "M = 0", where="most motion") - theirs)
+    least = margins.least_margin(records, SIGMAS, 0.5, 0.5, ["copy"], "M = 0", "denoised", "most motion")
+    assert least == margins.over_shots(found["copy"])[1]
+    assert not np.allclose(found["copy"], margins.margins(records, "denoised", "M = 0")["copy"])
 
 
 def test_shots_without_such_pixels_are_left_out():
@@ -169,18 +168,18 @@ def test_shots_without_such_pixels_are_left_out():
         }
 
     some = [record({"all": 0.1, "near": 0.01}), record({"all": 0.01}), record({"all": 0.1, "near": 0.001})]
-    found = natural_margins.decibels(some, "a", where="near")
+    found = margins.decibels(some, "a", where="near")
     assert found[[0, 2], 0].tolist() == pytest.approx([20, 30]) and np.isnan(found[1, 0])
-    ((value, low, high),) = natural_margins.over_shots(found)
+    ((value, low, high),) = margins.over_shots(found)
     assert value == pytest.approx(25) and high - value == pytest.approx(12.706 * 5, rel=1e-3) == value - low
 
 
 def test_the_least_margin_is_that_of_the_strongest_baseline_at_the_worst_level(records):
-    found = natural_margins.least_margin(records, SIGMAS, 0, 1)
-    means = [min(natural_margins.over_shots(v)).value for v in natural_margins.margins(records).values()]
+    found = margins.least_margin(records, SIGMAS, 0, 1)
+    means = [min(margins.over_shots(v)).value for v in margins.margins(records).values()]
     assert found.value == pytest.approx(min(means)) and found.value < 0
     with pytest.raises(ValueError, match="one of the noise levels must lie in"):
-        natural_margins.least_margin(records, SIGMAS, 2, 3)
+        margins.least_margin(records, SIGMAS, 2, 3)
 
 
 def test_what_is_made_of_whole_frames_is_cut_where_the_patches_are(patches):

@@ -12,7 +12,7 @@ from made_weights import SPEED, following, linear_in, objects, sheets, weighing
 from scorevid.denoisers.weights import load_card
 from scorevid.estimates import mean_interval
 from scorevid.studies import load_results
-from scorevid.studies import natural_weights as study
+from scorevid.studies.natural import weights as study
 from scorevid.worlds.clips.world import Clips, every_shot
 
 SIGMAS = [0.02, 0.2, 1.0]

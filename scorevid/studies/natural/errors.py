@@ -1,7 +1,7 @@
 r"""Natural video: how well the next frame is denoised, shot by shot, and what each past frame is worth.
 
 Errors are squared errors a pixel, averaged over the patches of one shot (or some of their pixels) before anything else is
-done with them. :mod:`scorevid.studies.natural_margins` reads them.
+done with them. :mod:`scorevid.studies.natural.margins` reads them.
 
 Where they are measured, networks and baselines are shown whole frames of a shot, and judged on patches of them. Samples are
 made of patches.

@@ -35,7 +35,7 @@ from scorevid.estimates import Estimate, mean_interval, over_clusters
 from scorevid.measures import linear_weights as linear
 from scorevid.measures.spectra import effective_dimension
 from scorevid.noise.spoiling import spoil
-from scorevid.studies.natural import denoise
+from scorevid.studies.natural.errors import denoise
 from scorevid.worlds.clips.occlusions import estimate_occlusions
 from scorevid.worlds.clips.patches import Patches, cut_from_whole_frames, few_frames, held_out
 from scorevid.worlds.clips.probes import PROBES, probe_pixels

@@ -1,4 +1,4 @@
-r"""What the records of :mod:`scorevid.studies.natural` say: errors in decibels, and a network's lead over baselines.
+r"""What the records of :mod:`scorevid.studies.natural.errors` say: errors in decibels, and a network's lead over baselines.
 
 Errors are given as
 
@@ -17,7 +17,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from scorevid.estimates import Estimate, mean_interval
-from scorevid.studies.natural import BASELINES
+from scorevid.studies.natural.errors import BASELINES
 
 
 def psnr(squared_error) -> np.ndarray:
@@ -31,7 +31,8 @@ def psnr(squared_error) -> np.ndarray:
 def decibels(records: Sequence[dict], predictor: str, gain: str | None = None, where: str = "all") -> np.ndarray:
     """PSNR of a predictor on each shot at each σ, (shots, S) in dB; NaN for shots that have no such pixels.
 
-    records: of :func:`scorevid.studies.natural.measure`. Raises ValueError for a predictor, gain or place that no record has.
+    records: of :func:`~scorevid.studies.natural.errors.measure`. Raises ValueError for a predictor, gain or place that no
+    record has.
     """
     rows = []
     for record in records:
