@@ -3,7 +3,7 @@
 ``sampling`` is what chapter 3 measures of samplers, and ``many`` what supplement 3d measures of them where scenes have many
 disks. ``natural`` is a room of its own for natural video. ``density`` is what chapter 6 measures, ``memory`` is for chapter 7
 and ``motion`` for chapter 8. ``ablations`` trains the small networks of chapter 2, and ``methods`` those of other methods of
-video prediction.
+video prediction. ``trials`` compares ways to train and to build a network on validation data, for the page on speed and for
 supplement 5a. ``representations`` trains networks to look into, and says what to decode from them. ``stored`` keeps results.
 """
 
@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "motion",
         "natural",
         "representations",
+        "trials",
     ],
     submod_attrs={
         "sampling": [
