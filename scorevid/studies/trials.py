@@ -2,7 +2,8 @@
 
 **leaves**: which batch, widths, noise prior or scenes bring the choices between futures nearest to their law? Judged on scenes
 of two and of four disks. **natural**: which network predicts natural video best? Judged on shots that no training has used.
-Each trial differs from the first of its table, the base, in one thing, or in two where the label says so.
+Each trial differs from the first of its table, the base, in what its label says. "combined" was composed when the other trials
+had been judged.
 
 The speed of a machine changes while others work on it. So the processor time of an update is measured for all trials in turns
 (:func:`seconds_an_update`), and each gets as many updates as fit the minutes at that speed. What is found here guides the
@@ -82,6 +83,12 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "meetings": _leaves(
             "two disks, which always meet",
             world={"n_disks": 2, "fewest": None, "meeting": 1.0, "close": 1.0, "joining": 0.0, "inferred": 0.0},
+        ),
+        "combined": _leaves(
+            "combined: batch of 16, full learning rate, noise from 0.2 to 5",
+            noise={"peak": (0.2, 5.0)},
+            batch=16,
+            frozen_lr_factor=1.0,
         ),
     },
     "natural": {

@@ -42,7 +42,7 @@ def test_a_trial_differs_from_the_base_in_what_its_label_says(table):
         for old, new in ((first.variant.noise, trial.variant.noise), (first.variant.settings, trial.variant.settings)):
             assert old.keys() <= new.keys()
             changed += [k for k in new if k != "batch" and new[k] != old.get(k)]
-        several = {"noise mostly where choices are made": 2}  # the triangle and the least level
+        several = {"noise mostly where choices are made": 2, TRIALS["leaves"]["combined"].variant.label: 3}
         batch = trial.variant.settings.get("batch") != first.variant.settings.get("batch")
         assert len(changed) + (batch or trial.world != first.world) == several.get(trial.variant.label, 1) + (
             trial.variant.label.startswith("follows")  # on larger patches, as "patches-64"
