@@ -89,8 +89,8 @@ def main() -> None:
         "Weights of a run were published a few times only. The learning rate had not yet fallen to zero before the last."
     )
     result.note(
-        "The slopes are of a thousand samples and vary by chance, so a publication may miss the range by its value while its "
-        "interval reaches into it, or the other way round."
+        "The slopes of the first table are of a thousand samples and vary by chance, so a publication may miss the range "
+        "by its value while its interval reaches into it, or the other way round."
     )
     result.finish()
 

@@ -20,7 +20,7 @@ def small(monkeypatch):
     for name in ("base", "batch-16"):
         trial = TRIALS["leaves"][name]
         settings = {"batch": 4} | trial.variant.settings | {"compile": False}
-        made = replace(trial.variant, network={"widths": (4, 4)}, settings=settings)
+        made = replace(trial.variant, network={"widths": (4, 4 if name == "base" else 8)}, settings=settings)
         monkeypatch.setitem(
             TRIALS["leaves"], name, Trial(made, {"n_disks": 2, "fewest": None, "joining": 0.0, "inferred": 0.0})
         )
@@ -34,19 +34,28 @@ def rows(folder):
 
 
 @pytest.mark.parametrize("table", TRIALS)
-def test_a_trial_differs_from_the_base_in_what_its_label_says(table):
+def test_a_trial_differs_from_the_base_in_one_thing_or_says_more(table):
     """Would catch a trial whose result says nothing, as it differs in something else too."""
     first, *others = TRIALS[table].values()
-    for trial in others:
-        changed = [*trial.variant.network.items() - first.variant.network.items()] if trial.variant.network else []
+    several = {
+        "choices": 2,
+        "combined": 3,
+        "following": 2,
+    }  # with the least σ; three of the others; with larger patches
+    for name, trial in zip(list(TRIALS[table])[1:], others, strict=True):
+        changed = (
+            int(trial.variant.network != first.variant.network)
+            + len(trial.variant.network)
+            - bool(trial.variant.network)
+        )
         for old, new in ((first.variant.noise, trial.variant.noise), (first.variant.settings, trial.variant.settings)):
             assert old.keys() <= new.keys()
-            changed += [k for k in new if k != "batch" and new[k] != old.get(k)]
-        several = {"noise mostly where choices are made": 2, TRIALS["leaves"]["combined"].variant.label: 3}
-        batch = trial.variant.settings.get("batch") != first.variant.settings.get("batch")
-        assert len(changed) + (batch or trial.world != first.world) == several.get(trial.variant.label, 1) + (
-            trial.variant.label.startswith("follows")  # on larger patches, as "patches-64"
-        )
+            changed += sum(new[k] != old.get(k) for k in new)
+        changed += trial.world != first.world
+        if trial.world.get("size") == 64:  # as many pixels by a smaller batch
+            assert trial.variant.settings["batch"] * 4 == first.variant.settings["batch"]
+            changed -= 1
+        assert changed == several.get(name, 1), name
 
 
 def test_trials_have_equal_time_and_their_rows_stay(tmp_path, small, monkeypatch):
@@ -55,10 +64,13 @@ def test_trials_have_equal_time_and_their_rows_stay(tmp_path, small, monkeypatch
     command = Run("leaves", minutes=0.01, out=tmp_path / "runs", folder=str(tmp_path))
     command()
     assert [(row["trial"], row["updates"]) for row in rows(tmp_path)] == [("base", 20), ("batch-16", 60)]
-    assert all(row["judged"] == row["parameters"] for row in rows(tmp_path))
+    base, other = (row["judged"] for row in rows(tmp_path))
+    assert base == rows(tmp_path)[0]["parameters"] < other  # as the other is wider
     monkeypatch.setattr(trials, "seconds_an_update", lambda made: pytest.fail("the speeds are stored"))
     replace(command, minutes=0.02, only=("base",))()
     replace(command, minutes=0.02, only=("base",))()
+    with pytest.raises(ValueError, match="minutes must be those"):
+        replace(command, minutes=0.01, only=("base",))()
     found = [(row["trial"], row["minutes"], row["updates"]) for row in rows(tmp_path)]
     assert found == [("base", 0.01, 20), ("batch-16", 0.01, 60), ("base", 0.02, 40)]
     assert read_run(tmp_path / "runs" / "leaves" / "base")[0].state.changes[-1] == {"until_step": 20, "steps": 20}
@@ -68,8 +80,9 @@ def test_the_time_is_measured_once_for_each_kind_of_update(tmp_path, small, monk
     """Would catch a trial with the time of another kind, and minutes spent on measuring the same twice."""
     monkeypatch.setitem(TRIALS["leaves"], "twin", TRIALS["leaves"]["base"])
     monkeypatch.setattr(trials, "seconds_an_update", lambda made: dict(zip(made, (0.3, 0.1), strict=True)))
-    speeds = Run("leaves", folder=str(tmp_path))._speeds(dict.fromkeys(("base", "batch-16", "twin"), Leaves()))
-    assert speeds == {"base": 0.3, "twin": 0.3, "batch-16": 0.1}
+    found = Run("leaves", folder=str(tmp_path))._parameters(dict.fromkeys(("base", "batch-16", "twin"), Leaves()))
+    assert found["seconds_an_update"] == {"base": 0.3, "twin": 0.3, "batch-16": 0.1}
+    assert found["scenes"] == trials.SCENES and found["machine"]["threads"] >= 1
 
 
 def test_the_time_of_an_update_is_that_of_the_processor(small):
