@@ -216,7 +216,8 @@ def test_cuts_are_found(tmp_path):
 def test_the_folder_of_frames_is_bounded(root, monkeypatch, cache):
     one = 20 * (40 * 53 + 4)
     monkeypatch.setenv("SCOREVID_CACHE_GB", str(2.5 * one / 1e9))
-    with pytest.warns(UserWarning, match=r"videos are left out: .*2 beyond the limit of"):
+    # three once the folder is full before the short one is found to be short, as they are decoded side by side
+    with pytest.warns(UserWarning, match=r"8 of 10 videos are left out: [23] beyond the limit of"):
         clips = collection(root, 40)
     assert len(clips) == 2 and sum(path.stat().st_size for path in cache.glob("*.frames")) == 2 * one
     assert not list(cache.glob("*.partial"))
