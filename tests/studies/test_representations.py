@@ -11,6 +11,7 @@ from scorevid.denoisers.conditioned import build_network
 from scorevid.denoisers.exact import Oracle
 from scorevid.studies import ablations
 from scorevid.studies import representations as study
+from scorevid.studies.representations import networks
 from scorevid.training.runs import open_run
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.futures import Futures
@@ -28,8 +29,8 @@ def meetings():
 @pytest.fixture
 def small(monkeypatch):
     """Networks, batches and cards as small as can be."""
-    monkeypatch.setattr(study, "BASE", SMALL)
-    monkeypatch.setattr(study, "WORLD", replace(study.WORLD, close=0.0, joining=0.0))  # which is drawn faster
+    monkeypatch.setattr(networks, "BASE", SMALL)
+    monkeypatch.setattr(networks, "WORLD", replace(study.WORLD, close=0.0, joining=0.0))  # which is drawn faster
     for name, variant in study.NETWORKS.items():
         settings = variant.settings | {"batch": 4, "compile": False}
         monkeypatch.setitem(study.NETWORKS, name, replace(variant, settings=settings))
@@ -46,7 +47,7 @@ def test_networks_of_one_method_differ_in_their_seed_only():
         method, seed = name.split("-")
         peer = ablations.PEERS[method]
         assert (variant.network, variant.noise) == (peer.network, peer.noise)
-        assert variant.settings == {"seed": int(seed)}
+        assert variant.settings == {"seed": int(seed), "batch": networks.BATCH}
 
 
 def test_the_untrained_network_is_the_start_of_the_blind_one():

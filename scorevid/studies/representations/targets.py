@@ -1,12 +1,7 @@
-r"""What networks have learned inside: which networks are compared, and what is to be decoded from them.
+r"""What is to be decoded from representations of leaves, exactly.
 
-Networks of one backbone, trained by the same number of updates on the same leaves, with three seeds each: the blind denoiser
-of the paper, EDM, flow matching, regression without noise, and the blind network before its training.
-``python -m scorevid.studies.representations --steps 40000`` trains and publishes those that are not there yet, to
-``weights/representations``. It goes on where it was interrupted. :func:`load_network` loads them by name.
-
-The targets are known exactly. Two disks that meet are told apart by their greys, "lighter" and "darker", as nothing else does
-in a frame. So the log odds of the two futures are those of the lighter disk in front,
+Two disks that meet are told apart by their greys, "lighter" and "darker", as nothing else does in a frame. So the log odds of
+the two futures are those of the lighter disk in front,
 
 .. math:: \log \frac{P(\text{lighter in front})}{P(\text{darker in front})} = \kappa \log \frac{r_l}{r_d} .
 
@@ -15,60 +10,14 @@ They follow from the past alone. A noisy frame adds what it shows of the overlap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-
 import torch
-import tyro
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from scorevid import checks
-from scorevid.denoisers.conditioned import Network, build_network
-from scorevid.denoisers.normalisation import estimate_statistics
-from scorevid.denoisers.weights import FOLDER as PUBLISHED
-from scorevid.denoisers.weights import load_card, load_denoiser
-from scorevid.noise.prior import NoisePrior
-from scorevid.studies.ablations import BASE, PEERS, Variant, train
-from scorevid.training.runs import publish
-from scorevid.training.steps import Settings, generator_for, noisy_batch
 from scorevid.worlds.futures import Futures
 from scorevid.worlds.leaves.next_frames import futures
 from scorevid.worlds.leaves.scenes import Scene, covers
-from scorevid.worlds.leaves.world import Leaves
-
-FOLDER = PUBLISHED / "representations"
-WORLD = Leaves(n_disks=5, fewest=2, meeting=0.85, close=0.8, joining=0.85)  #: of ``leaves-32-many``
-SEEDS = (0, 1, 2)
-#: by name, "blind-0" to "regression-2"; :func:`load_network` also knows "untrained-0" to "untrained-2"
-NETWORKS: dict[str, Variant] = {
-    f"{name}-{seed}": replace(peer, label=f"{peer.label}, seed {seed}", settings={"seed": seed})
-    for name, peer in PEERS.items()
-    for seed in SEEDS
-}
-UNTRAINED = tuple(f"untrained-{seed}" for seed in SEEDS)
-
-
-def load_network(name: str, folder: Path | str = FOLDER) -> Network:
-    """A network of the comparison in evaluation mode: of :data:`NETWORKS`, which are published, or of ``UNTRAINED``.
-
-    Raises ValueError for another name, and as :func:`~scorevid.denoisers.weights.load_denoiser` does.
-    """
-    checks.one_of("name", name, (*NETWORKS, *UNTRAINED))
-    return untrained(int(name.split("-")[1])) if name in UNTRAINED else load_denoiser(name, folder)
-
-
-def untrained(seed: int, base: dict = BASE, world: Leaves = WORLD, batches: int = 10) -> Network:
-    """The blind network of this seed as it is before its training, with the statistics of its normalisation estimated."""
-    checks.integer("seed", seed, 0)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        network = build_network(base)
-    settings = Settings(seed=seed, noise=NoisePrior(**PEERS["blind"].noise))
-    streams = (generator_for(2**31 + seed, k) for k in range(batches))
-    drawn = (noisy_batch(world, settings.noise, settings.batch, stream) for stream in streams)
-    return estimate_statistics(network, drawn).requires_grad_(False)
 
 
 def targets_of_meetings(scene: Scene) -> dict[str, Tensor]:
@@ -153,37 +102,3 @@ def open_pixels(law: Futures, margin: int = 0) -> Tensor:
     """
     checks.integer("margin", margin, 0)
     return max_pool2d(law.where().to(law.frames.dtype), 2 * margin + 1, 1, margin)
-
-
-@dataclass(frozen=True)
-class Train:
-    """Train and publish the networks whose card is missing, or has fewer updates."""
-
-    steps: int  # updates of each
-    out: Path = Path("runs/representations")  # folder of the runs
-    folder: Path = FOLDER  # where to publish
-    only: tuple[str, ...] = tuple(NETWORKS)  # which
-    scenes: int = 1000  # test scenes of each kind, for the cards
-
-    def __post_init__(self):
-        checks.integer("steps", self.steps)
-        for name in self.only:
-            checks.one_of("only", name, NETWORKS)
-
-    def __call__(self) -> None:
-        torch.set_num_threads(1)  # of several runs at a time
-        for name in self.missing():
-            print(name, flush=True)
-            train(NETWORKS[name], BASE, WORLD, None, self.out / name, self.steps)
-            publish(self.out / name, name, self.folder, self.scenes, force=True)
-
-    def missing(self) -> Iterator[str]:
-        """Names of the networks that have not had so many updates."""
-        for name in self.only:
-            there = (self.folder / f"{name}.json").is_file()
-            if not there or load_card(name, self.folder)["training"]["steps"] < self.steps:
-                yield name
-
-
-if __name__ == "__main__":
-    tyro.cli(Train)()
