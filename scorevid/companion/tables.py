@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from scorevid.estimates import format_interval, format_number
 
-Cell = str | float | Sequence[float] | None
+Cell = str | float | Iterable[float] | None
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,4 @@ def _cell(value: Cell) -> str:
         return f'<td data-sort="{value}">{value:,}</td>'
     if isinstance(value, float):
         return f'<td data-sort="{value}">{format_number(value)}</td>'
-    return f'<td data-sort="{value[0]}">{format_interval(*value)}</td>'
+    return f'<td data-sort="{next(iter(value))}">{format_interval(*value)}</td>'

@@ -1,12 +1,14 @@
 """What networks have learned inside: what chapter 9 compares, and what it decodes.
 
-``networks`` trains and loads them. ``targets`` are what is decoded from scenes of leaves.
+``networks`` trains and loads them. ``targets`` are what is decoded from scenes of leaves. ``inside`` measures one network,
+``pairs`` how alike two are, and ``causes`` what channels are for. ``verdicts`` says in which properties methods differ.
 """
 
 import lazy_loader as lazy
 
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
+    submodules=["causes", "inside", "pairs", "verdicts"],
     submod_attrs={
         "networks": [
             "FOLDER",  # where networks are published

@@ -1,9 +1,9 @@
 r"""Networks of one backbone, trained in five ways on the same leaves: which are compared in chapter 9, and their training.
 
 They are the blind denoiser of the paper, EDM, flow matching, regression without noise, and the blind network before its
-training, with three seeds each and the same number of updates. ``python -m scorevid.studies.representations --steps 8000``
-trains and publishes those that are not there yet, to ``weights/representations``. It goes on where it was interrupted, and with
-more steps it makes them longer. :func:`load_network` loads them by name.
+training, with three seeds each and the same number of updates. ``python -m scorevid.studies.representations --steps 6000``
+trains and publishes those that are not there yet, to ``weights/representations``. It goes on where it was interrupted, and
+with more steps it makes them longer. :func:`load_network` loads them by name.
 """
 
 from __future__ import annotations
