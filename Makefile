@@ -111,7 +111,7 @@ peers: $(STAMP)
 	  --minutes 5 --only regression
 
 # the large comparisons behind chapter 3, whose parameters and results are stored in scorevid/studies/results;
-# three and a half hours. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere; the path of
+# four hours. SWEEP="-p n_scenes 50 -p n_published 50 -p folder $PWD/_sweeps" makes it a small one elsewhere; the path of
 # this folder stays one word there, whatever is in it: it is left to a shell that splits nothing
 GIVEN = $(if $(findstring '$(CURDIR),$(SWEEP)),$(SWEEP),$(subst $(CURDIR),$$PWD,$(SWEEP)))
 PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebooks/sweeps/$$name.ipynb \
@@ -119,7 +119,7 @@ PAPERMILL = IFS=; set -f; for name in $(1); do $(BIN)/python -m papermill notebo
 
 sweep: $(STAMP)
 	mkdir -p _sweeps
-	$(call PAPERMILL,training solvers constants slope pairs failures seeds density many memory)
+	$(call PAPERMILL,training solvers constants slope pairs failures seeds density many memory representations)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
 # the methods of chapter 8, each trained for MINUTES of processor time in runs/motion, then the comparison of them; called again
@@ -131,8 +131,9 @@ motion: $(STAMP)
 	$(call PAPERMILL,motion)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapters 4 to 6 and supplement 4c show of shots for testing, which do not come along: make natural SHOTS=path; half an hour for
-# 26 shots. What supplement 5a shows of DAVIS, which does not either: make natural DAVIS=path; five minutes
+# what chapters 4 to 6 and supplements 4c and 9a show of shots, which do not come along: make natural SHOTS=path; 45 minutes for 26
+# shots; with LABELS=path, a JSON or .csv file of cameras and motions, supplement 9a sorts them. What supplement 5a
+# shows of DAVIS, which does not either: make natural DAVIS=path; five minutes
 ABSOLUTE = $(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))'
 natural: $(STAMP)
 	test -n "$(DAVIS)$(SHOTS)" || { echo "say where the video is: make natural DAVIS=path, a folder or an .npz file," \
@@ -140,7 +141,9 @@ natural: $(STAMP)
 	mkdir -p _sweeps
 	test -z "$(DAVIS)" || { davis=$$($(ABSOLUTE) "$(DAVIS)") || exit; $(call PAPERMILL,natural,-p davis "$$davis"); }
 	test -z "$(SHOTS)" || { shots=$$($(ABSOLUTE) "$(SHOTS)") || exit; \
-	  $(call PAPERMILL,natural_shots natural_weights surprises,-p shots "$$shots"); }
+	  labels=$$(test -z "$(LABELS)" || $(ABSOLUTE) "$(LABELS)") || exit; \
+	  $(call PAPERMILL,natural_shots natural_weights surprises,-p shots "$$shots"); \
+	  $(call PAPERMILL,representations_natural,-p shots "$$shots" -p labels "$$labels"); }
 
 # speed, side by side, stored in benchmarks/results for book/speed.md; some forty minutes on a machine idle
 # otherwise, over half of them for the comparison with diffusers.

@@ -211,7 +211,25 @@ def test_papermill_stops_at_a_parameter_that_the_chapter_does_not_have(tmp_path)
     assert "unknown parameter n_scenez, did you mean n_scenes" in done.stderr
 
 
-STORED = "training solvers constants slope pairs seeds failures density many memory motion natural natural_shots natural_weights surprises".split()
+STORED = [
+    "training",
+    "solvers",
+    "constants",
+    "slope",
+    "pairs",
+    "seeds",
+    "failures",
+    "density",
+    "many",
+    "memory",
+    "motion",
+    "representations",
+    "natural",
+    "natural_shots",
+    "natural_weights",
+    "surprises",
+    "representations_natural",
+]
 
 
 @pytest.mark.parametrize("name", STORED)

@@ -8,7 +8,9 @@ from torch import nn
 
 from scorevid.denoisers.exact import Oracle
 from scorevid.estimates import Estimate
-from scorevid.studies.representations import causes, inside, pairs, verdicts
+from scorevid.measures.representations import Readout
+from scorevid.studies.representations import causes, every, inside, pairs, verdicts
+from scorevid.studies.representations.targets import targets_of_meetings
 
 
 class Planted(nn.Module):
@@ -97,12 +99,16 @@ def test_a_network_that_reads_sigma_off_a_channel_is_steered(met):
     assert rows[inside.MIDDLE, 1.0]["cosine"] == pytest.approx(1, abs=0.01)
 
 
-def test_log_odds_are_decoded_from_what_has_them(met):
-    seen = inside.meetings(60, 5)
-    f = Planted()
-    found = list(inside.odds_rows(f, seen, 0, [(3.0, 2, inside.MIDDLE)]))
-    assert len(found) == 1 and found[0]["measure"] == "r"
-    assert len(list(inside.odds_rows(f, seen, 0))) == len(inside.ODDS_AT) * len(inside.MARGINS) * 3
+def test_log_odds_are_decoded_from_what_has_them(monkeypatch):
+    """Would catch another target, and a decoder that is judged on what it was fitted to."""
+    seen, draw = inside.meetings(60, 5), torch.Generator().manual_seed(0)
+    noise = torch.randn(60, 8, generator=draw)
+    having = noise.clone()
+    having[:, 2] += 20 * targets_of_meetings(seen.scene)["log odds"]
+    monkeypatch.setattr(inside, "averages", lambda *_: {"encoder.1": having, inside.MIDDLE: noise, "encoder.0": noise})
+    found = {b: next(inside.odds_rows(Planted(), seen, 0, [(3.0, 2, b)])) for b in ("encoder.1", inside.MIDDLE)}
+    assert found["encoder.1"]["figure"][0] > 0.95 and found[inside.MIDDLE]["figure"][0] < 0.4
+    assert len(list(inside.odds_rows(Planted(), seen, 0))) == len(inside.ODDS_AT) * len(inside.MARGINS) * 3
 
 
 def test_a_network_that_does_not_look_at_y_has_one_active_set():
@@ -181,7 +187,33 @@ def test_properties_are_read_off_the_right_rows():
     for of in ("sparsity", "readout", "similarity"):
         assert list(verdicts.figure(rows, of, "edm-1")) == pytest.approx(three)
     assert verdicts.figure(rows, "similarity", "blind-1").value == pytest.approx(0.9)
+    assert verdicts.figure(rows, "sparsity", "edm-1", "encoder.0").value == 0
     with pytest.raises(ValueError, match="adaptation of edm-1"):
         verdicts.figure(rows, "adaptation", "edm-1")
     with pytest.raises(ValueError, match="of must be one of"):
         verdicts.figure(rows, "size", "edm-1")
+
+
+def test_every_network_has_the_rows_that_are_due_to_it(monkeypatch):
+    """Would catch a network that is left out of a measurement, and one that is judged on the scenes it was chosen on."""
+    judged = []
+    quick = Readout("r", Estimate(0.5, 0.4, 0.6), np.zeros(1))
+    monkeypatch.setattr(inside, "_decode", lambda phi, target, seed: quick)
+    monkeypatch.setattr(every, "load_network", lambda name, folder: Planted())
+    monkeypatch.setattr(inside, "readout_rows", lambda f, scenes, met, seed: [{"kind": "readout", "f": f}])
+    monkeypatch.setattr(inside, "adaptation_rows", lambda *_: [{"kind": "overlap"}])
+    monkeypatch.setattr(causes, "ablation_row", lambda f, a, b, s: judged.append((a.c, b.c)) or {"kind": "ablation"})
+    monkeypatch.setattr(causes, "steering_rows", lambda f, a, b, s: [{"kind": "steering", "n": len(b)}])
+    plan = every.Plan(scenes=30, chosen=24, steered=5, seed=9)
+    case = plan.choose_odds()
+    assert case[0] in inside.ODDS_AT and case[1] in inside.MARGINS and case[2].startswith("encoder.")
+    kinds = {
+        name: [row["kind"] for row in plan.rows_of(name, case)]
+        for name in ("blind-1", "edm-0", "untrained-2", "pixels")
+    }
+    plain = ["sparsity"] * 13 + ["readout", "overlap", "odds"]
+    assert kinds["untrained-2"] == plain and kinds["edm-0"] == [*plain, "ablation"]
+    assert kinds["blind-1"] == [*plain, "ablation", "steering"] and kinds["pixels"] == ["readout"]
+    assert all(row["network"] == "pixels" and row["f"] is None for row in plan.rows_of("pixels", case))
+    chosen, judged_on = judged[0]
+    assert len(chosen) == 24 and len(judged_on) == 30 and not torch.equal(chosen, judged_on[:24])

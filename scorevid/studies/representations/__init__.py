@@ -1,7 +1,9 @@
 """What networks have learned inside: what chapter 9 compares, and what it decodes.
 
 ``networks`` trains and loads them. ``targets`` are what is decoded from scenes of leaves. ``inside`` measures one network,
-``pairs`` how alike two are, and ``causes`` what channels are for. ``verdicts`` says in which properties methods differ.
+``pairs`` how alike two are, and ``causes`` what channels are for. ``every`` does so for all networks, and ``verdicts`` says in
+which properties methods differ. ``natural_video`` has patches of shots, their motion and their representations,
+``natural_readouts`` what is read off these, and ``few_labels`` how well kinds are told apart.
 """
 
 import lazy_loader as lazy
@@ -10,6 +12,33 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submodules=["causes", "inside", "pairs", "verdicts"],
     submod_attrs={
+        "every": [
+            "PIXELS",  # the baseline
+            "Plan",  # how much is measured of each network
+        ],
+        "few_labels": [
+            "FewLabels",  # shots in the right order, pair by pair
+            "ahead_of",  # of another representation
+            "tell_apart",  # from few labels
+        ],
+        "natural_readouts": [
+            "CAMERAS",  # kinds that a file of labels may name
+            "TASKS",  # what shots are told apart by
+            "decoded",  # of patches
+            "read_labels",  # of shots
+            "told_apart",  # whole shots
+        ],
+        "natural_video": [
+            "BASELINES",  # what networks are compared with
+            "TARGETS",  # what is decoded
+            "flow_statistics",  # a baseline
+            "motion_of",  # patches
+            "pixel_statistics",  # a baseline
+            "represent",  # patches
+            "spread_patches",  # over frames
+            "unseen_shots",  # in training
+            "untrained_like",  # a published network
+        ],
         "networks": [
             "FOLDER",  # where networks are published
             "NETWORKS",  # that are trained, by name

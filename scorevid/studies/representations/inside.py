@@ -45,6 +45,7 @@ MARGINS = (0, 2)  #: pixels about those in which futures differ, over which φ i
 LOW, HIGH = 0.1, 1.0  #: noise levels between which active sets are compared
 LEVELS = tuple(np.geomspace(0.05, 5.0, 10).round(4).tolist())  #: noise levels that are to be told apart
 MIDDLE = "encoder.2"  #: the coarsest block
+LEAST = 10  # scenes of either kind, to decode which is which
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ def pixels(seen: Seen, sigma: float, seed: int) -> dict[str, Tensor]:
 
 
 def sparsity_rows(network: nn.Module, seen: Seen, seed: int) -> Iterator[dict]:
-    """Of each σ and block: "active", "participation", "gini" over scenes, and "found", the share of scenes found again."""
+    """Of each σ and block: "active", "participation", "gini" over scenes, and "found", the share of scenes found again.
+
+    A last row has "found" of pixels, at the weakest noise only.
+    """
     earlier = seen.scene.replace(position=seen.scene.position - seen.scene.velocity)
     before = Seen(earlier, seen.law, earlier.past(), earlier.next_frame())  # its law is not used
     for sigma in SIGMAS:
@@ -135,6 +139,8 @@ def readout_rows(network: nn.Module | None, scenes: Seen, met: Seen, seed: int) 
         features = pixels(seen, READ_AT, seed) if network is None else averages(network, seen, READ_AT, seed)
         for block, phi in features.items():
             for name, target in targets.items():
+                if target.dtype == torch.bool and min(int(target.sum()), int((~target).sum())) < LEAST:
+                    continue  # too few of one kind, in a small sweep
                 found = _decode(phi, target, seed)
                 row = {"kind": "readout", "of": group, "target": name, "block": block, "sigma": READ_AT}
                 yield row | {"measure": found.kind, "figure": list(found.estimate)}

@@ -8,8 +8,9 @@ The numbers, all of the coarsest block (:data:`~scorevid.studies.representations
 * "similarity": mean CKA of φ with the score networks of the other two seeds, over the noise levels.
 
 Two methods are compared by the difference of their means over seeds. Its margin joins Welch's over seeds with the mean margins
-over scenes in quadrature. These are the same scenes for all networks, so it is wider than need be. Methods *differ* where
-the whole interval lies outside of [−:data:`LIMIT`, :data:`LIMIT`], and *do not differ* where it lies inside.
+over scenes in quadrature. These are the same scenes for all networks, and the margins of targets and networks are averaged as
+if they were one, so it is wider than need be. Methods *differ* where the whole interval lies outside of ± :data:`LIMIT`,
+and *do not differ* where it lies inside.
 """
 
 from __future__ import annotations
@@ -38,18 +39,21 @@ ALONE = ("sparsity", "readout", "adaptation")  #: properties of a network by its
 PROPERTIES = (*ALONE, "similarity")
 
 
-def figure(rows: Iterable[dict], of: str, network: str) -> Estimate:
-    """A property of a network from stored rows; the interval is the mean one over scenes. ValueError where there are none."""
+def figure(rows: Iterable[dict], of: str, network: str, block: str = MIDDLE) -> Estimate:
+    """A property of a network from stored rows; the interval is the mean one over scenes. ValueError where there are none.
+
+    block: from which all but the adaptation is taken.
+    """
     checks.one_of("of", of, PROPERTIES)
-    found = list(_figures(rows, of, network))
+    found = list(_figures(rows, of, network, block))
     if not found:
         raise ValueError(f"rows must have the {of} of {network}, got none")
     return Estimate(*np.mean(found, 0).tolist(), None, "t")
 
 
-def figures(rows: Sequence[dict], of: str, method: str) -> list[Estimate]:
+def figures(rows: Sequence[dict], of: str, method: str, block: str = MIDDLE) -> list[Estimate]:
     """A property of the networks of a method, one a seed."""
-    return [figure(rows, of, f"{method}-{seed}") for seed in SEEDS]
+    return [figure(rows, of, f"{method}-{seed}", block) for seed in SEEDS]
 
 
 def over_seeds(values: Sequence[Estimate]) -> Estimate:
@@ -78,20 +82,20 @@ def verdict(gap: Estimate) -> str:
     return "does not differ" if gap.low >= -LIMIT and gap.high <= LIMIT else "undecided"
 
 
-def _figures(rows: Iterable[dict], of: str, network: str) -> Iterable[list[float]]:
+def _figures(rows: Iterable[dict], of: str, network: str, block: str) -> Iterable[list[float]]:
     seed = network.split("-")[1]
     for row in rows:
         kind = row["kind"]
-        if of == "similarity" and kind == "similarity" and row["measure"] == "cka" and row["block"] == MIDDLE:
+        if of == "similarity" and kind == "similarity" and row["measure"] == "cka" and row["block"] == block:
             pair = {row["one"], row["other"]}
             others = {f"blind-{other}" for other in SEEDS if str(other) != seed}
             if network in pair and pair - {network} <= others:
                 yield row["figure"]
         elif row.get("network") != network:
             continue
-        elif of == "sparsity" and kind == "sparsity" and row["block"] == MIDDLE:
+        elif of == "sparsity" and kind == "sparsity" and row["block"] == block:
             yield row["gini"]
         elif of == "adaptation" and kind == "overlap":
             yield row["overlap"]
-        elif of == "readout" and kind == "readout" and row["block"] == MIDDLE and row["target"] != "log odds":
+        elif of == "readout" and kind == "readout" and row["block"] == block and row["target"] != "log odds":
             yield row["figure"] if row["measure"] == "r" else [2 * v - 1 for v in row["figure"]]
