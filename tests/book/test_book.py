@@ -548,12 +548,15 @@ CONTRAST = """() => {
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
     .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const text = document.querySelector('article p');
-  let ground = text;
-  while (ground && (parse(getComputedStyle(ground).backgroundColor)[3] === 0)) ground = ground.parentElement;
-  const a = light(parse(getComputedStyle(text).color));
-  const b = light(parse(getComputedStyle(ground || document.body).backgroundColor));
-  return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+  const ratio = text => {
+    let ground = text;
+    while (ground && (parse(getComputedStyle(ground).backgroundColor)[3] === 0)) ground = ground.parentElement;
+    const a = light(parse(getComputedStyle(text).color));
+    const b = light(parse(getComputedStyle(ground || document.body).backgroundColor));
+    return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+  };
+  const cells = document.querySelectorAll('article table.sortable :is(th, td, caption)');
+  return Math.min(...[document.querySelector('article p'), ...cells].map(ratio));
 }"""
 
 ROOMS = """() => ({
