@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 from torch import nn
 
+from scorevid.companion import claims
 from scorevid.denoisers.exact import Oracle
 from scorevid.estimates import Estimate
 from scorevid.measures.representations import Readout
@@ -18,12 +19,11 @@ class Planted(nn.Module):
 
     needs_sigma = False
 
-    def __init__(self, answer=None, seed=0):
+    def __init__(self, answer=None, seed=0, width=8):
         super().__init__()
         torch.manual_seed(seed)
-        self.encoder = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU()) for _ in range(3)
-        )
+        convolutions = (nn.Conv2d(3, width, 3, padding=1, bias=False) for _ in range(3))
+        self.encoder = nn.ModuleList(nn.Sequential(convolution, nn.ReLU()) for convolution in convolutions)
         self.answer = answer or (lambda a, c: 0.2 * a[:, 3:4])
         self.eval().requires_grad_(False)
 
@@ -74,6 +74,19 @@ def test_the_named_channel_is_the_one_that_decides(met):
     # random sets of four of eight channels have it half of the time, and else change nothing
     assert row["ratio"][0] ** 2 == pytest.approx(2, rel=0.4)
     assert row["elsewhere"][0] == pytest.approx(row["ratio"][0], rel=1e-3)  # it acts at every pixel alike
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda a, c: 0.2 * a[:, 3:4] + 0.002 * a.sum(1, keepdim=True), "holds"),
+        (lambda a, c: 0.02 * a.sum(1, keepdim=True), "fails"),
+    ],
+)
+def test_the_claim_goes_by_whether_few_channels_move_the_choice(met, answer, expected):
+    """Would catch a ratio that is always large because channels are named by their effect."""
+    row = causes.ablation_row(Planted(answer, width=40), met.part(slice(8)), inside.meetings(12, 9), 0)
+    assert claims.decide(row["ratio"], ">= 3") == expected
 
 
 def test_a_network_that_reads_sigma_off_a_channel_is_steered(met):
