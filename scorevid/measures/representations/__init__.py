@@ -3,7 +3,7 @@
 ``activations`` are recorded, block by block, of any network. Of these, ``sparsity`` measures how few channels answer,
 ``readout`` what a linear decoder finds in them, ``similarity`` how alike two networks are. ``overlaps`` compares the sets of
 active units at two noise levels, or of two groups of scenes. ``interventions`` changes activations, to see what they are for.
-``patches`` finds what drives a channel.
+``driving`` finds what drives a channel.
 """
 
 import lazy_loader as lazy
@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "channel_averages",  # φ of each block
             "active_sets",  # which units are active
         ],
-        "patches": [
+        "driving": [
             "Driving",  # places that drive a channel
             "driving_patches",  # those of a network
         ],

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from scorevid.measures.representations.patches import driving_patches
+from scorevid.measures.representations.driving import driving_patches
 
 
 class Copies(nn.Module):
