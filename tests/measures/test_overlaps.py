@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scorevid.measures.representations import jaccard, overlap, separation
+from scorevid.measures.representations import between_scenes, jaccard, overlap, separation
 from scorevid.measures.representations.overlaps import by_chance
 
 
@@ -53,3 +53,13 @@ def test_what_are_no_sets_is_refused():
         jaccard(a, a[:2])
     with pytest.raises(ValueError, match="three scenes"):
         separation(a, a[:2])
+
+
+def test_the_overlap_of_any_two_scenes_is_that_of_the_pair():
+    """Would catch a table that is not symmetric, and empty sets that are unlike themselves."""
+    sets = torch.rand(6, 40, generator=torch.Generator().manual_seed(0)) > 0.6
+    sets[2] = False
+    table = between_scenes(sets)
+    for k in range(6):
+        torch.testing.assert_close(table[k], jaccard(sets[k].expand(6, -1), sets))
+    assert table[2, 2] == 1

@@ -91,7 +91,7 @@ def test_the_claim_goes_by_whether_few_channels_move_the_choice(met, answer, exp
 
 def test_a_network_that_reads_sigma_off_a_channel_is_steered(met):
     """Would catch a direction from high to low, and a share of the wrong change."""
-    y = causes._noisy(met, causes.FROM, 0)
+    y = inside.noisy(met, causes.FROM, 0)
     oracle = Oracle(met.law)
     optimal = oracle(y, met.c, causes.TO) - oracle(y, met.c, causes.FROM)
     f = Planted()

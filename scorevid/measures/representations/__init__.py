@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "rectifiers",  # its ReLUs, by name
             "channel_averages",  # φ of each block
             "active_sets",  # which units are active
+            "activation_maps",  # of one block
         ],
         "driving": [
             "Driving",  # places that drive a channel
@@ -41,6 +42,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "overlaps": [
             "jaccard",  # of two sets
             "overlap",  # of active sets of the same scenes, over scenes
+            "between_scenes",  # of any two scenes
             "separation",  # of two groups of scenes by their active sets
         ],
         "interventions": [

@@ -154,6 +154,36 @@ def active_sets(
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
+def activation_maps(
+    network: nn.Module,
+    block: str,
+    c: Tensor,
+    x: Tensor,
+    sigma: float,
+    *,
+    generator: torch.Generator | None,
+    batch: int = BATCH,
+) -> Tensor:
+    """The activations of a block themselves, (B, channels, h, w), for one noisy frame of each scene.
+
+    Arguments as of :func:`channel_averages`. Of a block that sees each past frame by itself, the largest over these.
+    """
+    _checked(network, c, x, sigma, [block], generator)
+    checks.integer("batch", batch)
+    modules, maps = dict(network.named_modules()), []
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Tensor) -> None:
+        seen[name] = _activations(modules[name], output, len(piece[1])).amax(1)
+
+    with torch.no_grad(), hooked(network, keep, [block]):
+        for piece in _pieces(c, x, None, batch):
+            seen.clear()
+            denoise(network, _noisy(piece[1], sigma, generator), piece[0], sigma)
+            maps.append(_of(seen, block))
+    return torch.cat(maps)
+
+
 def _checked(network: nn.Module, c: Tensor, x: Tensor, sigma: float, blocks, generator) -> list[str]:
     checks.evaluation_mode(network)
     checks.frames("x", x, 1)

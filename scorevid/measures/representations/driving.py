@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from scorevid import checks
-from scorevid.denoisers.protocol import denoise
-from scorevid.measures.representations.activations import _activations, _checked, _noisy, _of, _pieces, hooked
+from scorevid.measures.representations.activations import activation_maps
 
 GREY = 0.5  #: of what lies outside of the frame
 
@@ -30,7 +29,6 @@ class Driving:
     patches: Tensor
 
 
-@torch.no_grad()
 def driving_patches(
     network: nn.Module,
     block: str,
@@ -50,23 +48,11 @@ def driving_patches(
     sees them; generator: of the noise, None for noisy x. n: places, B at most. size: of the patches, in pixels, even. Raises
     ValueError for shapes, names and numbers that do not fit.
     """
-    _checked(network, c, x, sigma, [block], generator)
     checks.integer("n", n, most=len(x))
     checks.integer("size", size, 2)
-    checks.integer("channel", channel, 0)
-    modules, maps = dict(network.named_modules()), []
-
-    def keep(name: str, output: Tensor) -> None:
-        a = _activations(modules[name], output, len(piece[1]))
-        checks.integer("channel", channel, 0, a.shape[2] - 1)
-        seen[name] = a[:, :, channel].amax(1)
-
-    with hooked(network, keep, [block]):
-        for piece in _pieces(c, x, None, batch):
-            seen: dict[str, Tensor] = {}
-            denoise(network, _noisy(piece[1], sigma, generator), piece[0], sigma)
-            maps.append(_of(seen, block))
-    a = torch.cat(maps)  # (B, h, w)
+    maps = activation_maps(network, block, c, x, sigma, generator=generator, batch=batch)
+    checks.integer("channel", channel, 0, maps.shape[1] - 1)
+    a = maps[:, channel]  # (B, h, w)
     strongest, at = a.flatten(1).max(1)
     order = strongest.topk(n).indices
     scale = x.shape[2] // a.shape[1]

@@ -44,6 +44,15 @@ def overlap(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Estimate]:
     return {name: mean_interval(jaccard(a[name], b[name]).cpu().numpy()) for name in a}
 
 
+def between_scenes(sets: Tensor) -> Tensor:
+    """The index of any two of the sets of B scenes, (B, units) bool: (B, B); 1 for two empty sets."""
+    _check(sets, sets)
+    shared = (sets.float() @ sets.float().T).double()
+    size = shared.diagonal()
+    union = size[:, None] + size - shared
+    return torch.where(union > 0, shared / union.clamp_min(1), 1.0)
+
+
 def separation(a: Tensor, b: Tensor) -> Estimate:
     """By how much two scenes of one group are more alike than two of different groups, in mean index, over all pairs.
 
@@ -55,11 +64,7 @@ def separation(a: Tensor, b: Tensor) -> Estimate:
     n, m = len(a), len(b)
     if min(n, m) < 3:
         raise ValueError(f"groups must have three scenes or more, got {n} and {m}")
-    sets = torch.cat([a, b]).float()
-    shared = (sets @ sets.T).double()
-    size = shared.diagonal()
-    union = size[:, None] + size - shared
-    index = torch.where(union > 0, shared / union.clamp_min(1), 1.0).cpu().numpy()
+    index = between_scenes(torch.cat([a, b])).cpu().numpy()
     first = np.arange(n + m) < n
 
     def difference(rows: np.ndarray) -> float:

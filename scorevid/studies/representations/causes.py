@@ -26,7 +26,7 @@ from scorevid.estimates import Estimate, correlation_interval, ratio_interval
 from scorevid.measures.choices import projection
 from scorevid.measures.representations.activations import block_names
 from scorevid.measures.representations.interventions import ablated, steered
-from scorevid.studies.representations.inside import Seen, averages, common
+from scorevid.studies.representations.inside import Seen, averages, common, noisy
 from scorevid.studies.representations.targets import open_pixels, targets_of_meetings
 
 CHOOSING_AT = 3.0  #: noise level at which the choice rests on the past, grey units
@@ -74,7 +74,7 @@ def ablation_row(network: nn.Module, chosen_on: Seen, judged_on: Seen, seed: int
 @torch.no_grad()
 def steering_rows(network: nn.Module, chosen_on: Seen, judged_on: Seen, seed: int, draws: int = 5) -> Iterator[dict]:
     """Of each block and amount: "share" of the optimal denoiser's change, "by_chance" for directions drawn at random."""
-    y = _noisy(judged_on, FROM, seed)
+    y = noisy(judged_on, FROM, seed)
     oracle = Oracle(judged_on.law)
     optimal = oracle(y, judged_on.c, TO) - oracle(y, judged_on.c, FROM)
     plain = denoise(network, y, judged_on.c, FROM)
@@ -110,7 +110,7 @@ class _Change:
 
     def __init__(self, network: nn.Module, seen: Seen, seed: int, means: dict[str, Tensor]):
         self.network, self.seen, self.means = network, seen, means
-        self.y = _noisy(seen, CHOOSING_AT, seed)
+        self.y = noisy(seen, CHOOSING_AT, seed)
         self.plain = denoise(network, self.y, seen.c, CHOOSING_AT)
         self.elsewhere = 1 - open_pixels(seen.law, MARGIN)
 
@@ -125,10 +125,6 @@ class _Change:
 def _means(network: nn.Module, seen: Seen, seed: int) -> dict[str, Tensor]:
     found = averages(network, seen, CHOOSING_AT, seed)
     return {block: found[common(block)].mean(0) for block in block_names(network)}
-
-
-def _noisy(seen: Seen, sigma: float, seed: int) -> Tensor:
-    return seen.x + sigma * torch.randn(seen.x.shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _root(ratio: Estimate) -> list[float]:

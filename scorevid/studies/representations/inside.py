@@ -90,10 +90,14 @@ def averages(network: nn.Module, seen: Seen, sigma: float, seed: int, where: Ten
     return {common(block): phi for block, phi in found.items()}
 
 
+def noisy(seen: Seen, sigma: float, seed: int) -> Tensor:
+    """The next frames with noise of this seed, (B, 1, H, W)."""
+    return seen.x + sigma * torch.randn(seen.x.shape, generator=torch.Generator().manual_seed(seed))
+
+
 def pixels(seen: Seen, sigma: float, seed: int) -> dict[str, Tensor]:
     """The baseline: past frames and noisy frame as they are, as one "block" of features."""
-    z = torch.randn(seen.x.shape, generator=torch.Generator().manual_seed(seed))
-    return {"pixels": torch.cat([seen.c, seen.x + sigma * z], 1).flatten(1)}
+    return {"pixels": torch.cat([seen.c, noisy(seen, sigma, seed)], 1).flatten(1)}
 
 
 def sparsity_rows(network: nn.Module, seen: Seen, seed: int) -> Iterator[dict]:

@@ -12,9 +12,10 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scorevid.measures.representations.activations import active_sets, rectifiers
+from scorevid.measures.representations.overlaps import between_scenes
 from scorevid.measures.representations.similarity import linear_cka, over_scenes, procrustes_distance
 from scorevid.studies.representations.inside import Seen, averages
 
@@ -43,11 +44,6 @@ def overlaps_of_scenes(network: nn.Module, seen: Seen, sigma: float, seed: int) 
     """Jaccard index of the active sets of any two of n scenes: (n (n − 1) / 2,)."""
     draw = torch.Generator().manual_seed(seed)
     found = active_sets(network, seen.c, seen.x, sigma, generator=draw, blocks=rectifiers(network))
-    return _index(torch.cat(list(found.values()), 1))
-
-
-def _index(sets: Tensor) -> np.ndarray:
-    shared = sets.float() @ sets.float().T
-    size = shared.diagonal()
-    rows = torch.triu_indices(len(sets), len(sets), 1)
-    return (shared / (size[:, None] + size - shared).clamp_min(1))[rows[0], rows[1]].double().numpy()
+    index = between_scenes(torch.cat(list(found.values()), 1))
+    rows = torch.triu_indices(len(seen), len(seen), 1)
+    return index[rows[0], rows[1]].numpy()
