@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 import tyro
 
-from scorevid.denoisers.conditioned import build_network
+from scorevid.denoisers.conditioned import Network, build_network
 from scorevid.denoisers.weights import FOLDER as PUBLISHED
 from scorevid.noise.corruptions import CORRUPTIONS
 from scorevid.noise.prior import NoisePrior
-from scorevid.training.runs import open_run, publish
+from scorevid.training.runs import go_on_from, open_run, publish
 from scorevid.training.steps import Settings, TrainState
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.leaves.world import Leaves
@@ -66,13 +66,22 @@ PEERS = {
 VARIANTS = {"base": Variant("base")} | SEEDS | NOISES | ARCHITECTURES | TRAINING
 
 
-def train(variant: Variant, base: dict, world, minutes: float | None, folder: Path, steps: int | None = None) -> None:
+def train(
+    variant: Variant,
+    base: dict,
+    world,
+    minutes: float | None,
+    folder: Path,
+    steps: int | None = None,
+    published: Network | None = None,
+) -> None:
     """Train one variant for about so many minutes of processor time in a folder, or so many updates, from where it is.
 
     base: arguments of the network that the variant does not change. world: what a new run draws its scenes from. A run that
     was planned for less is made longer: its rate rises again, to where it is in the longer plan, and falls to zero at its end.
-    steps: in place of the minutes, which are None then. Raises ValueError for both or neither, and SystemExit where it was
-    interrupted.
+    steps: in place of the minutes, which are None then. published: what this variant has come to, to go on from where its run
+    is gone (:func:`~scorevid.training.runs.go_on_from`). Raises ValueError for both minutes and steps or neither, and
+    SystemExit where it was interrupted.
     """
     if (minutes is None) == (steps is None):
         raise ValueError(f"give either minutes or steps, got {minutes} and {steps}")
@@ -91,6 +100,8 @@ def train(variant: Variant, base: dict, world, minutes: float | None, folder: Pa
         settings = Settings(**common | variant.settings)
         torch.manual_seed(settings.seed)
         trainer = Trainer(build_network(base | variant.network), world, settings, folder)
+        if published is not None:
+            go_on_from(trainer, published)
     left = 0 if minutes is None else minutes - trainer.state.seconds / 60
     if left > 0:
         trainer.run(left, clock=time.process_time)

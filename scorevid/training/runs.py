@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,31 @@ def start_from(trainer: Trainer, published: Network) -> None:
     trainer.ema = [p.detach().clone() for p in trainer.network.parameters()]
     trainer.state.changes.append({"until_step": 0, "started_from": published.card["name"]})
     trainer.freeze()
+
+
+def go_on_from(trainer: Trainer, published: Network) -> None:
+    """Continue the training of a published network whose run is gone: its updates, images and time count, all else is new.
+
+    Training begins with its averaged weights. Normalisation keeps its statistics where the settings freeze them at all.
+    published: with its card, as of :func:`~scorevid.denoisers.weights.load_denoiser`. Raises ValueError for a run that has
+    begun, for one that is planned for no more updates, and for another network or seed.
+    """
+    done, state, seed = published.card["training"], trainer.state, trainer.settings.seed
+    if state.step:
+        raise ValueError(f"a run that has made {state.step} updates cannot go on from other weights")
+    if published.config != trainer.network.config or done["seed"] != seed:
+        text = f"{published.config} with the seed {done['seed']}"
+        raise ValueError(f"the run of {published.card['name']} has {text}, not {trainer.network.config} with {seed}")
+    if (state.planned_steps or math.inf) <= done["steps"]:
+        raise ValueError(f"{published.card['name']} has {done['steps']} updates, and {state.planned_steps} are planned")
+    trainer.network.load_state_dict(published.state_dict())
+    trainer.ema = [p.detach().clone() for p in trainer.network.parameters()]
+    state.step, state.images, state.seconds = done["steps"], done["images"], 3600 * done["hours"]
+    changed = {} if done["batch"] == trainer.settings.batch else {"batch": done["batch"]}
+    state.changes = [*done["changes"], {"until_step": state.step, "went_on_from": published.card["name"]} | changed]
+    if trainer.settings.freeze_norm_after is not None:
+        state.frozen_at = state.step
+        trainer.freeze()
 
 
 def publish(

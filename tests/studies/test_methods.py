@@ -1,6 +1,7 @@
 """The comparison of methods: one budget, one kind of data, runs that are made longer, and cards."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -38,7 +39,7 @@ def test_methods_share_what_is_not_the_method():
     """Would catch a method with another batch, seed or law of noise, and rates that are not the same up to the freeze."""
     made = [Settings(**{"noise": NoisePrior(**m.noise)} | m.settings) for m in methods.METHODS.values()]
     assert all(getattr(s, name) == getattr(made[0], name) for s in made for name in SHARED)
-    assert made[0].noise.law == "peaked" and made[0].batch == 48
+    assert made[0].noise.law == "peaked" and made[0].batch == 16
     masked = {name for name, s in zip(methods.METHODS, made, strict=True) if s.past != PastNoise()}
     assert masked == {"mcvd"}
 
@@ -66,6 +67,20 @@ def test_more_minutes_make_a_run_longer(tmp_path, small):
     assert after.changes == [{"until_step": 20, "steps": 20}]
     assert load_denoiser("simvp", tmp_path / "weights").card["training"]["steps"] == after.step
     assert learning_rate(20, after.step, 500) > 0.5 > 0.01 > learning_rate(after.step - 1, after.step, 500)
+
+
+def test_a_lost_run_goes_on_from_its_weights(tmp_path, small):
+    """Would catch a method that is trained anew where its run is gone, and one whose time is counted from zero."""
+    compare(tmp_path, "edm")
+    path = tmp_path / "weights" / "edm.json"
+    card = json.loads(path.read_text())
+    card["training"]["hours"] = 0.001
+    path.write_text(json.dumps(card))
+    shutil.rmtree(tmp_path / "runs")
+    compare(tmp_path, "edm", minutes=0.08)
+    training, steps = load_denoiser("edm", tmp_path / "weights").card["training"], card["training"]["steps"]
+    assert training["steps"] > steps and training["hours"] >= 0.001
+    assert training["changes"] == [{"until_step": steps, "went_on_from": "edm"}]
 
 
 @pytest.mark.parametrize(

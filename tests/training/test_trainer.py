@@ -17,7 +17,7 @@ from scorevid.denoisers.normalisation import ScaleNorm, estimate_statistics
 from scorevid.denoisers.unet import UNet
 from scorevid.noise.prior import NoisePrior, PastNoise
 from scorevid.training.records import read_log
-from scorevid.training.runs import describe, open_run, publish, start_from
+from scorevid.training.runs import describe, go_on_from, open_run, publish, start_from
 from scorevid.training.steps import Settings, generator_for, learning_rate, noisy_batch
 from scorevid.training.trainer import Trainer
 from scorevid.worlds.gaussian import Gaussian
@@ -334,6 +334,47 @@ def test_a_run_starts_from_weights_with_a_shorter_memory(tmp_path):
     assert again.state.changes == run.state.changes and again.state.frozen
     with pytest.raises(ValueError, match="10 updates cannot start"):
         start_from(run, f)
+
+
+def from_a_lost_run(tmp_path, **settings):
+    """The network of a run of 10 updates with its card, the run being lost."""
+    source = trainer(tmp_path / "lost", steps=10, freeze_norm_after=4, **settings)
+    source.run(progress=False)
+    f = source.denoiser()
+    f.card = describe(source) | {"name": "lost"}
+    return f
+
+
+def test_training_goes_on_from_a_published_network(tmp_path):
+    """Would catch counts that begin at zero, scenes that are drawn again, and statistics that are estimated anew."""
+    f = from_a_lost_run(tmp_path)
+    run = trainer(tmp_path / "run", steps=16, batch=4, freeze_norm_after=4)
+    go_on_from(run, f)
+    assert (run.state.step, run.state.images, run.state.seconds) == (10, 80, pytest.approx(3600 * f.card["training"]["hours"]))
+    y, c = noisy_batch(SMALL, NoisePrior(), 8, generator_for(0, 0))[:2]
+    for network in (run.network.eval(), run.denoiser()):
+        torch.testing.assert_close(network(y, c), f(y, c))
+    before = [m.variance.clone() for m in run.network.modules() if isinstance(m, ScaleNorm)]
+    run.run(progress=False, log_every=1)
+    assert [step for step, _ in losses(tmp_path / "run")] == list(range(11, 17))
+    after = [m.variance for m in run.network.modules() if isinstance(m, ScaleNorm)]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    training = describe(open_run(tmp_path / "run"))["training"]
+    assert training["images"] == 80 + 6 * 4
+    assert training["changes"] == [{"until_step": 10, "went_on_from": "lost", "batch": 8}]
+    with pytest.raises(ValueError, match="16 updates cannot go on"):
+        go_on_from(run, f)
+
+
+def test_it_goes_on_with_the_same_network_only(tmp_path):
+    """Would catch weights that are put into a network of another kind, another seed, and a plan that is over already."""
+    f = from_a_lost_run(tmp_path)
+    with pytest.raises(ValueError, match="lost has"):
+        go_on_from(trainer(tmp_path / "a", network={"lateral": False}), f)
+    with pytest.raises(ValueError, match="with the seed 0"):
+        go_on_from(trainer(tmp_path / "b", seed=1), f)
+    with pytest.raises(ValueError, match="10 updates, and 10 are planned"):
+        go_on_from(trainer(tmp_path / "c", steps=10), f)
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):
