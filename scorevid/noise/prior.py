@@ -1,4 +1,4 @@
-r"""The laws of noise in training: on the next frame, and, optionally, on the past, of which a part may be left out.
+r"""The laws of noise in training: on the next frame, and, optionally, on the past, of which a part may be left out or hidden.
 
 Training draws the noise level σ of each example from the noise prior. The denoiser never sees σ, so this law is part of
 what it estimates: the optimal blind denoiser averages over the posterior p(σ | y, c) under this prior. In a frame of N
@@ -74,14 +74,15 @@ class NoisePrior:
 
 @dataclass(frozen=True)
 class PastNoise:
-    """What training does to past frames: white noise, so that their reliability varies, and forgetting; nothing by default.
+    """What training does to past frames: noise, so that their reliability varies, hiding and forgetting; nothing by default.
 
     Each past frame of each example gets noise or not, independently, with its own standard deviation, log-uniform over
     [sigma_min, sigma_max]. The denoiser does not know it. Our choice: the paper's past is clean as far as is known. Of a share
     of examples the older frames are set to zero, so that one network learns to do with fewer
     (:mod:`scorevid.denoisers.memory`). Of a share all of them are, so that a network also learns what frames are like when
-    nothing is known of their past (Voleti et al. 2022, arXiv 2205.09853). Raises ValueError for a share outside of [0, 1] and
-    for an empty range.
+    nothing is known of their past (Voleti et al. 2022, arXiv 2205.09853). Of a share a grey square hides one place in the latest
+    frames, up to the last, and is gone in the next frame: only older frames have shown what is there. Raises ValueError for a
+    share outside of [0, 1] and for an empty range.
     """
 
     share: float = 0.0  # of past frames that get noise
@@ -89,16 +90,18 @@ class PastNoise:
     sigma_max: float = 1.0  # greatest
     forget: float = 0.0  # share of examples whose older past frames are zero; how many, from 1 to M − 1, is drawn
     mask: float = 0.0  # share of examples whose whole past is zero
+    hide: float = 0.0  # share of examples with a hidden place; where, how large, and in how many frames, 1 to M − 1, is drawn
 
     def __post_init__(self):
-        checks.number("share", self.share, 0, 1)
-        checks.number("forget", self.forget, 0, 1)
-        checks.number("mask", self.mask, 0, 1)
+        for name in ("share", "forget", "mask", "hide"):
+            checks.number(name, getattr(self, name), 0, 1)
         _check_range(self.sigma_min, self.sigma_max)
 
     def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
         """Past frames (B, M, H, W) with their noise, and without what is forgotten; by default c itself, and no draw."""
         memory = c.shape[1]
+        if self.hide > 0 and memory > 1:
+            c = self._hidden(c, generator)
         if self.share > 0 and memory > 0:
             which, u = torch.rand(2, *c.shape[:2], 1, 1, generator=generator, device=generator.device)
             level = self.sigma_min * (self.sigma_max / self.sigma_min) ** u
@@ -110,6 +113,19 @@ class PastNoise:
             masked = torch.rand(len(c), 1, 1, 1, generator=generator, device=generator.device) < self.mask
             c = c.masked_fill(masked, 0.0)
         return c
+
+    def _hidden(self, c: Tensor, generator: torch.Generator) -> Tensor:
+        """Past frames (B, M, H, W), of some of which a square of a random grey hides the same place in the latest frames."""
+        (n, memory), (height, width) = c.shape[:2], c.shape[2:]
+        u = torch.rand(6, n, 1, 1, generator=generator, device=generator.device)
+        side = 4 + u[0] * (min(height, width) / 2 - 4)
+        rows, columns = (torch.arange(size, device=generator.device) for size in (height, width))
+        down, right = (u[k] * (size - side) for k, size in ((1, height), (2, width)))
+        there = ((rows[:, None] >= down) & (rows[:, None] < down + side)) & ((columns >= right) & (columns < right + side))
+        latest = 1 + (u[3] * (memory - 1)).long().clamp_max(memory - 2)
+        age = torch.arange(memory, 0, -1, device=generator.device)[:, None, None]
+        hidden = there[:, None] & (age <= latest[:, None]) & (u[4] < self.hide)[:, None]
+        return torch.where(hidden, u[5][:, None].to(c), c)
 
     def _remembered(self, batch: int, memory: int, generator: torch.Generator) -> Tensor:
         """Which frames of each past are kept, (B, M, 1, 1) bool: the latest m of some, all of the others."""

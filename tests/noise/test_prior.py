@@ -48,6 +48,12 @@ BAD = (
 )
 
 
+@pytest.mark.parametrize("name", ["share", "forget", "mask", "hide"])
+def test_a_share_is_between_none_and_all(name):
+    with pytest.raises(ValueError, match=name):
+        PastNoise(**{name: 1.1})
+
+
 @pytest.mark.parametrize("bad", BAD)
 def test_noise_prior_refuses_what_is_no_law(bad):
     with pytest.raises(ValueError):
@@ -85,6 +91,23 @@ def test_a_share_of_pasts_forgets_its_older_frames():
     assert stats.chisquare(frames, [1200, 1200, 1200, 2400]).pvalue > 1e-3
     alone = c[:, :1]
     assert PastNoise(forget=1.0).put_on(alone, torch.Generator()) is alone
+
+
+def test_a_square_hides_one_place_in_the_latest_frames():
+    """Would catch a place that moves, frames before it that are hidden too, and a share or length other than it should be."""
+    c = 1 + torch.rand(6000, 4, 16, 16)
+    hidden = PastNoise(hide=0.6).put_on(c, torch.Generator().manual_seed(0)) != c
+    frames = hidden.any(3).any(2)
+    assert (frames.int().diff(dim=1) >= 0).all()  # up to the last frame
+    counts = torch.bincount(frames.sum(1), minlength=4)
+    assert len(counts) == 4 and stats.chisquare(counts, [2400, 1200, 1200, 1200]).pvalue > 1e-3
+    last = hidden[frames[:, -1], -1]
+    assert (hidden == (hidden[:, -1:] & frames[:, :, None, None])).all()
+    height, width = last.any(2).sum(1), last.any(1).sum(1)
+    assert torch.equal(height * width, last.sum((1, 2))) and ((height - width).abs() <= 1).all()
+    assert last.sum((1, 2)).min() >= 9 and last.sum((1, 2)).max() <= 81
+    alone = c[:, :1]
+    assert PastNoise(hide=1.0).put_on(alone, torch.Generator()) is alone
 
 
 def test_what_is_forgotten_has_no_noise_left():
