@@ -90,7 +90,9 @@ class PastNoise:
     sigma_max: float = 1.0  # greatest
     forget: float = 0.0  # share of examples whose older past frames are zero; how many, from 1 to M − 1, is drawn
     mask: float = 0.0  # share of examples whose whole past is zero
-    hide: float = 0.0  # share of examples with a hidden place; where, how large, and in how many frames, 1 to M − 1, is drawn
+    hide: float = (
+        0.0  # share of examples with a hidden place; where, how large, and in how many frames, 1 to M − 1, is drawn
+    )
 
     def __post_init__(self):
         for name in ("share", "forget", "mask", "hide"):
@@ -121,7 +123,9 @@ class PastNoise:
         side = 4 + u[0] * (min(height, width) / 2 - 4)
         rows, columns = (torch.arange(size, device=generator.device) for size in (height, width))
         down, right = (u[k] * (size - side) for k, size in ((1, height), (2, width)))
-        there = ((rows[:, None] >= down) & (rows[:, None] < down + side)) & ((columns >= right) & (columns < right + side))
+        there = ((rows[:, None] >= down) & (rows[:, None] < down + side)) & (
+            (columns >= right) & (columns < right + side)
+        )
         latest = 1 + (u[3] * (memory - 1)).long().clamp_max(memory - 2)
         age = torch.arange(memory, 0, -1, device=generator.device)[:, None, None]
         hidden = there[:, None] & (age <= latest[:, None]) & (u[4] < self.hide)[:, None]

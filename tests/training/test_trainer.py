@@ -350,7 +350,11 @@ def test_training_goes_on_from_a_published_network(tmp_path):
     f = from_a_lost_run(tmp_path)
     run = trainer(tmp_path / "run", steps=16, batch=4, freeze_norm_after=4)
     go_on_from(run, f)
-    assert (run.state.step, run.state.images, run.state.seconds) == (10, 80, pytest.approx(3600 * f.card["training"]["hours"]))
+    assert (run.state.step, run.state.images, run.state.seconds) == (
+        10,
+        80,
+        pytest.approx(3600 * f.card["training"]["hours"]),
+    )
     y, c = noisy_batch(SMALL, NoisePrior(), 8, generator_for(0, 0))[:2]
     for network in (run.network.eval(), run.denoiser()):
         torch.testing.assert_close(network(y, c), f(y, c))
