@@ -80,9 +80,9 @@ class PastNoise:
     [sigma_min, sigma_max]. The denoiser does not know it. Our choice: the paper's past is clean as far as is known. Of a share
     of examples the older frames are set to zero, so that one network learns to do with fewer
     (:mod:`scorevid.denoisers.memory`). Of a share all of them are, so that a network also learns what frames are like when
-    nothing is known of their past (Voleti et al. 2022, arXiv 2205.09853). Of a share a grey square hides one place in the latest
-    frames, up to the last, and is gone in the next frame: only older frames have shown what is there. Raises ValueError for a
-    share outside of [0, 1] and for an empty range.
+    nothing is known of their past (Voleti et al. 2022, arXiv 2205.09853). Of a share a grey square hides one place in the
+    latest frames, up to the last, and is gone in the next frame: only older frames have shown what is there. Raises ValueError
+    for a share outside of [0, 1] and for an empty range.
     """
 
     share: float = 0.0  # of past frames that get noise
