@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from scorevid.studies.representations import causes, inside
 from scorevid.studies.representations.networks import FOLDER, NETWORKS, SEEDS, load_network
+from scorevid.studies.side_by_side import side_by_side
 
 PIXELS = "pixels"  #: in the place of a network: the baseline of readouts
 OURS = tuple(f"blind-{seed}" for seed in SEEDS)
@@ -42,7 +40,6 @@ class Plan:
 
     def rows_of(self, name: str, odds: Case) -> list[dict]:
         """All rows of one network, or of the baseline of pixels. odds: where the log odds are decoded."""
-        torch.set_num_threads(1)  # of several processes
         scenes, met = inside.random_scenes(self.scenes, self.seed), inside.meetings(self.scenes, self.seed)
         if name == PIXELS:
             return [{"network": name} | row for row in inside.readout_rows(None, scenes, met, self.seed)]
@@ -58,5 +55,4 @@ class Plan:
 
     def rows(self, names: Sequence[str], odds: Case, workers: int = 2) -> Iterator[list[dict]]:
         """:meth:`rows_of` each name, in their order, so many at a time."""
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(self.rows_of, names, [odds] * len(names))
+        yield from side_by_side(self.rows_of, names, [odds] * len(names), workers=workers)
