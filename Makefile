@@ -131,8 +131,8 @@ motion: $(STAMP)
 	$(call PAPERMILL,motion)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapters 4 to 6 and supplements 4c and 9a show of shots, which do not come along: make natural SHOTS=path; 45 minutes for 26
-# shots; with LABELS=path, a JSON or .csv file of cameras and motions, supplement 9a sorts them. What supplement 5a
+# what chapters 4 to 6 and supplements 4c, 7b, 8a and 9a show of shots, which do not come along: make natural SHOTS=path; 45 minutes for 26
+# shots; with LABELS=path, a JSON or .csv file of cameras and motions, supplements 8a and 9a sort them. What supplement 5a
 # shows of DAVIS, which does not either: make natural DAVIS=path; five minutes
 ABSOLUTE = $(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))'
 natural: $(STAMP)
@@ -142,8 +142,8 @@ natural: $(STAMP)
 	test -z "$(DAVIS)" || { davis=$$($(ABSOLUTE) "$(DAVIS)") || exit; $(call PAPERMILL,natural,-p davis "$$davis"); }
 	test -z "$(SHOTS)" || { shots=$$($(ABSOLUTE) "$(SHOTS)") || exit; \
 	  labels=$$(test -z "$(LABELS)" || $(ABSOLUTE) "$(LABELS)") || exit; \
-	  $(call PAPERMILL,natural_shots natural_weights surprises,-p shots "$$shots"); \
-	  $(call PAPERMILL,representations_natural,-p shots "$$shots" -p labels "$$labels"); }
+	  $(call PAPERMILL,natural_shots natural_weights surprises natural_memory,-p shots "$$shots"); \
+	  $(call PAPERMILL,representations_natural natural_predictions,-p shots "$$shots" -p labels "$$labels"); }
 
 # speed, side by side, stored in benchmarks/results for book/speed.md; some forty minutes on a machine idle
 # otherwise, over half of them for the comparison with diffusers.

@@ -116,7 +116,7 @@ def open_statistics(method: Method, world: str, n: int, n_samples: int, seed: in
         "crps": list(mean_interval(crps.samples)),
         "crps_law": list(mean_interval(crps.floor)),
         "sharpness": list(mean_interval(sharpness(x, ahead).mean(1))),
-        **_likeness(x, ahead.draw(_generator(seed, 3))),
+        **_of_the_mean(x, ahead.draw(_generator(seed, 3))),
         "energies": [round(float(e), 5) for e in energy.samples],
     }
 
@@ -138,7 +138,7 @@ def decided_statistics(method: Method, world: str, n: int, n_samples: int, seed:
         "error": list(mean_interval(errors)),
         "mean_error": list(mean_interval(of_mean)),
         "sharpness": list(ratio_interval(*energies, 1000, seed)),
-        **_likeness(answers, x),
+        **_of_the_mean(answers, x),
         "errors": [float(f"{e:.4g}") for e in errors],
     }
 
@@ -232,10 +232,16 @@ def _psnr(x: Tensor, truth: Tensor) -> np.ndarray:
     return -10 * square.log10().double().numpy()
 
 
-def _likeness(x: Tensor, truth: Tensor) -> dict:
-    """ "psnr" and "ssim" of the mean of answers x (B, S, H, W) to the true frames (B, 1, H, W)."""
+def likeness(x: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """PSNR (dB) and SSIM of the mean of answers x (B, S, H, W) to the true frames (B, 1, H, W), (B,) each.
+
+    Greys are cut to [0, 1], and a frame that is exact counts as 60 dB. SSIM is scikit-image's, of the extra ``baselines``.
+    """
     similarity = checks.installed("skimage.metrics", "baselines").structural_similarity
     mean = x.mean(1, keepdim=True).clamp(0, 1)
     pairs = zip(mean[:, 0].double().numpy(), truth[:, 0].double().numpy(), strict=True)
-    ssim = [similarity(a, b, data_range=1.0) for a, b in pairs]
-    return {"psnr": list(mean_interval(_psnr(mean, truth)[:, 0])), "ssim": list(mean_interval(ssim))}
+    return _psnr(mean, truth)[:, 0], np.array([similarity(a, b, data_range=1.0) for a, b in pairs])
+
+
+def _of_the_mean(x: Tensor, truth: Tensor) -> dict:
+    return {name: list(mean_interval(v)) for name, v in zip(("psnr", "ssim"), likeness(x, truth), strict=True)}

@@ -2,14 +2,15 @@
 
 ``errors`` are those of denoisers and of classical methods, and what samples look like. ``margins`` says by how much a network
 is ahead, and what each past frame is worth. ``weights`` reads local linear weights for chapter 4. ``surprises`` plants objects
-for chapter 6 and finds them.
+for chapter 6 and finds them. ``older_frames`` puts noise on the past, or hides a place in it, for supplement 7b.
+``predictions`` shows natural video to the methods of chapter 8, for supplement 8a.
 """
 
 import lazy_loader as lazy
 
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    submodules=["margins", "surprises", "weights"],
+    submodules=["margins", "older_frames", "predictions", "surprises", "weights"],
     submod_attrs={
         "errors": [
             "BASELINES",  # what networks are compared with

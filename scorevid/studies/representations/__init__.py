@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "TASKS",  # what shots are told apart by
             "decoded",  # of patches
             "read_labels",  # of shots
+            "read_records",  # as they are in the file
             "told_apart",  # whole shots
         ],
         "natural_video": [

@@ -34,6 +34,20 @@ CAMERAS = ("static", "pan", "zoom/forward", "hand-held")  #: kinds of camera in 
 TASKS = {"moving camera": "camera", "human action": "motion"}  #: what is told apart, and the field that says it
 
 
+def read_records(path: Path | str) -> dict[str, dict]:
+    """What a JSON or .csv file says of shots, by name: see :func:`read_labels`, whose errors for the file it raises."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        records = list(csv.DictReader(text.splitlines())) if path.suffix == ".csv" else json.loads(text)
+        names = [record["name"] for record in records]
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        raise ValueError(f"labels must be a .json or .csv file of records with a name, got {path.name}") from problem
+    if len(set(names)) < len(names):
+        raise ValueError(f"labels must be of different shots, got {max(names, key=names.count)} again")
+    return dict(zip(names, records, strict=True))
+
+
 def read_labels(path: Path | str, shots: Sequence[str]) -> dict[str, dict]:
     """What a file says of these shots, by name: "group", and for each of ``TASKS`` whether it is so, a bool, where it
     says that.
@@ -46,15 +60,7 @@ def read_labels(path: Path | str, shots: Sequence[str]) -> dict[str, dict]:
     an unknown camera, and where no shot is labelled.
     """
     path, found = Path(path), {}
-    try:
-        text = path.read_text(encoding="utf-8")
-        records = list(csv.DictReader(text.splitlines())) if path.suffix == ".csv" else json.loads(text)
-        names = [record["name"] for record in records]
-    except (OSError, ValueError, TypeError, KeyError) as problem:
-        raise ValueError(f"labels must be a .json or .csv file of records with a name, got {path.name}") from problem
-    if len(set(names)) < len(names):
-        raise ValueError(f"labels must be of different shots, got {max(names, key=names.count)} again")
-    for record in (r for r in records if r["name"] in set(shots)):
+    for record in (r for name, r in read_records(path).items() if name in set(shots)):
         camera, moving = (record.get(field) for field in TASKS.values())
         if camera and camera not in CAMERAS:
             raise ValueError(f"camera must be one of {', '.join(CAMERAS)}, got {camera!r} of {record['name']}")
