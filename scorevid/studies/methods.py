@@ -41,7 +41,10 @@ from scorevid.worlds.registry import make_world
 FOLDER = PUBLISHED / "motion"
 _PEAKED = {"law": "peaked"}
 _BATCH = {"batch": 16}  # which learns sooner than 48, the batch of the first eleven minutes of the published ones
-_BATCH_NORM = _BATCH | {"freeze_norm_after": 2000, "frozen_lr_factor": 0.4}  # as on the command line, for networks of this width
+_BATCH_NORM = _BATCH | {
+    "freeze_norm_after": 2000,
+    "frozen_lr_factor": 0.4,
+}  # as on the command line, for networks of this width
 _NONE = _BATCH | {"freeze_norm_after": None}
 
 
