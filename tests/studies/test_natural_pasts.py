@@ -71,8 +71,18 @@ def test_errors_of_older_frames_are_those_of_what_is_judged(patches):
         assert errors["hidden 2", "third", 2] == pytest.approx(hidden)
         assert errors["hidden 4", "third", 7] > shown  # a grey in its place
         assert errors["hidden 2", "copy", 3] <= shown * (1 + 1e-5)
-        with pytest.raises(KeyError):
-            errors["noise 0", "copy", 1]
+        assert {(case[:5], name) for case, name, _ in errors} >= {("hidde", "copy"), ("noise", "mean")}
+        assert not {("noise 0", "copy", 1), ("hidden 1", "mean", 1)} & set(errors)
+
+
+def test_the_mean_of_frames_averages_their_noise(standing):
+    """Would catch a mean of the oldest frames, of another number of them, or of frames without their noise."""
+    found = older_frames.measure({"f": Last()}, standing, [1.0])
+    errors = {(e["case"], e["network"], e["memory"]): e["squared_error"][0] for e in found[0]["errors"]}
+    power = standing.x[:2].square().mean().item()  # of x, less what is left where a frame of zeros is the other part
+    for m in (1, 7):
+        v = 0.09 / m
+        assert errors["noise 0.3", "mean", m] == pytest.approx(v * power / (v + power), rel=0.05)
 
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book" / "claims.yml").read_text())
@@ -117,7 +127,10 @@ def test_claims_about_older_frames_can_fail(standing, claim, case, able):
     verdicts = []
     for f in (able, Last()):
         records = older_frames.measure({"f": f}, standing, [1.0])
-        errors = [{(e["case"], e["memory"]): e["squared_error"][0] for e in r["errors"]} for r in records]
+        errors = [
+            {(e["case"], e["memory"]): e["squared_error"][0] for e in r["errors"] if e["network"] == "f"}
+            for r in records
+        ]
         gain = margins.psnr([e[case, 7] for e in errors]) - margins.psnr([e[case, 2] for e in errors])
         verdicts.append(claims.decide(estimates.mean_interval(gain), BOUNDS[claim]))
     assert verdicts == ["holds", "fails"]

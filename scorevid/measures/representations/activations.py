@@ -37,7 +37,10 @@ _BARE = (nn.Conv2d, ScaledConv)  # convolutions with a ReLU after them that is n
 
 
 def block_names(network: nn.Module) -> list[str]:
-    """Names of the blocks of a network, "encoder.0", say, in the order in which they stand in it."""
+    """Names of the blocks of a network, "encoder.0", say, in the order in which they stand in it.
+
+    The blocks of a decoder stand there from the finest scale to the coarsest. They work in the opposite order.
+    """
     return list(_blocks(network, ""))
 
 

@@ -8,9 +8,10 @@ past put something there:
   are those within the square.
 
 One network answers for every memory (:class:`~scorevid.denoisers.memory.ShorterMemory`). A second one was trained further with
-such pasts, so that the two together tell what is there from what was learned. For hidden places there is a baseline without
-training: *copy* takes the last frame that shows the place. It is joined with what the network without a past makes of the
-noisy frame, by the best number for the shot with hindsight (:mod:`scorevid.studies.natural.errors`).
+such pasts, so that the two together tell what is there from what was learned. Two baselines without training show that
+something is there: *mean* takes the mean of the latest m frames, and *copy* the last frame that shows a hidden place. They are
+joined with what the network without a past makes of the noisy frame, by the best number for the shot with hindsight
+(:mod:`scorevid.studies.natural.errors`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ NOISES = (0.0, 0.1, 0.3)  #: τ on all past frames, grey units
 HIDDEN = (1, 2, 4)  #: k, latest frames that hide the place
 SIDE = 12  #: of the square, pixels
 SIZE = 64  #: of the patches, pixels
-COPY = "copy"  #: the baseline
+MEAN, COPY = "mean", "copy"  #: the baselines, under noise and for hidden places
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def measure(networks: Mapping[str, Network], patches: Patches, sigmas: Sequence[
 
     networks: by name, with a memory of the largest of ``MEMORIES``, trained to do with fewer and with none. patches: with as
     many past frames. "errors": a list of case, network, memory, and squared_error at each σ, grey units². Noise is the same
-    for all networks and memories. Of hidden places there is :data:`COPY` too, with the memory that it takes.
+    for all networks and memories. Of hidden places there is :data:`COPY` too, with the memory that it takes, and else
+    :data:`MEAN` of the latest frames.
     """
     records = []
     for k, shot in enumerate(dict.fromkeys(patches.clip)):
@@ -96,7 +98,10 @@ def _answers(networks, case: Case, y: Tensor, c: Tensor, x: Tensor, draw) -> Ite
             answer = apply_batched(ShorterMemory(f, memory), y, changed[:, c.shape[1] - memory :])
             without = answer if memory == 0 and without is None else without
             yield (name, memory), answer
-    if case.hidden:
+    if not case.hidden:
+        for memory in MEMORIES[1:]:
+            yield (MEAN, memory), best_mix(changed[:, -memory:].mean(1, keepdim=True), without, x)
+    else:
         last = c[:, -case.hidden - 1][:, None]
         mixed = without.clone()
         mixed[..., *_square(x)] = best_mix(*map(case.judged, (last, without, x)))
