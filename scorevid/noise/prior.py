@@ -100,7 +100,7 @@ class PastNoise:
         _check_range(self.sigma_min, self.sigma_max)
 
     def put_on(self, c: Tensor, generator: torch.Generator) -> Tensor:
-        """Past frames (B, M, H, W) with their noise, and without what is forgotten; by default c itself, and no draw."""
+        """Past frames (B, M, H, W) with noise, and without what is hidden or forgotten; by default c itself, and no draw."""
         memory = c.shape[1]
         if self.hide > 0 and memory > 1:
             c = self._hidden(c, generator)

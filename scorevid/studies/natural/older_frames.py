@@ -7,10 +7,10 @@ past put something there:
 * *hidden*: a grey square hides the middle of a patch in the latest k frames, so that only older ones have shown it. The errors
   are those within the square.
 
-One network answers for every memory (:class:`~scorevid.denoisers.memory.ShorterMemory`). A second one was trained further with
-such pasts, so that the two together tell what is there from what was learned. Two baselines without training show that
-something is there: *mean* takes the mean of the latest m frames, and *copy* the last frame that shows a hidden place. They are
-joined with what the network without a past makes of the noisy frame, by the best number for the shot with hindsight
+One network answers for every memory (:class:`~scorevid.denoisers.memory.ShorterMemory`). A second one was trained further on
+such past frames, so the two together say what is there and what was learned. Two baselines without training show what is
+there: *mean* takes the mean of the latest m frames, and *copy* the last frame that shows a hidden place. They are joined with
+what the network without a past makes of the noisy frame, by the best number for the shot with hindsight
 (:mod:`scorevid.studies.natural.errors`).
 """
 
@@ -38,7 +38,7 @@ MEAN, COPY = "mean", "copy"  #: the baselines, under noise and for hidden places
 
 @dataclass(frozen=True)
 class Case:
-    """One change to the past: noise of the level τ on all frames, or a place hidden in the latest ``hidden`` frames."""
+    """One change to the past: noise τ on all frames, or a place hidden in the latest ``hidden`` frames; not both."""
 
     noise: float = 0.0
     hidden: int = 0
@@ -67,7 +67,8 @@ CASES = (*(Case(noise=tau) for tau in NOISES), *(Case(hidden=k) for k in HIDDEN)
 def measure(networks: Mapping[str, Network], patches: Patches, sigmas: Sequence[float], seed: int = 0) -> list[dict]:
     """Errors on the patches of each shot, as plain data, one record a shot: shot, patches, and errors.
 
-    networks: by name, with a memory of the largest of ``MEMORIES``, trained to do with fewer and with none. patches: with as
+    networks: by name, with a memory of the largest of ``MEMORIES``, trained to do with fewer and with none;
+    baselines are joined with what the first of them makes without a past. patches: with as
     many past frames. "errors": a list of case, network, memory, and squared_error at each σ, grey units². Noise is the same
     for all networks and memories. Of hidden places there is :data:`COPY` too, with the memory that it takes, and else
     :data:`MEAN` of the latest frames.
