@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TypeVar
 
 import torch
 
-T = TypeVar("T")
 
-
-def side_by_side(function: Callable[..., T], *arguments: Iterable, workers: int = 2) -> Iterator[T]:
+def side_by_side(function: Callable, *arguments: Iterable, workers: int = 2) -> Iterator:
     """As ``map(function, *arguments)``, ``workers`` calls at a time; in their order, each as soon as those before are there.
 
     Function and arguments are pickled, and what a call raises is raised here.

@@ -59,7 +59,7 @@ def measure(
     "psnr" (dB) and "ssim" of the mean of the answers, "sharpness", the gradient energy of the answers over that of the true
     frames, and "error" of the answers themselves, grey units² a pixel, averaged over the frames. world: with a memory of
     :data:`~scorevid.studies.motion.MEMORY`. methods: of :func:`~scorevid.studies.motion.methods`. networks: "M = 2" and
-    "regression" of :func:`~scorevid.studies.natural.load_networks`.
+    "regression" of :func:`~scorevid.studies.natural.errors.load_networks`.
     """
     checks.integer("the memory of the world", world.memory, MEMORY, MEMORY)
     records = []
