@@ -131,8 +131,8 @@ motion: $(STAMP)
 	$(call PAPERMILL,motion)
 	$(BIN)/python scripts/keep_sweeps.py _sweeps notebooks/sweeps
 
-# what chapters 4 to 6 and supplements 4c, 7b, 8a and 9a show of shots, which do not come along: make natural SHOTS=path; 45 minutes for 26
-# shots; with LABELS=path, a JSON or .csv file of cameras and motions, supplements 8a and 9a sort them. What supplement 5a
+# what chapters 4 to 6 and supplements 4c, 7b, 8a and 9a show of shots, which do not come along: make natural SHOTS=path; over an hour for
+# 26 shots; with LABELS=path, a JSON or .csv file of cameras and motions, supplements 8a and 9a sort them. What supplement 5a
 # shows of DAVIS, which does not either: make natural DAVIS=path; five minutes
 ABSOLUTE = $(BIN)/python -c 'import os, sys; print(os.path.abspath(sys.argv[1]))'
 natural: $(STAMP)
