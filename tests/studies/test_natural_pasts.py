@@ -138,7 +138,7 @@ def test_claims_about_older_frames_can_fail(standing, claim, case, able):
 
 @pytest.fixture
 def still(tmp_path):
-    """Six shots' worth of video: one that stands still, of a size that no step divides, and one that jumps."""
+    """Two shots: one that stands still, of a size that no step divides, and one that jumps."""
     draw = np.random.default_rng(0)
     frames = {"still": np.repeat(draw.integers(0, 255, (1, 50, 68)), 9, 0), "jumps": draw.integers(0, 255, (9, 48, 64))}
     np.savez(tmp_path / "shots.npz", **{name: v.astype(np.uint8) for name, v in frames.items()})
